@@ -1,0 +1,14 @@
+//! Outbound mail delivery as a library.
+
+// floor 0: words
+pub mod mail;
+mod status;
+// floor 1: the protocol
+pub mod proto;
+// floor 2: routes and results
+pub mod route;
+
+pub use mail::{DnsName, Domain, Host};
+pub use proto::Protocol;
+pub use route::{Endpoint, MxRoute, NextHop, Route};
+pub use status::{EnhancedCode, StatusClass};
