@@ -1,6 +1,7 @@
 //! Outbound mail delivery as a library.
 
 // floor 0: words
+mod escape;
 pub mod mail;
 mod status;
 // floor 1: the protocol
@@ -8,7 +9,7 @@ pub mod proto;
 // floor 2: routes and results
 pub mod route;
 
-pub use mail::{DnsName, Domain, Host};
+pub use mail::{DnsName, Domain, Host, Message};
 pub use proto::Protocol;
 pub use route::{Endpoint, MxRoute, NextHop, Route};
 pub use status::{EnhancedCode, StatusClass};

@@ -1,0 +1,242 @@
+//! [`Message`]: the content, header included, that is handed on unchanged.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::content_facts::{ContentFacts, ContentScan, LineEndError};
+
+/// Octets read from a file at once.
+const FILE_BLOCK: usize = 64 * 1024;
+
+/// The content of a message, header included. Cheap to clone; nothing of it is ever changed.
+///
+/// Content is a row of segments, so that a host can put its `Received:` line in front without copying the
+/// rest, or a file that is opened anew for each attempt and never held in memory as a whole.
+///
+/// ```
+/// use nexthop::Message;
+///
+/// let message = Message::from_bytes("Subject: hello\r\n\r\nworld\r\n")?
+///     .with_header("Received: from client.example by mail.example.net; Thu, 1 Jan 2026 00:00:00 +0000\r\n")?;
+/// assert_eq!(message.facts().size, 106);
+/// # Ok::<(), nexthop::mail::MessageError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Segments in front of the file, or all of them.
+    segments: Arc<[Bytes]>,
+    file: Option<Arc<ContentFile>>,
+    facts: ContentFacts,
+}
+
+/// A file that is the last part of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ContentFile {
+    pub(crate) path: PathBuf,
+    /// Its octets when it was looked at; a file of another length is not sent.
+    pub(crate) size: u64,
+}
+
+/// Why something is not acceptable as a message. Nothing is sent of such a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// A bare CR or LF, the germ of smuggled messages.
+    #[error("the message has {0}")]
+    LineEnd(#[from] LineEndError),
+    /// A header in front of the message that does not end its last line, or that would end the header.
+    #[error("a header to be put in front is not made of complete lines")]
+    IncompleteHeader,
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+impl Message {
+    /// A message whose lines end in CRLF, taken as it is.
+    ///
+    /// # Errors
+    /// A bare CR or LF ([`Message::from_text`] mends the latter), RFC 5321 section 2.3.8.
+    pub fn from_bytes(content: impl Into<Bytes>) -> Result<Self, MessageError> {
+        Self::from_segments([content.into()])
+    }
+
+    /// A message from parts that stand one after another; a line end may lie across two of them.
+    ///
+    /// # Errors
+    /// A bare CR or LF in the whole.
+    pub fn from_segments(segments: impl IntoIterator<Item = Bytes>) -> Result<Self, MessageError> {
+        let segments: Arc<[Bytes]> = segments.into_iter().filter(|segment| !segment.is_empty()).collect();
+        Ok(Self { facts: scan(&segments)?.finish()?, segments, file: None })
+    }
+
+    /// A message whose lines end in LF, in CRLF or in both; all ends become CRLF.
+    ///
+    /// # Errors
+    /// A CR that no LF follows: nobody can say what it was meant to be.
+    pub fn from_text(content: impl AsRef<[u8]>) -> Result<Self, MessageError> {
+        Self::from_bytes(with_crlf(content.as_ref()))
+    }
+
+    /// A message that lies in a file with CRLF line ends. The file is read through once, block by block, and
+    /// again for each attempt; if it has another length by then, or bare line ends, the attempt is broken off.
+    ///
+    /// Works on tokio's blocking threads. Cancelling it leaves nothing behind.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has a bare CR or LF.
+    pub async fn from_file(path: impl Into<PathBuf>) -> Result<Self, MessageError> {
+        let path = path.into();
+        let shown = path.clone();
+        let scanned = tokio::task::spawn_blocking(move || Self::scan_file(path)).await;
+        scanned
+            .unwrap_or_else(|panic| Err(MessageError::File { path: shown, source: io::Error::other(panic) }))
+    }
+
+    fn scan_file(path: PathBuf) -> Result<Self, MessageError> {
+        let scan = read_through(&path).map_err(|source| MessageError::File { path: path.clone(), source })?;
+        let facts = scan?.finish()?;
+        let file = Some(Arc::new(ContentFile { path, size: facts.size }));
+        Ok(Self { segments: Arc::new([]), file, facts })
+    }
+
+    /// The same message with header lines in front, such as the host's `Received:` (RFC 5321 section 4.4).
+    ///
+    /// # Errors
+    /// `lines` has a bare CR or LF, does not end in CRLF, or has an empty line, which would end the header.
+    pub fn with_header(&self, lines: impl Into<Bytes>) -> Result<Self, MessageError> {
+        let lines = lines.into();
+        let header = scan(std::slice::from_ref(&lines))?.finish()?;
+        let complete = lines.ends_with(b"\r\n") && !lines.starts_with(b"\r\n");
+        if !complete || memchr::memmem::find(&lines, b"\r\n\r\n").is_some() {
+            return Err(MessageError::IncompleteHeader);
+        }
+        let segments = std::iter::once(lines).chain(self.segments.iter().cloned()).collect();
+        Ok(Self { segments, file: self.file.clone(), facts: sum(header, self.facts) })
+    }
+
+    /// What was found out about the content.
+    pub fn facts(&self) -> &ContentFacts {
+        &self.facts
+    }
+
+    pub(crate) fn segments(&self) -> &[Bytes] {
+        &self.segments
+    }
+
+    pub(crate) fn file(&self) -> Option<&ContentFile> {
+        self.file.as_deref()
+    }
+}
+
+fn scan(segments: &[Bytes]) -> Result<ContentScan, LineEndError> {
+    let mut scan = ContentScan::default();
+    segments.iter().try_for_each(|segment| scan.add(segment))?;
+    Ok(scan)
+}
+
+/// Reads the whole file without keeping it. The outer error is the file's, the inner one the content's.
+fn read_through(path: &Path) -> io::Result<Result<ContentScan, LineEndError>> {
+    let mut file = std::fs::File::open(path)?;
+    let mut block = vec![0; FILE_BLOCK];
+    let mut scan = ContentScan::default();
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            return Ok(Ok(scan));
+        }
+        if let Err(error) = scan.add(&block[..read]) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+fn sum(header: ContentFacts, rest: ContentFacts) -> ContentFacts {
+    ContentFacts {
+        size: header.size + rest.size,
+        eight_bit: header.eight_bit || rest.eight_bit,
+        nul: header.nul || rest.nul,
+        utf8_header: header.utf8_header || rest.utf8_header,
+        longest_line: header.longest_line.max(rest.longest_line),
+    }
+}
+
+fn with_crlf(content: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(content.len() + content.len() / 32);
+    let mut rest = content;
+    while let Some(at) = memchr::memchr(b'\n', rest) {
+        let line = &rest[..at];
+        text.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        text.extend_from_slice(b"\r\n");
+        rest = &rest[at + 1..];
+    }
+    text.extend_from_slice(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(message: &Message) -> Vec<u8> {
+        message.segments().concat()
+    }
+
+    #[test]
+    fn check_052_text_gets_crlf_and_keeps_the_rest() {
+        let text = |input: &str| content(&Message::from_text(input).unwrap());
+        assert_eq!(text("a\nb\r\n\n.\n"), b"a\r\nb\r\n\r\n.\r\n");
+        assert_eq!(text("a"), b"a");
+        for bare in ["a\rb\n", "a\r\r\n", "a\r"] {
+            assert!(Message::from_text(bare).is_err(), "{bare:?}");
+        }
+    }
+
+    #[test]
+    fn check_052_bytes_are_taken_as_they_are_or_refused() {
+        assert!(matches!(
+            Message::from_bytes("a\nb"),
+            Err(MessageError::LineEnd(LineEndError::BareLineFeed(1)))
+        ));
+        assert_eq!(content(&Message::from_bytes("a\r\nb").unwrap()), b"a\r\nb");
+    }
+
+    #[test]
+    fn a_header_goes_in_front_without_a_copy_of_the_rest() {
+        let bytes = Bytes::from_static(b"Subject: x\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n");
+        let message = Message::from_bytes(bytes.clone()).unwrap().with_header("Received: y\r\n").unwrap();
+        assert_eq!(content(&message), [b"Received: y\r\n".as_slice(), &bytes].concat());
+        assert_eq!(message.segments()[1].as_ptr(), bytes.as_ptr());
+        assert_eq!(message.facts().size, 13 + bytes.len() as u64);
+        assert!(message.facts().eight_bit && !message.facts().utf8_header);
+    }
+
+    #[test]
+    fn attack_a30_a_header_cannot_end_the_header_or_begin_in_mid_line() {
+        let message = Message::from_bytes("a: b\r\n").unwrap();
+        for bad in ["", "X: y", "X: y\n", "X: y\r\n\r\nbody\r\n", "\r\nX: y\r\n", "X: y\r\n\r\n"] {
+            assert!(message.with_header(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_looked_at_and_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        std::fs::write(&path, "a: b\r\n".repeat(20_000)).unwrap();
+        let message = Message::from_file(&path).await.unwrap();
+        assert_eq!((message.facts().size, message.segments().len()), (120_000, 0));
+        std::fs::write(&path, "a\n").unwrap();
+        assert!(matches!(Message::from_file(&path).await, Err(MessageError::LineEnd(_))));
+        let missing = Message::from_file(folder.path().join("none")).await.unwrap_err();
+        assert!(missing.to_string().ends_with("none"), "{missing}");
+    }
+}

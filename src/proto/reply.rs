@@ -1,0 +1,219 @@
+//! [`Reply`]: what a server said (RFC 5321 section 4.2).
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::escape;
+use crate::status::{EnhancedCode, StatusClass};
+
+/// A reply code of three digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReplyCode(u16);
+
+/// What a reply code means by its first digit; decisions are made by this and by nothing else
+/// (RFC 5321 sections 4.2.1 and 4.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 5321 section 4.2.1 defines four classes")]
+pub enum ReplyClass {
+    /// `2yz`: done.
+    Completed,
+    /// `3yz`: go on with the content, or with the next part of an authentication.
+    Intermediate,
+    /// `4yz`: not now.
+    Transient,
+    /// `5yz`: not this way.
+    Permanent,
+    /// A first digit that means nothing.
+    Undefined,
+}
+
+impl ReplyCode {
+    /// The service closes the connection (RFC 5321 section 3.8); may answer any command.
+    pub const SERVICE_CLOSING: Self = Self(421);
+    /// Go ahead with the content.
+    pub const START_CONTENT: Self = Self(354);
+    /// The host never takes mail (RFC 7504).
+    pub const NO_MAIL_SERVICE: Self = Self(521);
+
+    pub(crate) const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number, 0 to 999.
+    pub const fn as_u16(self) -> u16 {
+        self.0
+    }
+
+    /// The class of the first digit.
+    pub const fn class(self) -> ReplyClass {
+        match self.0 / 100 {
+            2 => ReplyClass::Completed,
+            3 => ReplyClass::Intermediate,
+            4 => ReplyClass::Transient,
+            5 => ReplyClass::Permanent,
+            _ => ReplyClass::Undefined,
+        }
+    }
+}
+
+/// Three digits.
+impl fmt::Display for ReplyCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03}", self.0)
+    }
+}
+
+/// A complete reply of a server, all its lines. Cheap to clone.
+///
+/// The octets are the server's and are not to be trusted; [`Display`](fmt::Display) and [`Reply::text`] give
+/// them escaped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reply {
+    code: ReplyCode,
+    enhanced: Option<EnhancedCode>,
+    /// What follows code and separator, lines joined by LF, which cannot stand in a line.
+    text: Bytes,
+}
+
+impl Reply {
+    /// A reply from its code and its text, lines joined by LF.
+    pub(crate) fn new(code: ReplyCode, text: impl Into<Bytes>) -> Self {
+        let text = text.into();
+        let enhanced = enhanced_code(code, first_line(&text));
+        Self { code, enhanced, text }
+    }
+
+    /// The reply code.
+    pub fn code(&self) -> ReplyCode {
+        self.code
+    }
+
+    /// The class of the reply code.
+    pub fn class(&self) -> ReplyClass {
+        self.code.class()
+    }
+
+    /// The enhanced status code at the start of the text, if its class is that of the reply code
+    /// (RFC 2034 section 4). A greeting and the answer to EHLO have none.
+    pub fn enhanced(&self) -> Option<EnhancedCode> {
+        self.enhanced
+    }
+
+    /// The lines as the server sent them, without reply code, separator and line end.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.text.split(|octet| *octet == b'\n')
+    }
+
+    /// The lines for people: without enhanced status code, escaped to printable text.
+    pub fn text(&self) -> impl Iterator<Item = String> {
+        let code = self.enhanced.map(|code| code.to_string());
+        self.lines().map(move |line| escape::one_line(without_code(line, code.as_deref())))
+    }
+
+    /// The same reply, known to carry no enhanced status code (RFC 2034 section 4: greeting and EHLO).
+    pub(crate) fn without_enhanced(self) -> Self {
+        Self { enhanced: None, ..self }
+    }
+
+    /// Drops what is beyond `max` octets of text, so that kept replies are small.
+    pub(crate) fn shortened(self, max: usize) -> Self {
+        if self.text.len() <= max {
+            return self;
+        }
+        // a slice would keep the whole of it alive
+        Self { text: Bytes::copy_from_slice(&self.text[..max]), ..self }
+    }
+}
+
+/// The whole reply in one line of printable text.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        self.lines()
+            .filter(|line| !line.is_empty())
+            .try_for_each(|line| write!(f, " {}", escape::one_line(line)))
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({self})")
+    }
+}
+
+fn first_line(text: &[u8]) -> &[u8] {
+    text.split(|octet| *octet == b'\n').next().unwrap_or_default()
+}
+
+fn enhanced_code(code: ReplyCode, line: &[u8]) -> Option<EnhancedCode> {
+    let word = line.split(|octet| *octet == b' ').next()?;
+    let enhanced = EnhancedCode::parse(std::str::from_utf8(word).ok()?)?;
+    (Some(enhanced.class()) == status_class(code.class())).then_some(enhanced)
+}
+
+fn status_class(class: ReplyClass) -> Option<StatusClass> {
+    match class {
+        ReplyClass::Completed => Some(StatusClass::Success),
+        ReplyClass::Transient => Some(StatusClass::Transient),
+        ReplyClass::Permanent => Some(StatusClass::Permanent),
+        ReplyClass::Intermediate | ReplyClass::Undefined => None,
+    }
+}
+
+fn without_code<'a>(line: &'a [u8], code: Option<&str>) -> &'a [u8] {
+    let rest = code.and_then(|code| line.strip_prefix(code.as_bytes()));
+    match rest {
+        Some([]) => &[],
+        Some([b' ', rest @ ..]) => rest,
+        _ => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(code: u16, text: &'static str) -> Reply {
+        Reply::new(ReplyCode::new(code), text)
+    }
+
+    #[test]
+    fn check_004_unknown_codes_are_read_by_their_first_digit() {
+        let classes = [299, 354, 459, 599, 150, 650, 0, 999].map(|code| ReplyCode::new(code).class());
+        use ReplyClass::*;
+        assert_eq!(
+            classes,
+            [Completed, Intermediate, Transient, Permanent, Undefined, Undefined, Undefined, Undefined]
+        );
+    }
+
+    #[test]
+    fn check_157_the_enhanced_code_has_the_class_of_the_reply() {
+        let enhanced = |code, text| reply(code, text).enhanced().map(|e| e.to_string());
+        assert_eq!(enhanced(550, "5.1.1 no").as_deref(), Some("5.1.1"));
+        assert_eq!(enhanced(250, "2.0.0").as_deref(), Some("2.0.0"));
+        for (code, text) in
+            [(550, "4.2.2 x"), (250, "2.1"), (354, "2.0.0"), (354, "3.0.0"), (550, "5.1.1x no"), (550, "")]
+        {
+            assert_eq!(enhanced(code, text), None, "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn text_is_without_codes() {
+        let lines = |text| reply(550, text).text().collect::<Vec<_>>();
+        assert_eq!(lines("5.1.1 a\n5.1.1 b\nc\n5.1.1"), ["a", "b", "c", ""]);
+        assert_eq!(lines("4.1.1 a"), ["4.1.1 a"]);
+    }
+
+    #[test]
+    fn attack_a19_display_is_one_line() {
+        assert_eq!(reply(550, "a\x1b[31m\nb\r").to_string(), "550 a\\u{1b}[31m b\\u{d}");
+    }
+
+    #[test]
+    fn check_288_kept_text_is_bounded() {
+        assert_eq!(reply(550, "0123456789").shortened(4).to_string(), "550 0123");
+    }
+}

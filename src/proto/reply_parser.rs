@@ -1,0 +1,225 @@
+//! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
+
+use bytes::{Buf, BytesMut};
+
+use super::reply::{Reply, ReplyCode};
+
+/// How much a server may say in one reply.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct ReplyLimits {
+    /// Octets of a line, line end included; 8192. RFC 5321 section 4.5.3.1.5 asks for 512.
+    pub line: usize,
+    /// Lines of a reply, 1000.
+    pub lines: usize,
+    /// Octets of a reply, 65 536.
+    pub reply: usize,
+    /// Octets of a reply's text that an outcome keeps, 2048.
+    pub kept_text: usize,
+}
+
+impl Default for ReplyLimits {
+    fn default() -> Self {
+        Self { line: 8192, lines: 1000, reply: 65_536, kept_text: 2048 }
+    }
+}
+
+/// Why octets are not a reply. After any of these the connection is of no more use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// No three digits, or neither space, hyphen nor line end behind them.
+    #[error("a line that is not a reply")]
+    Malformed,
+    /// A line ended by LF alone: what follows might be meant as another reply.
+    #[error("a reply line with a bare line feed")]
+    BareLineFeed,
+    /// Lines of one reply with different codes.
+    #[error("a reply with two different codes")]
+    MixedCodes,
+    /// More octets in a line than [`ReplyLimits::line`].
+    #[error("a reply line that is too long")]
+    LineTooLong,
+    /// More lines or octets than [`ReplyLimits`] allow.
+    #[error("a reply that is too long")]
+    ReplyTooLong,
+}
+
+/// Takes complete lines out of a buffer and joins them to replies.
+#[derive(Debug)]
+pub(crate) struct ReplyParser {
+    limits: ReplyLimits,
+    /// Octets of the buffer that are known to hold no line feed.
+    scanned: usize,
+    code: Option<ReplyCode>,
+    text: Vec<u8>,
+    lines: usize,
+}
+
+impl ReplyParser {
+    pub(crate) fn new(limits: ReplyLimits) -> Self {
+        Self { limits, scanned: 0, code: None, text: Vec::new(), lines: 0 }
+    }
+
+    /// The next complete reply of `input`, which loses the octets that were used.
+    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, ReplyError> {
+        while let Some(end) = self.line_end(input)? {
+            let reply = self.line(&input[..end])?;
+            input.advance(end + 1);
+            if reply.is_some() {
+                return Ok(reply);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a reply has begun and not ended.
+    pub(crate) fn is_amid_reply(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// The place of the next line feed.
+    fn line_end(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
+        let found = memchr::memchr(b'\n', &input[self.scanned..]).map(|at| at + self.scanned);
+        self.scanned = if found.is_some() { 0 } else { input.len() };
+        if found.unwrap_or(input.len()) >= self.limits.line {
+            return Err(ReplyError::LineTooLong);
+        }
+        Ok(found)
+    }
+
+    /// Takes in one line, without its LF.
+    fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
+        let line = line.strip_suffix(b"\r").ok_or(ReplyError::BareLineFeed)?;
+        let (code, last, text) = split(line).ok_or(ReplyError::Malformed)?;
+        if self.code.is_some_and(|before| before != code) {
+            return Err(ReplyError::MixedCodes);
+        }
+        self.add(code, text)?;
+        Ok(last.then(|| self.complete(code)))
+    }
+
+    fn add(&mut self, code: ReplyCode, text: &[u8]) -> Result<(), ReplyError> {
+        if self.code.replace(code).is_some() {
+            self.text.push(b'\n');
+        }
+        self.text.extend_from_slice(text);
+        self.lines += 1;
+        let fits = self.lines <= self.limits.lines && self.text.len() + 6 * self.lines <= self.limits.reply;
+        fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
+    }
+
+    fn complete(&mut self, code: ReplyCode) -> Reply {
+        self.code = None;
+        self.lines = 0;
+        Reply::new(code, std::mem::take(&mut self.text))
+    }
+}
+
+/// Code, whether this is the last line, and text. Bare codes are legal (RFC 5321 section 4.2).
+fn split(line: &[u8]) -> Option<(ReplyCode, bool, &[u8])> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let number =
+        digits.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + u16::from(d - b'0')))?;
+    let code = ReplyCode::new(number);
+    match rest {
+        [] => Some((code, true, rest)),
+        [b' ', text @ ..] => Some((code, true, text)),
+        [b'-', text @ ..] => Some((code, false, text)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// All replies of `octets`, which arrive in pieces of `size`.
+    fn parse_in(octets: &[u8], size: usize) -> Result<Vec<String>, ReplyError> {
+        let mut parser = ReplyParser::new(ReplyLimits::default());
+        let (mut input, mut replies) = (BytesMut::new(), Vec::new());
+        for piece in octets.chunks(size) {
+            input.extend_from_slice(piece);
+            while let Some(reply) = parser.next(&mut input)? {
+                replies.push(reply.to_string());
+            }
+        }
+        Ok(replies)
+    }
+
+    fn parse(octets: &[u8]) -> Result<Vec<String>, ReplyError> {
+        parse_in(octets, octets.len().max(1))
+    }
+
+    #[test]
+    fn check_001_text_and_space_are_optional() {
+        assert_eq!(parse(b"250\r\n250 \r\n250 ok\r\n").unwrap(), ["250", "250", "250 ok"]);
+        assert_eq!(parse(b"250-\r\n250\r\n").unwrap(), ["250"]);
+    }
+
+    #[test]
+    fn check_002_lines_of_one_reply_are_one_reply() {
+        assert_eq!(parse(b"250-a\r\n250-b\r\n250 c\r\n354 d\r\n").unwrap(), ["250 a b c", "354 d"]);
+    }
+
+    #[test]
+    fn check_003_mixed_codes_are_no_reply() {
+        assert_eq!(parse(b"250-a\r\n550 b\r\n"), Err(ReplyError::MixedCodes));
+        assert_eq!(parse(b"550-a\r\n250 b\r\n"), Err(ReplyError::MixedCodes));
+    }
+
+    #[test]
+    fn check_010_long_lines_are_read_up_to_the_limit() {
+        for length in [511, 2000, 8190] {
+            let line = format!("250 {}\r\n", "x".repeat(length - 6));
+            assert_eq!(parse(line.as_bytes()).unwrap().len(), 1, "{length}");
+        }
+        assert_eq!(parse(&[b"250 ".as_slice(), &[b'x'; 8188]].concat()), Err(ReplyError::LineTooLong));
+    }
+
+    #[test]
+    fn check_011_the_whole_reply_is_bounded() {
+        assert_eq!(parse(&b"250-x\r\n".repeat(1001)), Err(ReplyError::ReplyTooLong));
+        let long = format!("250-{}\r\n", "x".repeat(4000));
+        assert_eq!(parse(&long.as_bytes().repeat(17)), Err(ReplyError::ReplyTooLong));
+        assert_eq!(parse(&[b"250-x\r\n".repeat(999), b"250 x\r\n".to_vec()].concat()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn check_012_a_bare_line_feed_is_no_line_end() {
+        assert_eq!(parse(b"250 ok\n550 x\r\n"), Err(ReplyError::BareLineFeed));
+        assert_eq!(parse(b"250 a\rb\r\n").unwrap(), ["250 a\\u{d}b"]);
+    }
+
+    #[test]
+    fn check_013_any_octet_may_stand_in_the_text() {
+        assert_eq!(parse(b"550 caf\xE9 \x00 \x1b[31m\r\n").unwrap(), ["550 caf\\xE9 \\u{0} \\u{1b}[31m"]);
+    }
+
+    #[test]
+    fn attack_a05_banners_of_other_protocols_are_no_replies() {
+        for banner in [
+            "SSH-2.0-OpenSSH_9.6\r\n",
+            "HTTP/1.1 400 Bad Request\r\n",
+            "+OK\r\n",
+            "\r\n",
+            "25\r\n",
+            "2505 x\r\n",
+        ] {
+            assert_eq!(parse(banner.as_bytes()), Err(ReplyError::Malformed), "{banner:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(text in "((250|550|421)[ -]?[a-z\r\u{0}-\u{ff}]{0,12}\r?\n){0,8}", size in 1..9usize) {
+            prop_assert_eq!(parse_in(text.as_bytes(), size), parse(text.as_bytes()));
+        }
+
+        #[test]
+        fn noise_never_panics(octets in proptest::collection::vec(any::<u8>(), 0..400), size in 1..40usize) {
+            let _ = parse_in(&octets, size);
+        }
+    }
+}
