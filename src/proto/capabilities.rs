@@ -1,0 +1,116 @@
+//! [`Capabilities`]: what the latest answer to EHLO or LHLO offers (RFC 5321 section 4.1.1.1).
+
+use super::reply::Reply;
+
+/// What a server offers. Only the latest EHLO or LHLO of a session counts; HELO leaves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Commands may be sent in groups (RFC 2920).
+    pub pipelining: bool,
+    /// Content may have octets above 127 (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// Mailboxes and headers may have UTF-8 (RFC 6531).
+    pub smtp_utf8: bool,
+    /// Messages may state their size (RFC 1870).
+    pub size: Option<SizeLimit>,
+    /// Recipients may carry notification requests (RFC 3461).
+    pub dsn: bool,
+}
+
+/// What a server says with SIZE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "RFC 1870 section 4: a number of octets, or none")]
+pub enum SizeLimit {
+    /// No fixed maximum is known: the keyword alone, with 0, or with something unreadable.
+    Unknown,
+    /// Octets of the largest message that it takes; at least 1.
+    Octets(u64),
+}
+
+impl Capabilities {
+    /// Reads the keywords. The first line names the server and is none; unknown and malformed lines are left
+    /// out, and a keyword that takes no parameter does not count with one.
+    pub(crate) fn read(reply: &Reply) -> Self {
+        let mut found = Self::default();
+        reply.lines().skip(1).filter_map(|line| std::str::from_utf8(line).ok()).for_each(|line| found.add(line));
+        found
+    }
+
+    fn add(&mut self, line: &str) {
+        let mut words = line.split_ascii_whitespace();
+        let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+        let parameter = words.next();
+        match (keyword.as_str(), parameter) {
+            ("PIPELINING", None) => self.pipelining = true,
+            ("8BITMIME", None) => self.eight_bit_mime = true,
+            ("SMTPUTF8", None) => self.smtp_utf8 = true,
+            ("DSN", None) => self.dsn = true,
+            ("SIZE", limit) => self.size = Some(smaller(self.size, limit)),
+            _ => {}
+        }
+    }
+}
+
+/// The limit, and of two of them the smaller one: a second line never widens what the first allowed.
+fn smaller(before: Option<SizeLimit>, parameter: Option<&str>) -> SizeLimit {
+    let limit = size_limit(parameter);
+    match (before, limit) {
+        (Some(SizeLimit::Octets(a)), SizeLimit::Octets(b)) => SizeLimit::Octets(a.min(b)),
+        (Some(SizeLimit::Octets(a)), SizeLimit::Unknown) => SizeLimit::Octets(a),
+        (_, limit) => limit,
+    }
+}
+
+fn size_limit(parameter: Option<&str>) -> SizeLimit {
+    let digits = parameter.filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        None | Some(0) => SizeLimit::Unknown,
+        Some(octets) => SizeLimit::Octets(octets),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::reply::ReplyCode;
+
+    fn read(text: &'static str) -> Capabilities {
+        Capabilities::read(&Reply::new(ReplyCode::new(250), text))
+    }
+
+    #[test]
+    fn check_024_keywords_in_any_case_and_nothing_else() {
+        let found = read("PIPELINING\npipelining\n=x\nDSN hi\n\n8bitmime\nSIZE abc");
+        let wanted = Capabilities {
+            pipelining: true,
+            eight_bit_mime: true,
+            size: Some(SizeLimit::Unknown),
+            ..Capabilities::default()
+        };
+        assert_eq!(found, wanted);
+        assert!(!read("PIPELINING").pipelining, "the first line names the server");
+    }
+
+    #[test]
+    fn check_130_size_without_a_usable_number_is_no_limit() {
+        for text in ["x\nSIZE", "x\nSIZE 0", "x\nSIZE x", "x\nSIZE -1", "x\nSIZE 99999999999999999999999"] {
+            assert_eq!(read(text).size, Some(SizeLimit::Unknown), "{text}");
+        }
+        assert_eq!(read("x\nsize 1000").size, Some(SizeLimit::Octets(1000)));
+    }
+
+    #[test]
+    fn check_024_a_second_size_does_not_widen_the_first() {
+        for text in ["x\nSIZE 5\nSIZE 9", "x\nSIZE 9\nSIZE 5", "x\nSIZE 5\nSIZE", "x\nSIZE\nSIZE 5"] {
+            assert_eq!(read(text).size, Some(SizeLimit::Octets(5)), "{text}");
+        }
+    }
+
+    #[test]
+    fn attack_a18_many_keywords_leave_no_trace() {
+        let lines = (0..900).map(|n| format!("\nX-{n} y")).collect::<String>();
+        let reply = Reply::new(ReplyCode::new(250), format!("x{lines}"));
+        assert_eq!(Capabilities::read(&reply), Capabilities::default());
+    }
+}

@@ -1,0 +1,96 @@
+//! Commands as octets (RFC 5321 section 4.1). Made of parsed values only, and looked at once more here.
+
+use std::fmt::{self, Display, Write};
+
+use super::client_name::ClientName;
+use super::output::Output;
+use super::protocol::Protocol;
+use crate::mail::{EnvelopeId, ForwardPath, Recipient, Ret, ReversePath};
+
+/// A line that the client sends. BDAT, STARTTLS and AUTH have their place here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command<'a> {
+    /// EHLO or LHLO.
+    Hello(Protocol, &'a ClientName),
+    /// HELO, where EHLO is unknown.
+    Helo(&'a ClientName),
+    Mail(&'a ReversePath, MailParameters<'a>),
+    /// A recipient, and whether its notification requests may be sent.
+    Rcpt(&'a Recipient, bool),
+    Data,
+    Rset,
+    Quit,
+}
+
+/// What goes behind the reverse-path, each only where the server offers it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct MailParameters<'a> {
+    /// RFC 1870 section 6.1.
+    pub(crate) size: Option<u64>,
+    /// `BODY=8BITMIME`, RFC 6152 section 2.
+    pub(crate) eight_bit: bool,
+    /// RFC 6531 section 3.4.
+    pub(crate) smtp_utf8: bool,
+    /// RFC 3461 section 4.3.
+    pub(crate) ret: Option<Ret>,
+    /// RFC 3461 section 4.4.
+    pub(crate) envelope_id: Option<&'a EnvelopeId>,
+}
+
+impl Command<'_> {
+    /// Queues the line. Values are parsed types that cannot hold a control character; that none is in the line
+    /// is made sure here once more, for it would be a second command.
+    pub(crate) fn write(self, output: &mut Output) {
+        let mut line = self.to_string();
+        line.retain(|c| !c.is_control());
+        line.push_str("\r\n");
+        output.put(line.as_bytes());
+    }
+}
+
+impl Display for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello(Protocol::Smtp, name) => write!(f, "EHLO {name}"),
+            Self::Hello(Protocol::Lmtp, name) => write!(f, "LHLO {name}"),
+            Self::Helo(name) => write!(f, "HELO {name}"),
+            Self::Mail(path, parameters) => write!(f, "MAIL FROM:<{path}>{parameters}"),
+            Self::Rcpt(recipient, dsn) => rcpt(f, recipient, *dsn),
+            Self::Data => f.write_str("DATA"),
+            Self::Rset => f.write_str("RSET"),
+            Self::Quit => f.write_str("QUIT"),
+        }
+    }
+}
+
+impl Display for MailParameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(size) = self.size {
+            write!(f, " SIZE={size}")?;
+        }
+        if self.eight_bit {
+            f.write_str(" BODY=8BITMIME")?;
+        }
+        if self.smtp_utf8 {
+            f.write_str(" SMTPUTF8")?;
+        }
+        if let Some(ret) = self.ret {
+            write!(f, " RET={ret}")?;
+        }
+        self.envelope_id.map_or(Ok(()), |id| write!(f, " ENVID={id}"))
+    }
+}
+
+fn rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient, dsn: bool) -> fmt::Result {
+    match recipient.path() {
+        ForwardPath::Mailbox(mailbox) => write!(f, "RCPT TO:<{mailbox}>")?,
+        path => write!(f, "RCPT TO:<{path}>")?,
+    }
+    if !dsn {
+        return Ok(());
+    }
+    if let Some(notify) = recipient.notify() {
+        write!(f, " NOTIFY={notify}")?;
+    }
+    recipient.original_recipient().map_or(Ok(()), |original| write!(f, " ORCPT={original}"))
+}

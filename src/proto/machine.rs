@@ -1,0 +1,134 @@
+//! What the machines of this floor have in common: how they are driven, and replies tied to commands.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::output::Output;
+use super::reply::Reply;
+use super::reply_parser::ReplyError;
+use super::stage::Stage;
+
+/// A part of a dialogue. Whoever drives it asks [`Machine::poll`], does what it needs, and hands in what
+/// came of it, until it needs nothing.
+pub(crate) trait Machine {
+    /// Queues what may be sent now and says what is needed next.
+    fn poll(&mut self, output: &mut Output) -> Need;
+
+    /// Takes in the next reply. The octets in `output` that were written tell whether it can be an answer.
+    fn handle_reply(&mut self, reply: Reply, output: &mut Output);
+
+    /// Takes in the next piece of the content, or its end.
+    fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output);
+
+    /// Takes in that the dialogue cannot go on. Nothing that waits in `output` is sent any more.
+    fn handle_interruption(&mut self, why: Interruption, output: &mut Output);
+}
+
+/// What a machine needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A piece of the content.
+    Content,
+    /// That octets go out or come in, within the time of the stage.
+    Io(Stage),
+    /// Nothing: it has ended.
+    Nothing,
+}
+
+/// Why a dialogue cannot go on.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Interruption {
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Disconnected,
+    /// Reading or writing failed.
+    #[error("the connection broke")]
+    Io(#[source] Arc<io::Error>),
+    /// The time of the stage was over.
+    #[error("the server did not answer in time")]
+    TimedOut,
+    /// The time of the whole session was over.
+    #[error("the session took too long")]
+    SessionTimedOut,
+    /// The server does not keep to the protocol.
+    #[error("the server sent {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The content could not be read; nothing that was sent of it is complete.
+    #[error("cannot read the content of the message")]
+    Content(#[source] Arc<io::Error>),
+}
+
+/// How a server broke the protocol.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// Octets that are no reply.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+    /// A reply before the command that it could answer was sent.
+    #[error("a reply that nothing asked for")]
+    Unsolicited(Reply),
+    /// A reply whose code has no meaning at that point.
+    #[error("a reply with a code that has no meaning here")]
+    Unexpected(Reply),
+}
+
+/// Replies that are due, oldest first. Each is tied to the place in the stream at which its command ends, so
+/// that a reply which comes before that was written is known not to answer it.
+#[derive(Debug)]
+pub(crate) struct Awaited<A>(VecDeque<(u64, A)>);
+
+impl<A: Copy> Awaited<A> {
+    pub(crate) fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    /// Notes that the command queued last is to be answered.
+    pub(crate) fn expect(&mut self, what: A, output: &Output) {
+        self.0.push_back((output.end(), what));
+    }
+
+    /// What the reply that just came answers; `None` if it answers nothing.
+    pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
+        let sent = self.0.front().is_some_and(|(end, _)| *end <= output.written());
+        sent.then(|| self.0.pop_front()).flatten().map(|(_, what)| what)
+    }
+
+    /// What is answered next.
+    pub(crate) fn next(&self) -> Option<A> {
+        self.0.front().map(|(_, what)| *what)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_a22_a_reply_before_its_command_was_written_answers_nothing() {
+        let (mut awaited, mut output) = (Awaited::new(), Output::default());
+        output.put(b"MAIL\r\n");
+        awaited.expect('m', &output);
+        output.put(b"RCPT\r\n");
+        awaited.expect('r', &output);
+        output.advance(5);
+        assert_eq!(awaited.take(&output), None);
+        output.advance(1);
+        assert_eq!(awaited.take(&output), Some('m'));
+        assert_eq!(awaited.take(&output), None);
+        output.advance(6);
+        assert_eq!((awaited.take(&output), awaited.take(&output)), (Some('r'), None));
+    }
+}

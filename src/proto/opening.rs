@@ -1,0 +1,121 @@
+//! The beginning of a session: greeting, EHLO or LHLO, HELO (RFC 5321 sections 3.1 and 3.2, RFC 2033).
+//! STARTTLS and AUTH belong behind the answer to EHLO.
+
+use bytes::Bytes;
+
+use super::capabilities::Capabilities;
+use super::client_name::ClientName;
+use super::command::Command;
+use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
+use super::output::Output;
+use super::protocol::Protocol;
+use super::reply::{Reply, ReplyClass};
+use super::stage::Stage;
+use super::verdict::Verdict;
+
+/// Answers to EHLO that mean that it is not known. Others refuse the client (RFC 5321 section 4.1.4).
+const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
+
+/// From the greeting to the first command of a transaction.
+#[derive(Debug)]
+pub(crate) struct Opening<'a> {
+    protocol: Protocol,
+    name: &'a ClientName,
+    awaited: Awaited<Expected>,
+    result: Option<Result<Capabilities, Verdict>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Greeting,
+    Hello,
+    Helo,
+}
+
+impl Expected {
+    fn stage(self) -> Stage {
+        match self {
+            Self::Greeting => Stage::Greeting,
+            Self::Hello | Self::Helo => Stage::Hello,
+        }
+    }
+}
+
+impl<'a> Opening<'a> {
+    /// Before anything was sent or read.
+    pub(crate) fn new(protocol: Protocol, name: &'a ClientName, output: &Output) -> Self {
+        let mut awaited = Awaited::new();
+        awaited.expect(Expected::Greeting, output);
+        Self { protocol, name, awaited, result: None }
+    }
+
+    /// What the server offers, or why there is no session.
+    pub(crate) fn finish(self) -> Result<Capabilities, Verdict> {
+        let unfinished = || Verdict::Broken {
+            stage: Stage::Greeting,
+            why: Interruption::Disconnected,
+            may_have_arrived: false,
+        };
+        self.result.unwrap_or_else(|| Err(unfinished()))
+    }
+
+    fn say(&mut self, command: Command<'_>, expected: Expected, output: &mut Output) {
+        command.write(output);
+        self.awaited.expect(expected, output);
+    }
+
+    fn completed(&mut self, expected: Expected, reply: &Reply, output: &mut Output) {
+        match expected {
+            Expected::Greeting => {
+                self.say(Command::Hello(self.protocol, self.name), Expected::Hello, output);
+            }
+            Expected::Hello => self.result = Some(Ok(Capabilities::read(reply))),
+            Expected::Helo => self.result = Some(Ok(Capabilities::default())),
+        }
+    }
+
+    fn refused(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
+        let unknown = EHLO_UNKNOWN.contains(&reply.code().as_u16());
+        if expected == Expected::Hello && self.protocol == Protocol::Smtp && unknown {
+            return self.say(Command::Helo(self.name), Expected::Helo, output);
+        }
+        self.result = Some(Err(Verdict::Refused(expected.stage(), reply.without_enhanced())));
+    }
+
+    fn break_off(&mut self, stage: Stage, why: Interruption) {
+        self.result = Some(Err(Verdict::Broken { stage, why, may_have_arrived: false }));
+    }
+
+    fn stage(&self) -> Stage {
+        self.awaited.next().map_or(Stage::Hello, Expected::stage)
+    }
+}
+
+impl Machine for Opening<'_> {
+    fn poll(&mut self, _output: &mut Output) -> Need {
+        match self.result {
+            Some(_) => Need::Nothing,
+            None => Need::Io(self.stage()),
+        }
+    }
+
+    fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
+        let Some(expected) = self.awaited.take(output) else {
+            return self.break_off(self.stage(), ProtocolError::Unsolicited(reply).into());
+        };
+        match reply.class() {
+            ReplyClass::Completed => self.completed(expected, &reply, output),
+            ReplyClass::Transient | ReplyClass::Permanent => self.refused(expected, reply, output),
+            ReplyClass::Intermediate | ReplyClass::Undefined => {
+                self.break_off(expected.stage(), ProtocolError::Unexpected(reply).into());
+            }
+        }
+    }
+
+    fn handle_content(&mut self, _piece: Option<Bytes>, _output: &mut Output) {}
+
+    fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
+        output.clear();
+        self.break_off(self.stage(), why);
+    }
+}

@@ -1,0 +1,138 @@
+//! [`Output`]: octets that wait to be written, as slices that are never joined.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// Octets on their way to the peer, in order. Content is kept as the slices it came in; commands are
+/// gathered in one buffer. Counts what was queued and what was written, so that a reply can be told from
+/// an answer to a command that is still here.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    ready: VecDeque<Bytes>,
+    commands: BytesMut,
+    waiting: usize,
+    written: u64,
+}
+
+impl Output {
+    /// Appends text by copying it; for commands.
+    pub(crate) fn put(&mut self, text: &[u8]) {
+        self.commands.put_slice(text);
+        self.waiting += text.len();
+    }
+
+    /// Appends content without copying it.
+    pub(crate) fn push(&mut self, content: Bytes) {
+        if content.is_empty() {
+            return;
+        }
+        self.seal();
+        self.waiting += content.len();
+        self.ready.push_back(content);
+    }
+
+    /// Octets that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// The place in the whole stream behind the last octet that was queued.
+    pub(crate) fn end(&self) -> u64 {
+        self.written + self.waiting as u64
+    }
+
+    /// The place in the whole stream behind the last octet that was written.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Fills `slices` with what comes next and says how many of them are in use.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let parts = self.ready.iter().map(|part| &part[..]).chain(std::iter::once(&self.commands[..]));
+        let mut used = 0;
+        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+            *slice = IoSlice::new(part);
+            used += 1;
+        }
+        used
+    }
+
+    /// Drops the first `count` octets, which were written.
+    pub(crate) fn advance(&mut self, count: usize) {
+        let mut left = count.min(self.waiting);
+        self.waiting -= left;
+        self.written += left as u64;
+        while let Some(first) = self.ready.front_mut() {
+            if left < first.len() {
+                return first.advance(left);
+            }
+            left -= first.len();
+            self.ready.pop_front();
+        }
+        self.commands.advance(left);
+    }
+
+    /// Drops everything that was not written.
+    pub(crate) fn clear(&mut self) {
+        self.ready.clear();
+        self.commands.clear();
+        self.waiting = 0;
+    }
+
+    fn seal(&mut self) {
+        if !self.commands.is_empty() {
+            self.ready.push_back(self.commands.split().freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(output: &Output) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let used = output.slices(&mut slices);
+        slices[..used].iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    #[test]
+    fn order_is_kept_and_content_is_not_copied() {
+        let mut output = Output::default();
+        let content = Bytes::from_static(b"content");
+        output.put(b"MAIL\r\n");
+        output.push(content.clone());
+        output.put(b"QUIT\r\n");
+        assert_eq!(shown(&output), b"MAIL\r\ncontentQUIT\r\n");
+        let mut slices = [IoSlice::new(&[]); 8];
+        output.slices(&mut slices);
+        assert_eq!(slices[1].as_ptr(), content.as_ptr());
+    }
+
+    proptest! {
+        #[test]
+        fn writing_in_any_steps_writes_the_same(parts in proptest::collection::vec("[a-z]{0,9}", 0..8), step in 1..7usize) {
+            let mut output = Output::default();
+            for (index, part) in parts.iter().enumerate() {
+                if index % 2 == 0 { output.put(part.as_bytes()) } else { output.push(Bytes::from(part.clone())) }
+            }
+            let mut written = Vec::new();
+            while !output.is_empty() {
+                let next = shown(&output);
+                let count = step.min(next.len());
+                written.extend_from_slice(&next[..count]);
+                output.advance(count);
+                prop_assert_eq!(output.written(), written.len() as u64);
+            }
+            prop_assert_eq!(written, parts.concat().into_bytes());
+            prop_assert_eq!(output.end(), output.written());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! [`Verdict`]: what a dialogue says of a recipient, before anybody judges it.
+
+use std::fmt;
+
+use super::machine::Interruption;
+use super::reply::Reply;
+use super::stage::Stage;
+
+/// What happened to one recipient in one dialogue.
+#[derive(Debug, Clone)]
+pub(crate) enum Verdict {
+    /// The server took the message, with this reply to its end.
+    Delivered(Reply),
+    /// The server refused with a 4yz or 5yz reply.
+    Refused(Stage, Reply),
+    /// The server does not offer what the message needs; nothing was sent of it.
+    Unsupported(Missing),
+    /// The dialogue broke off.
+    Broken {
+        stage: Stage,
+        why: Interruption,
+        /// Whether the server had the end of the content.
+        may_have_arrived: bool,
+    },
+}
+
+impl Verdict {
+    /// The same verdict with at most `max` octets of a reply's text.
+    pub(crate) fn shortened(self, max: usize) -> Self {
+        match self {
+            Self::Delivered(reply) => Self::Delivered(reply.shortened(max)),
+            Self::Refused(stage, reply) => Self::Refused(stage, reply.shortened(max)),
+            other => other,
+        }
+    }
+}
+
+/// What a message needs and a server lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// 8BITMIME for content with octets above 127 (RFC 6152 section 3).
+    EightBitMime,
+    /// BINARYMIME for content with NUL (RFC 3030 section 3).
+    BinaryMime,
+    /// SMTPUTF8 for a mailbox (RFC 6531 section 3.2).
+    Utf8Mailbox,
+    /// SMTPUTF8 for the header of the message (RFC 6531 section 3.2).
+    Utf8Header,
+    /// Room for this message: it declares a maximum that is smaller (RFC 1870 section 6.1).
+    Size {
+        /// Octets of the largest message it takes.
+        limit: u64,
+        /// Octets of this one.
+        size: u64,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EightBitMime => f.write_str("the message has octets above 127 and the server does not offer 8BITMIME"),
+            Self::BinaryMime => f.write_str("the message has NUL octets and the server does not offer BINARYMIME"),
+            Self::Utf8Mailbox => f.write_str("a mailbox needs SMTPUTF8, which the server does not offer"),
+            Self::Utf8Header => f.write_str("the header needs SMTPUTF8, which the server does not offer"),
+            Self::Size { limit, size } => {
+                write!(f, "the message has {size} octets and the server takes at most {limit}")
+            }
+        }
+    }
+}
