@@ -265,6 +265,12 @@ mod tests {
     }
 
     #[test]
+    fn check_047_equal_mailboxes_are_equal_values() {
+        assert_eq!(Mailbox::parse(r#""j\oe"@A.example."#), Mailbox::parse("joe@a.example"));
+        reads(r#""a@b"@a.example"#, r#""a@b"@a.example"#);
+    }
+
+    #[test]
     fn check_048_source_routes_are_dropped() {
         reads("<@h1.example,@h2.example:u@d.example>", "u@d.example");
         reads("@h1.example:u@d.example", "u@d.example");
