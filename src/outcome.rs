@@ -243,7 +243,8 @@ impl Failure {
 
     /// The router failed.
     pub(crate) fn router(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::new(FailureKind::Routing, Lasting::Temporary, (4, 3), "no route was found".into()).because(source)
+        Self::new(FailureKind::Routing, Lasting::Temporary, (4, 3), "no route was found".into())
+            .because(source)
     }
 
     /// There is no way to the recipient, for good; subject and detail of the status say why.
@@ -280,14 +281,17 @@ impl Failure {
             Verdict::Delivered(reply) => Ok(Delivered { reply: Some(reply) }),
             Verdict::Refused(stage, reply) => Err(Self::refused(stage, reply, others)),
             Verdict::Unsupported(missing) => Err(Self::unsupported(missing)),
-            Verdict::Broken { stage, why, may_have_arrived } => Err(Self::broken(stage, why, may_have_arrived)),
+            Verdict::Broken { stage, why, may_have_arrived } => {
+                Err(Self::broken(stage, why, may_have_arrived))
+            }
         }
     }
 
     fn refused(stage: Stage, reply: Reply, others: bool) -> Self {
         let lasting = lasting(stage, &reply, others);
         let what = format!("the server said {reply} to {}", asked(stage));
-        let class = if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
+        let class =
+            if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
         let said = reply.enhanced().filter(|code| code.class() == class);
         let mut failure = Self::new(FailureKind::Refused, lasting, own_status(stage, &reply), what);
         let inner = failure.inner();
@@ -349,9 +353,19 @@ impl Failure {
     }
 
     fn new(kind: FailureKind, lasting: Lasting, numbers: (u16, u16), what: String) -> Self {
-        let class = if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
+        let class =
+            if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
         let status = EnhancedCode::new(class, numbers.0, numbers.1);
-        let inner = Inner { kind, what, status, lasting, stage: None, reply: None, may_have_arrived: false, source: None };
+        let inner = Inner {
+            kind,
+            what,
+            status,
+            lasting,
+            stage: None,
+            reply: None,
+            may_have_arrived: false,
+            source: None,
+        };
         Self(Arc::new(inner))
     }
 
@@ -395,9 +409,13 @@ impl Error for Failure {
 /// The table of conformance: what a 4yz or 5yz reply means at a stage.
 fn lasting(stage: Stage, reply: &Reply, others: bool) -> Lasting {
     match (reply.class(), stage) {
-        (ReplyClass::Permanent, Stage::Greeting) if reply.code() == ReplyCode::NO_MAIL_SERVICE => Lasting::AtThisHost,
+        (ReplyClass::Permanent, Stage::Greeting) if reply.code() == ReplyCode::NO_MAIL_SERVICE => {
+            Lasting::AtThisHost
+        }
         // the host does not like us, or is not set up: another one, or the same one later, may
-        (ReplyClass::Permanent, Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth) => Lasting::Temporary,
+        (ReplyClass::Permanent, Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Auth) => {
+            Lasting::Temporary
+        }
         (ReplyClass::Permanent, Stage::RcptTo) if is_too_many_recipients(reply, others) => Lasting::Temporary,
         (ReplyClass::Permanent, _) => Lasting::Everywhere,
         _ => Lasting::Temporary,
@@ -456,7 +474,9 @@ fn lost(stage: Stage, may_have_arrived: bool) -> String {
 
 fn senseless_reply(why: &Interruption) -> Option<&Reply> {
     match why {
-        Interruption::Protocol(ProtocolError::Unexpected(reply) | ProtocolError::Unsolicited(reply)) => Some(reply),
+        Interruption::Protocol(ProtocolError::Unexpected(reply) | ProtocolError::Unsolicited(reply)) => {
+            Some(reply)
+        }
         _ => None,
     }
 }

@@ -2,12 +2,20 @@
 
 mod content_facts;
 mod domain;
+mod dsn;
+mod envelope;
 mod host;
+mod local_part;
+mod mailbox;
 mod message;
+mod xtext;
 
 pub(crate) use content_facts::ContentScan;
 pub use content_facts::{ContentFacts, LineEndError};
 pub use domain::{DnsName, Domain, DomainError};
+pub use dsn::{DsnError, EnvelopeId, Notify, NotifyOn, OriginalRecipient, RecipientDsn, Ret};
+pub use envelope::{Envelope, ForwardPath, Postmaster, Recipient, ReversePath};
 pub use host::{Host, HostError};
+pub use mailbox::{Mailbox, MailboxDomain, MailboxError};
 pub(crate) use message::ContentFile;
 pub use message::{Message, MessageError};

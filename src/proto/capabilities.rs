@@ -33,7 +33,11 @@ impl Capabilities {
     /// out, and a keyword that takes no parameter does not count with one.
     pub(crate) fn read(reply: &Reply) -> Self {
         let mut found = Self::default();
-        reply.lines().skip(1).filter_map(|line| std::str::from_utf8(line).ok()).for_each(|line| found.add(line));
+        reply
+            .lines()
+            .skip(1)
+            .filter_map(|line| std::str::from_utf8(line).ok())
+            .for_each(|line| found.add(line));
         found
     }
 

@@ -57,7 +57,8 @@ impl ClientName {
             let address = inner.strip_suffix(']').and_then(literal);
             return address.map(Self::from).ok_or_else(|| ClientNameError::Literal(shown()));
         }
-        let domain = Domain::parse(text).map_err(|source| ClientNameError::Domain { text: shown(), source })?;
+        let domain =
+            Domain::parse(text).map_err(|source| ClientNameError::Domain { text: shown(), source })?;
         if domain.is_single_label() || domain.dns_name().is_localhost() {
             return Err(ClientNameError::NotQualified(shown()));
         }
@@ -116,8 +117,20 @@ mod tests {
             assert_eq!(ClientName::parse(good).unwrap().to_string(), good);
         }
         for bad in [
-            "", "localhost", "a.localhost", "mail", "my_host.example", "-a.example", "a b.example", "a.example\r\nQUIT",
-            "192.0.2.1", "[192.0.2]", "[2001:db8::1]", "[IPv6:192.0.2.1]", "[", "[IPv6:é]",
+            "",
+            "localhost",
+            "a.localhost",
+            "mail",
+            "my_host.example",
+            "-a.example",
+            "a b.example",
+            "a.example\r\nQUIT",
+            "192.0.2.1",
+            "[192.0.2]",
+            "[2001:db8::1]",
+            "[IPv6:192.0.2.1]",
+            "[",
+            "[IPv6:é]",
         ] {
             assert!(ClientName::parse(bad).is_err(), "{bad:?}");
         }

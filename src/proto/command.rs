@@ -1,11 +1,11 @@
 //! Commands as octets (RFC 5321 section 4.1). Made of parsed values only, and looked at once more here.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 use super::client_name::ClientName;
 use super::output::Output;
 use super::protocol::Protocol;
-use crate::mail::{EnvelopeId, ForwardPath, Recipient, Ret, ReversePath};
+use crate::mail::{EnvelopeId, Recipient, Ret, ReversePath};
 
 /// A line that the client sends. BDAT, STARTTLS and AUTH have their place here.
 #[derive(Debug, Clone, Copy)]
@@ -77,20 +77,17 @@ impl Display for MailParameters<'_> {
         if let Some(ret) = self.ret {
             write!(f, " RET={ret}")?;
         }
-        self.envelope_id.map_or(Ok(()), |id| write!(f, " ENVID={id}"))
+        self.envelope_id.map_or(Ok(()), |id| write!(f, " ENVID={}", id.to_xtext()))
     }
 }
 
 fn rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient, dsn: bool) -> fmt::Result {
-    match recipient.path() {
-        ForwardPath::Mailbox(mailbox) => write!(f, "RCPT TO:<{mailbox}>")?,
-        path => write!(f, "RCPT TO:<{path}>")?,
-    }
+    write!(f, "RCPT TO:<{}>", recipient.path())?;
     if !dsn {
         return Ok(());
     }
     if let Some(notify) = recipient.notify() {
         write!(f, " NOTIFY={notify}")?;
     }
-    recipient.original_recipient().map_or(Ok(()), |original| write!(f, " ORCPT={original}"))
+    recipient.original_recipient().map_or(Ok(()), |original| write!(f, " ORCPT={}", original.to_xtext()))
 }

@@ -1,11 +1,33 @@
-//! The protocol without sockets and without a clock: bytes go in, bytes and verdicts come out.
+//! The protocol without sockets and without a clock: octets go in, octets and verdicts come out.
 
+mod capabilities;
+mod client_name;
+mod command;
+mod content;
+mod machine;
+mod opening;
+mod output;
 mod protocol;
 mod reply;
 mod reply_parser;
 mod stage;
+mod transaction;
+#[cfg(test)]
+mod transaction_tests;
+mod verdict;
 
+pub use capabilities::{Capabilities, SizeLimit};
+pub use client_name::{ClientName, ClientNameError};
+pub(crate) use command::Command;
+pub(crate) use machine::{Awaited, Machine, Need};
+pub use machine::{Interruption, ProtocolError};
+pub(crate) use opening::Opening;
+pub(crate) use output::Output;
 pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
+pub(crate) use reply_parser::ReplyParser;
 pub use reply_parser::{ReplyError, ReplyLimits};
 pub use stage::Stage;
+pub(crate) use transaction::{Ending, Terms, Transaction};
+pub use verdict::Missing;
+pub(crate) use verdict::Verdict;

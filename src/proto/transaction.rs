@@ -46,7 +46,7 @@ pub(crate) struct Transaction<'a> {
     refused: bool,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
-    ending: Ending,
+    pub(super) ending: Ending,
 }
 
 #[derive(Debug)]
@@ -103,13 +103,26 @@ impl<'a> Transaction<'a> {
         recipients: &'a [&'a Recipient],
         facts: &ContentFacts,
     ) -> Self {
-        let slots: Vec<_> = recipients.iter().map(|recipient| slot(&terms, envelope, recipient, facts)).collect();
+        let slots: Vec<_> =
+            recipients.iter().map(|recipient| slot(&terms, envelope, recipient, facts)).collect();
         let served = recipients.iter().zip(&slots).filter(|(_, slot)| matches!(slot, Slot::Open));
-        let ascii = envelope.reverse_path().is_ascii() && served.clone().all(|(recipient, _)| recipient.is_ascii());
+        let ascii =
+            envelope.reverse_path().is_ascii() && served.clone().all(|(recipient, _)| recipient.is_ascii());
         let progress = if served.count() == 0 { Progress::Sent } else { Progress::Mail };
         let parameters = parameters(&terms, envelope, facts, ascii);
         let (awaited, ending) = (Awaited::new(), Ending::Complete);
-        Self { terms, envelope, parameters, recipients, slots, awaited, progress, refused: false, end_of_content: None, ending }
+        Self {
+            terms,
+            envelope,
+            parameters,
+            recipients,
+            slots,
+            awaited,
+            progress,
+            refused: false,
+            end_of_content: None,
+            ending,
+        }
     }
 
     /// One verdict a recipient, in their order, and what is left of the session.
@@ -190,11 +203,15 @@ impl<'a> Transaction<'a> {
                 self.ending = Ending::Complete;
                 self.close_rest(|| Verdict::Refused(Stage::Final, reply.clone()));
             }
-            (Expected::FinalOf(index), ReplyClass::Completed) => self.final_of(index, Verdict::Delivered(reply)),
+            (Expected::FinalOf(index), ReplyClass::Completed) => {
+                self.final_of(index, Verdict::Delivered(reply))
+            }
             (Expected::FinalOf(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.final_of(index, Verdict::Refused(Stage::Final, reply));
             }
-            (_, ReplyClass::Completed | ReplyClass::Intermediate) => self.unexpected(expected.stage(), reply, output),
+            (_, ReplyClass::Completed | ReplyClass::Intermediate) => {
+                self.unexpected(expected.stage(), reply, output)
+            }
         }
     }
 
@@ -224,7 +241,9 @@ impl<'a> Transaction<'a> {
         let accepted = (0..self.slots.len()).filter(|index| matches!(self.slots[*index], Slot::Accepted));
         match self.terms.protocol {
             Protocol::Smtp => self.awaited.expect(Expected::Final, output),
-            Protocol::Lmtp => accepted.for_each(|index| self.awaited.expect(Expected::FinalOf(index), output)),
+            Protocol::Lmtp => {
+                accepted.for_each(|index| self.awaited.expect(Expected::FinalOf(index), output))
+            }
         }
     }
 
@@ -349,7 +368,12 @@ fn slot(terms: &Terms, envelope: &Envelope, recipient: &Recipient, facts: &Conte
     missing.map_or(Slot::Open, |missing| Slot::Closed(Verdict::Unsupported(missing)))
 }
 
-fn missing(terms: &Terms, envelope: &Envelope, recipient: &Recipient, facts: &ContentFacts) -> Option<Missing> {
+fn missing(
+    terms: &Terms,
+    envelope: &Envelope,
+    recipient: &Recipient,
+    facts: &ContentFacts,
+) -> Option<Missing> {
     let offered = &terms.capabilities;
     let mailboxes = recipient.is_ascii() && envelope.reverse_path().is_ascii();
     if !mailboxes && !offered.smtp_utf8 {
@@ -365,12 +389,19 @@ fn missing(terms: &Terms, envelope: &Envelope, recipient: &Recipient, facts: &Co
         return Some(Missing::EightBitMime);
     }
     match offered.size {
-        Some(SizeLimit::Octets(limit)) if facts.size > limit => Some(Missing::Size { limit, size: facts.size }),
+        Some(SizeLimit::Octets(limit)) if facts.size > limit => {
+            Some(Missing::Size { limit, size: facts.size })
+        }
         _ => None,
     }
 }
 
-fn parameters<'a>(terms: &Terms, envelope: &'a Envelope, facts: &ContentFacts, ascii: bool) -> MailParameters<'a> {
+fn parameters<'a>(
+    terms: &Terms,
+    envelope: &'a Envelope,
+    facts: &ContentFacts,
+    ascii: bool,
+) -> MailParameters<'a> {
     let offered = &terms.capabilities;
     let dsn = offered.dsn;
     MailParameters {

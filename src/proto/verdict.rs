@@ -59,8 +59,12 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::EightBitMime => f.write_str("the message has octets above 127 and the server does not offer 8BITMIME"),
-            Self::BinaryMime => f.write_str("the message has NUL octets and the server does not offer BINARYMIME"),
+            Self::EightBitMime => {
+                f.write_str("the message has octets above 127 and the server does not offer 8BITMIME")
+            }
+            Self::BinaryMime => {
+                f.write_str("the message has NUL octets and the server does not offer BINARYMIME")
+            }
             Self::Utf8Mailbox => f.write_str("a mailbox needs SMTPUTF8, which the server does not offer"),
             Self::Utf8Header => f.write_str("the header needs SMTPUTF8, which the server does not offer"),
             Self::Size { limit, size } => {
