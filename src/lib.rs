@@ -10,5 +10,5 @@ pub mod route;
 
 pub use mail::{DnsName, Domain, Host};
 pub use proto::Protocol;
-pub use route::{Endpoint, MxRoute, NextHop, Route};
+pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
 pub use status::{EnhancedCode, StatusClass};

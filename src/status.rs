@@ -105,7 +105,9 @@ mod tests {
         for good in ["2.0.0", "4.2.2", "5.7.999", "5.10.1"] {
             assert_eq!(EnhancedCode::parse(good).unwrap().to_string(), good);
         }
-        for bad in ["", "5", "5.1", "5.1.", "3.0.0", "5.1.1.1", "5.1.1000", "5..1", "+5.1.1", "05.1.1", "5.1.x"] {
+        for bad in
+            ["", "5", "5.1", "5.1.", "3.0.0", "5.1.1.1", "5.1.1000", "5..1", "+5.1.1", "05.1.1", "5.1.x"]
+        {
             assert_eq!(EnhancedCode::parse(bad), None, "{bad:?}");
         }
     }

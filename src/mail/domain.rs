@@ -145,9 +145,10 @@ impl Domain {
         if text.ends_with('.') {
             return Err(DomainError::EmptyLabel);
         }
-        let host_name = name.as_str().split('.').all(|label| {
-            !label.contains('_') && !label.starts_with('-') && !label.ends_with('-')
-        });
+        let host_name = name
+            .as_str()
+            .split('.')
+            .all(|label| !label.contains('_') && !label.starts_with('-') && !label.ends_with('-'));
         host_name.then_some(Self(name)).ok_or(DomainError::NotHostName)
     }
 
@@ -244,7 +245,9 @@ mod tests {
 
     #[test]
     fn check_147_invalid_internationalized_names_are_refused() {
-        for bad in ["-ü.example", "ü\u{200d}.example", "xn--a.example", "\u{661}a\u{5d0}.example", "a b.example"] {
+        for bad in
+            ["-ü.example", "ü\u{200d}.example", "xn--a.example", "\u{661}a\u{5d0}.example", "a b.example"]
+        {
             assert!(Domain::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Domain::parse("bücher.example").unwrap().as_str(), "xn--bcher-kva.example");
@@ -269,7 +272,9 @@ mod tests {
 
     #[test]
     fn localhost_and_what_lies_below_it() {
-        for (name, local) in [("localhost", true), ("LOCALHOST.", true), ("a.localhost", true), ("notlocalhost", false)] {
+        for (name, local) in
+            [("localhost", true), ("LOCALHOST.", true), ("a.localhost", true), ("notlocalhost", false)]
+        {
             assert_eq!(DnsName::parse(name).unwrap().is_localhost(), local, "{name}");
         }
     }

@@ -85,7 +85,17 @@ mod tests {
         for good in ["mx.example", "192.0.2.1", "[2001:db8::1]"] {
             assert_eq!(Host::parse(good).unwrap().to_string(), good);
         }
-        for bad in ["", "127.1", "0177.0.0.1", "0x7f.1", "2001:db8::1", "[fe80::1%eth0]", "[::1", "[127.0.0.1]", "a b"] {
+        for bad in [
+            "",
+            "127.1",
+            "0177.0.0.1",
+            "0x7f.1",
+            "2001:db8::1",
+            "[fe80::1%eth0]",
+            "[::1",
+            "[127.0.0.1]",
+            "a b",
+        ] {
             assert!(Host::parse(bad).is_err(), "{bad:?}");
         }
     }
