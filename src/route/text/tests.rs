@@ -154,6 +154,13 @@ fn errors_show_the_offending_part() {
 }
 
 #[test]
+fn an_address_without_brackets_is_no_host() {
+    for text in ["smtp://2001:db8::1", "smtp://::1", "smtp://[::1", "smtp://[::1:25"] {
+        assert!(matches!(hop_error(text), NextHopError::Host(_)), "{text}");
+    }
+}
+
+#[test]
 fn only_next_hops_stand_in_a_list() {
     for text in ["mx,smtp://a", "smtp://a,MX:example.org", "smtp://a,local", "smtp://a,defer:x"] {
         assert!(matches!(error(text), RouteParseError::NotInList { .. }), "{text}");
