@@ -8,7 +8,9 @@ pub mod proto;
 // floor 2: routes and results
 pub mod route;
 
-pub use mail::{DnsName, Domain, Host};
+pub use mail::{DnsName, Domain, Host, Mailbox, MailboxDomain};
+pub use mail::{Envelope, ForwardPath, Postmaster, Recipient, ReversePath};
+pub use mail::{EnvelopeId, Notify, NotifyOn, OriginalRecipient, RecipientDsn, Ret};
 pub use proto::Protocol;
 pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
 pub use status::{EnhancedCode, StatusClass};
