@@ -76,6 +76,14 @@ impl NextHop {
         Ok(Self { protocol, target: HopTarget::Unix(path) })
     }
 
+    /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 24 for LMTP, as is the custom.
+    pub const fn default_port(protocol: Protocol) -> u16 {
+        match protocol {
+            Protocol::Smtp => SMTP_PORT,
+            Protocol::Lmtp => 24,
+        }
+    }
+
     /// What is spoken there.
     pub fn protocol(&self) -> Protocol {
         self.protocol

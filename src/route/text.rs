@@ -155,7 +155,7 @@ fn parse_tcp(protocol: Protocol, text: &str) -> Result<NextHop, NextHopError> {
     if host.is_empty() {
         return Err(NextHopError::NoHost { scheme: protocol.to_string() });
     }
-    let port = port.map_or(Some(default_port(protocol)), parse_port);
+    let port = port.map_or(Some(NextHop::default_port(protocol)), parse_port);
     let port = port.ok_or_else(|| NextHopError::Port { authority: authority.into() })?;
     NextHop::tcp(protocol, Host::parse(host)?, port)
 }
@@ -209,14 +209,6 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
 /// Port 0 is a number as well: [`NextHop::tcp`] refuses it.
 fn parse_port(digits: &str) -> Option<u16> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
-}
-
-/// RFC 5321 section 4.5.4.2 names 25; 24, the port of private mail systems, is the custom of LMTP.
-fn default_port(protocol: Protocol) -> u16 {
-    match protocol {
-        Protocol::Smtp => 25,
-        Protocol::Lmtp => 24,
-    }
 }
 
 /// The text form, always with the port.
