@@ -15,20 +15,19 @@ use super::table::RouteTable;
 /// Fields that name a thing for people; they are skipped wherever they stand.
 const LABELS: [&str; 3] = ["id", "name", "description"];
 
-/// Why a JSON text is not a route table.
+/// Why a JSON text is not a route table. The message includes that of the cause, which is therefore no source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonRoutesError {
     /// Not JSON, or not an array.
     #[error("not a JSON array of rules: {0}")]
-    Syntax(#[source] serde_json::Error),
+    Syntax(serde_json::Error),
     /// A rule is wrong.
     #[error("rule {index}: {reason}")]
     Rule {
         /// Its place in the array, counted from 0.
         index: usize,
         /// What is wrong with it.
-        #[source]
         reason: JsonRouteError,
     },
 }
