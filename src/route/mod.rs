@@ -1,7 +1,9 @@
-//! Where mail goes, as a router says it: routes, next hops, endpoints.
+//! Where mail goes, as a router says it: routes, next hops, endpoints, and their text form.
 
+mod kinds;
 mod next_hop;
-mod route;
+mod text;
 
-pub use next_hop::{Endpoint, NextHop};
-pub use route::{MxRoute, Route};
+pub use kinds::{Families, MxRoute, Route, RouteReason};
+pub use next_hop::{Endpoint, HopTarget, NextHop, NextHopError};
+pub use text::RouteParseError;
