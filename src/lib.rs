@@ -15,6 +15,8 @@ pub mod route;
 // floor 3: the questions a host may answer itself
 pub mod policy;
 pub mod router;
+// floor 5: one connection
+pub mod transport;
 
 pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
@@ -25,4 +27,5 @@ pub use policy::{AddressPolicy, DefaultPolicy};
 pub use proto::{ClientName, Protocol, Reply, Stage};
 pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
 pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
+pub use transport::{Session, SessionSettings, Timeouts};
 pub use status::{EnhancedCode, StatusClass};

@@ -10,6 +10,7 @@ mod output;
 mod protocol;
 mod reply;
 mod reply_parser;
+mod single;
 mod stage;
 mod transaction;
 #[cfg(test)]
@@ -18,8 +19,7 @@ mod verdict;
 
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
-pub(crate) use command::Command;
-pub(crate) use machine::{Awaited, Machine, Need};
+pub(crate) use machine::{Machine, Need};
 pub use machine::{Interruption, ProtocolError};
 pub(crate) use opening::Opening;
 pub(crate) use output::Output;
@@ -27,6 +27,7 @@ pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub(crate) use reply_parser::ReplyParser;
 pub use reply_parser::{ReplyError, ReplyLimits};
+pub(crate) use single::Single;
 pub use stage::Stage;
 pub(crate) use transaction::{Ending, Terms, Transaction};
 pub use verdict::Missing;
