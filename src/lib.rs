@@ -6,9 +6,11 @@ mod status;
 // floor 1: the protocol
 pub mod proto;
 // floor 2: routes and results
+pub mod resolver;
 pub mod route;
 
 pub use mail::{DnsName, Domain, Host};
 pub use proto::Protocol;
+pub use resolver::{MemoryResolver, ResolveError, Resolver};
 pub use route::{Endpoint, MxRoute, NextHop, Route};
 pub use status::{EnhancedCode, StatusClass};

@@ -1,0 +1,18 @@
+//! What the DNS says: the [`Resolver`] trait and its implementations.
+
+mod answer;
+mod error;
+mod memory;
+mod memory_builder;
+mod question;
+mod record;
+mod resolve;
+mod special_names;
+
+pub use answer::{Answer, Security};
+pub use error::ResolveError;
+pub use memory::MemoryResolver;
+pub use memory_builder::{MemoryResolverBuilder, ScriptError};
+pub use question::{Query, RecordKind};
+pub use record::{Exchange, Mx, Srv, Tlsa, Txt};
+pub use resolve::Resolver;
