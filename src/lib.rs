@@ -11,6 +11,8 @@ pub mod route;
 
 pub use mail::{DnsName, Domain, Host};
 pub use proto::Protocol;
+#[cfg(feature = "hickory")]
+pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
 pub use route::{Endpoint, MxRoute, NextHop, Route};
 pub use status::{EnhancedCode, StatusClass};

@@ -2,6 +2,8 @@
 
 mod answer;
 mod error;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod memory;
 mod memory_builder;
 mod question;
@@ -11,6 +13,8 @@ mod special_names;
 
 pub use answer::{Answer, Security};
 pub use error::ResolveError;
+#[cfg(feature = "hickory")]
+pub use hickory::{DnssecMode, HickoryResolver, ResolverSettings, SystemConfigError};
 pub use memory::MemoryResolver;
 pub use memory_builder::{MemoryResolverBuilder, ScriptError};
 pub use question::{Query, RecordKind};
