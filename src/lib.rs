@@ -14,6 +14,7 @@ mod outcome;
 pub mod route;
 // floor 3: the questions a host may answer itself
 pub mod policy;
+pub mod resolver;
 pub mod router;
 // floor 5: one connection
 pub mod transport;
@@ -25,6 +26,9 @@ pub use mail::{
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
 pub use policy::{AddressPolicy, DefaultPolicy};
 pub use proto::{ClientName, Protocol, Reply, Stage};
+#[cfg(feature = "hickory")]
+pub use resolver::HickoryResolver;
+pub use resolver::{MemoryResolver, ResolveError, Resolver};
 pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
 pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use transport::{Session, SessionSettings, Timeouts};

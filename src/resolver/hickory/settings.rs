@@ -1,0 +1,64 @@
+//! [`ResolverSettings`].
+
+use std::time::Duration;
+
+/// How a [`HickoryResolver`](super::HickoryResolver) asks.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use nexthop::resolver::ResolverSettings;
+///
+/// let mut settings = ResolverSettings::default();
+/// settings.deadline = Duration::from_secs(4);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResolverSettings {
+    /// How long one server has for one question before the next one is asked. Default: 5 s.
+    pub timeout: Duration,
+    /// How often the list of servers is gone through, at least once. Default: 2.
+    pub rounds: u32,
+    /// How long one lookup may take in all: servers, rounds and aliases. Default: 10 s.
+    pub deadline: Duration,
+    /// Whose word on DNSSEC is taken. Default: [`DnssecMode::Off`].
+    pub dnssec: DnssecMode,
+    /// How large an answer over UDP may be, in octets; larger ones come over TCP. Default: 1232 (RFC 9715 section 3.1).
+    pub udp_payload: u16,
+    /// Whether names are sent in random case and the server must return them so, against forged answers.
+    /// A server that does not is asked over TCP. Default: true.
+    pub case_randomization: bool,
+    /// How many aliases of one name are followed; an error beyond. Default: 16.
+    pub max_aliases: usize,
+    /// How many questions may be with the servers at a time; others wait. Default: 256.
+    pub max_in_flight: usize,
+}
+
+impl Default for ResolverSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            rounds: 2,
+            deadline: Duration::from_secs(10),
+            dnssec: DnssecMode::Off,
+            udp_payload: 1232,
+            case_randomization: true,
+            max_aliases: 16,
+            max_in_flight: 256,
+        }
+    }
+}
+
+/// Whose word on DNSSEC is taken (RFC 7672 section 2.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum DnssecMode {
+    /// Nobody's: no answer is secure, and DANE is off.
+    #[default]
+    Off,
+    /// The AD bit of servers that validate, if every server has a loopback address; otherwise nobody's.
+    Ad,
+    /// The AD bit of every server. Only if each of them validates and is reached over a path on which nobody
+    /// can forge an answer: whoever can, decides what DANE accepts.
+    AdFromAnyServer,
+}
