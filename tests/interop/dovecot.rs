@@ -1,0 +1,137 @@
+//! Dovecot as an LMTP server.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, iter};
+
+use crate::launcher::{Account, Daemon, Home, LIFETIME, free_address, give, maildir, skipped};
+
+const PROGRAM: &str = "/usr/sbin/dovecot";
+/// The LMTP server is a package of its own on some systems.
+const LMTP_PROGRAMS: [&str; 2] = ["/usr/lib/dovecot/lmtp", "/usr/libexec/dovecot/lmtp"];
+/// The settings of 2.4 are a language of their own.
+const VERSION: &str = "2.3.";
+
+/// A Dovecot that takes mail by LMTP on TCP and on unix sockets.
+///
+/// `alice`, `bob` and `carol` take mail. `full` is over quota: 552 after the content, or 452 for RCPT on
+/// [`quota_socket`](Self::quota_socket). Everybody else is 550 for RCPT. The domain does not matter.
+#[derive(Debug)]
+pub(crate) struct Dovecot {
+    // dropped first: the server has to end before its directory goes
+    daemon: Daemon,
+    home: Home,
+    address: SocketAddr,
+    lmtp: PathBuf,
+    quota: PathBuf,
+}
+
+impl Dovecot {
+    /// Starts one and waits until it accepts connections; `None` where it is not installed.
+    pub(crate) fn start() -> Option<Self> {
+        if let Some(reason) = what_is_missing() {
+            return skipped("Dovecot", &reason);
+        }
+        let (home, address, account) = (Home::new(), free_address(), Account::unprivileged());
+        make_users(&home, &account);
+        let config = make_config(&home, address, &account);
+        let command = &mut Command::new("timeout");
+        command.args(["--signal=KILL", LIFETIME, PROGRAM, "-F", "-c"]).arg(config);
+        command.uid(account.uid).gid(account.gid).process_group(0);
+        let daemon = Daemon::start(command, home.join("log"));
+        let (lmtp, quota) = (home.join("run/lmtp"), home.join("run/lmtp-quota"));
+        let mut dovecot = Self { daemon, home, address, lmtp, quota };
+        dovecot.wait();
+        Some(dovecot)
+    }
+
+    fn wait(&mut self) {
+        let Self { daemon, address, lmtp, quota, .. } = self;
+        daemon.wait_until(|| {
+            TcpStream::connect(*address).is_ok()
+                && UnixStream::connect(&*lmtp).is_ok()
+                && UnixStream::connect(&*quota).is_ok()
+        });
+    }
+
+    /// Where it speaks LMTP over TCP.
+    pub(crate) fn lmtp_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The unix socket on which it speaks LMTP.
+    pub(crate) fn lmtp_socket(&self) -> &Path {
+        &self.lmtp
+    }
+
+    /// The unix socket on which it looks at quota for RCPT already.
+    pub(crate) fn quota_socket(&self) -> &Path {
+        &self.quota
+    }
+
+    /// What was delivered to a user, as it is stored and in no particular order.
+    pub(crate) fn messages(&self, user: &str) -> Vec<Vec<u8>> {
+        maildir(&self.home.join(&format!("mail/{user}/Maildir")))
+    }
+
+    /// Its process group.
+    pub(crate) fn group(&self) -> u32 {
+        self.daemon.group()
+    }
+}
+
+fn what_is_missing() -> Option<String> {
+    let Ok(output) = Command::new(PROGRAM).arg("--version").output() else {
+        return Some(format!("{PROGRAM} is not installed"));
+    };
+    let version = String::from_utf8_lossy(&output.stdout);
+    if !version.starts_with(VERSION) {
+        return Some(format!("{VERSION}x is needed, installed is {}", version.trim()));
+    }
+    let has_lmtp = LMTP_PROGRAMS.iter().any(|path| Path::new(path).exists());
+    (!has_lmtp).then(|| format!("{} is not installed", LMTP_PROGRAMS[0]))
+}
+
+/// Users in the form of passwd(5); the last field is Dovecot's own.
+fn make_users(home: &Home, account: &Account) {
+    let mail = home.directory("mail");
+    give(&mail, account);
+    let user = |name, quota| format!("{name}:::::{}/{name}::{quota}\n", mail.display());
+    let users = ["alice", "bob", "carol"].map(|name| user(name, ""));
+    let full = user("full", "userdb_quota_rule=*:bytes=1");
+    home.write("users", &users.into_iter().chain(iter::once(full)).collect::<String>(), &[]);
+    fill(home, account);
+}
+
+/// Puts more into the mailbox of `full` than his quota allows.
+fn fill(home: &Home, account: &Account) {
+    for directory in ["mail/full", "mail/full/Maildir", "mail/full/Maildir/cur"] {
+        fs::DirBuilder::new().mode(0o700).create(home.join(directory)).expect("the directory is new");
+        give(&home.join(directory), account);
+    }
+    let filler =
+        home.write("mail/full/Maildir/cur/1.filler.example,S=25:2,S", "Subject: filler\n\nfiller\n", &[]);
+    give(&filler, account);
+}
+
+fn make_config(home: &Home, address: SocketAddr, account: &Account) -> PathBuf {
+    // Dovecot makes `run` and `state` itself
+    give(home.path(), account);
+    home.write(
+        "dovecot.conf",
+        include_str!("dovecot.conf"),
+        &[
+            ("HOME", &home.path().display()),
+            ("IP", &address.ip()),
+            ("PORT", &address.port()),
+            ("USER", &account.user),
+            ("GROUP", &account.group),
+            ("UID", &account.uid),
+            ("GID", &account.gid),
+        ],
+    )
+}
