@@ -13,12 +13,19 @@ pub mod proto;
 mod outcome;
 pub mod route;
 // floor 3: the questions a host may answer itself
+mod local;
 pub mod policy;
 pub mod resolver;
 pub mod router;
+// floor 4: one hop, decided
+pub mod plan;
 // floor 5: one connection
 pub mod transport;
+// floor 6: the whole
+pub mod deliverer;
 
+pub use deliverer::{Deliverer, RecipientReport, Report};
+pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
     NotifyOn, OriginalRecipient, Postmaster, Recipient, RecipientDsn, Ret, ReversePath,

@@ -262,6 +262,11 @@ impl Failure {
         Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 4), what)
     }
 
+    /// A relay of which there are no addresses: a slip of the operator's, or of the DNS.
+    pub(crate) fn unknown_relay(what: String) -> Self {
+        Self::new(FailureKind::Resolving, Lasting::Temporary, (4, 4), what)
+    }
+
     /// The address policy denies an address.
     pub(crate) fn forbidden(what: String) -> Self {
         Self::new(FailureKind::Forbidden, Lasting::AtThisHost, (4, 4), what)
@@ -333,13 +338,14 @@ impl Failure {
         self.0.lasting == Lasting::Everywhere || self.0.may_have_arrived
     }
 
-    /// Of two hosts' failures the one that tells more. What lasts at one host only counts for as long as no
-    /// other host gives hope (check 287).
+    /// Of two hosts' failures the one that tells more; of equal ones the later. What lasts at one host only
+    /// counts for as long as no other host gives hope (check 287).
     pub(crate) fn or_better(self, other: Self) -> Self {
         if other.weight() >= self.weight() { other } else { self }
     }
 
-    fn weight(&self) -> (bool, u8) {
+    /// How much a failure tells, to be compared with that of another host.
+    pub(crate) fn weight(&self) -> (bool, u8) {
         let informed = match (self.0.kind, self.0.stage) {
             (FailureKind::Refused, Some(Stage::Greeting | Stage::Hello)) => 5,
             (FailureKind::Refused, _) => 6,

@@ -85,8 +85,16 @@ impl RouteTable {
     /// # Errors
     /// Not such an array. The first wrong rule is named by its place.
     pub fn from_json(json: &[u8], default: Route) -> Result<Self, JsonRoutesError> {
+        Self::new(default).with_json(json)
+    }
+
+    /// The same table with the rules of a JSON array behind its own, as [`RouteTable::from_json`] reads them.
+    ///
+    /// # Errors
+    /// Not such an array. The first wrong rule is named by its place.
+    pub fn with_json(self, json: &[u8]) -> Result<Self, JsonRoutesError> {
         let rules: Vec<Value> = serde_json::from_slice(json).map_err(JsonRoutesError::Syntax)?;
-        rules.into_iter().enumerate().try_fold(Self::new(default), |table, (index, rule)| {
+        rules.into_iter().enumerate().try_fold(self, |table, (index, rule)| {
             let rule = read_rule(rule).map_err(|reason| JsonRoutesError::Rule { index, reason });
             rule.map(|(pattern, route)| table.with(pattern, route))
         })

@@ -218,19 +218,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 }
 
 /// Outcomes of the verdicts of one transaction.
-pub(crate) fn judge_all(verdicts: Vec<Verdict>) -> Vec<Outcome> {
-    let others = was_anyone_accepted(&verdicts);
+fn judge_all(verdicts: Vec<Verdict>) -> Vec<Outcome> {
+    let others = verdicts.iter().any(was_accepted);
     let outcome = |verdict| Failure::judge(verdict, others).map_or_else(Outcome::from, Outcome::Delivered);
     verdicts.into_iter().map(outcome).collect()
 }
 
-/// Whether the server accepted a recipient, whatever became of the message.
-pub(crate) fn was_anyone_accepted(verdicts: &[Verdict]) -> bool {
-    verdicts.iter().any(|verdict| match verdict {
+/// Whether the server accepted the recipient, whatever became of the message.
+pub(crate) fn was_accepted(verdict: &Verdict) -> bool {
+    match verdict {
         Verdict::Delivered(_) => true,
         Verdict::Refused(stage, _) => matches!(stage, Stage::Data | Stage::Content | Stage::Final),
         Verdict::Unsupported(_) | Verdict::Broken { .. } => false,
-    })
+    }
 }
 
 fn gone() -> Verdict {

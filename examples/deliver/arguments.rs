@@ -1,0 +1,189 @@
+//! The command line. Values that do not parse are usage errors that show the offending part.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use nexthop::policy::Cidr;
+use nexthop::{EnvelopeId, Notify, OriginalRecipient, Pattern, Ret, Route};
+
+/// Delivers a message and reports on each recipient.
+#[derive(Debug, Parser)]
+#[command(name = "deliver", disable_version_flag = true)]
+pub(crate) struct Arguments {
+    /// The reverse-path; '' or '<>' is the null one
+    #[arg(long, value_name = "REVERSE_PATH")]
+    pub(crate) from: String,
+
+    /// A recipient (repeatable)
+    #[arg(long, value_name = "MAILBOX", required = true)]
+    pub(crate) to: Vec<String>,
+
+    /// The message; standard input if absent or `-`. Lines end in LF or CRLF
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// A route (repeatable, the first match wins). PATTERN: user@domain, domain, *.domain, *. NEXTHOP: mx,
+    /// mx:DOMAIN, smtp://HOST[:25], lmtp://HOST[:24], smtp+unix:///PATH, lmtp+unix:///PATH, several of the last
+    /// four with commas between them, refuse:TEXT, defer:TEXT. What no route fits goes by MX
+    #[arg(long = "route", value_name = "PATTERN=NEXTHOP", value_parser = Rule::from_str)]
+    pub(crate) routes: Vec<Rule>,
+
+    /// More routes, from a JSON array of {"match": PATTERN, "route": NEXTHOP or object}
+    #[arg(long = "routes", value_name = "FILE")]
+    pub(crate) routes_file: Option<PathBuf>,
+
+    /// The name given in EHLO and LHLO; by default the system's, or an address literal
+    #[arg(long, value_name = "FQDN")]
+    pub(crate) hostname: Option<String>,
+
+    /// A local address to connect from (repeatable, one a family)
+    #[arg(long, value_name = "IP")]
+    pub(crate) source_ip: Vec<IpAddr>,
+
+    /// The DNS server to ask instead of the system's. If it has a loopback address it is taken for the
+    /// operator's own, so that the name of a relay may lead to a loopback address
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) resolver: Option<SocketAddr>,
+
+    /// The port of mail exchangers and address literals
+    #[arg(long, value_name = "PORT", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) mx_port: u16,
+
+    /// Addresses that may be dialled besides those of the default policy (repeatable)
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) allow: Vec<Cidr>,
+
+    /// Addresses that must not be dialled (repeatable); the longest matching prefix wins
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) deny: Vec<Cidr>,
+
+    /// What a failure report is to hold (RFC 3461): full, hdrs
+    #[arg(long, value_name = "full|hdrs", value_parser = ret)]
+    pub(crate) dsn_ret: Option<Ret>,
+
+    /// An identifier of the message for reports (RFC 3461), decoded
+    #[arg(long, value_name = "ID", value_parser = EnvelopeId::parse)]
+    pub(crate) dsn_envid: Option<EnvelopeId>,
+
+    /// When reports are wanted (RFC 3461): never, or some of success,failure,delay
+    #[arg(long, value_name = "WORDS", value_parser = Notify::parse)]
+    pub(crate) dsn_notify: Option<Notify>,
+
+    /// The original recipient (RFC 3461), decoded
+    #[arg(long, value_name = "TYPE;ADDR", value_parser = OriginalRecipient::parse)]
+    pub(crate) dsn_orcpt: Option<OriginalRecipient>,
+
+    /// Do not send commands in groups, even where the server offers PIPELINING
+    #[arg(long)]
+    pub(crate) no_pipelining: bool,
+
+    /// How long the message has been waiting
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) message_age: u64,
+
+    /// A time limit (repeatable). STAGE: connect, greeting, command, tls, data-start, data-block, final, quit,
+    /// session, dns, sts; tls and sts have no use yet
+    #[arg(long = "timeout", value_name = "STAGE=SECONDS", value_parser = Limit::from_str)]
+    pub(crate) timeouts: Vec<Limit>,
+
+    /// Look up and decide, connect to nobody, print the plan with the reason of every decision
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    /// The report, or the plans, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn ret(text: &str) -> Result<Ret, nexthop::mail::DsnError> {
+    Ret::parse(&text.to_ascii_uppercase())
+}
+
+/// PATTERN=NEXTHOP.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) pattern: Pattern,
+    pub(crate) route: Route,
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    /// A local part may hold `=`: the first one behind which a next hop stands divides.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let divisions = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        let mut first = None;
+        for (pattern, route) in divisions {
+            match Self::parse(pattern, route) {
+                Ok(rule) => return Ok(rule),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| format!("no = in \"{}\"", text.escape_debug())))
+    }
+}
+
+impl Rule {
+    fn parse(pattern: &str, route: &str) -> Result<Self, String> {
+        let pattern = pattern.parse().map_err(|error: nexthop::router::PatternError| error.to_string())?;
+        let route = route.parse().map_err(|error: nexthop::route::RouteParseError| error.to_string())?;
+        Ok(Self { pattern, route })
+    }
+}
+
+/// STAGE=SECONDS.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit {
+    pub(crate) stage: LimitedStage,
+    pub(crate) time: Duration,
+}
+
+/// What `--timeout` can limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitedStage {
+    Connect,
+    Greeting,
+    Command,
+    DataStart,
+    DataBlock,
+    Final,
+    Quit,
+    Session,
+    Dns,
+    /// Named in the interface, without a use in what is built.
+    Reserved,
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (stage, seconds) = text.split_once('=').ok_or("no = between stage and seconds")?;
+        let time = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let time = time.ok_or_else(|| format!("\"{}\" is no number of seconds", seconds.escape_debug()))?;
+        Ok(Self { stage: stage.parse()?, time })
+    }
+}
+
+impl FromStr for LimitedStage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "connect" => Self::Connect,
+            "greeting" => Self::Greeting,
+            "command" => Self::Command,
+            "data-start" => Self::DataStart,
+            "data-block" => Self::DataBlock,
+            "final" => Self::Final,
+            "quit" => Self::Quit,
+            "session" => Self::Session,
+            "dns" => Self::Dns,
+            "tls" | "sts" => Self::Reserved,
+            other => return Err(format!("\"{}\" is no stage", other.escape_debug())),
+        })
+    }
+}

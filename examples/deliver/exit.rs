@@ -1,0 +1,65 @@
+//! Exit statuses of sysexits(3).
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+pub(crate) const USAGE: u8 = 64;
+pub(crate) const DATA: u8 = 65;
+pub(crate) const NO_INPUT: u8 = 66;
+pub(crate) const UNAVAILABLE: u8 = 69;
+pub(crate) const INTERNAL: u8 = 70;
+pub(crate) const TEMPORARY_FAILURE: u8 = 75;
+pub(crate) const CONFIGURATION: u8 = 78;
+
+/// Why nothing was delivered at all.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    status: u8,
+    what: String,
+}
+
+impl Trouble {
+    pub(crate) fn new(status: u8, error: impl Into<Box<dyn Error>>) -> Self {
+        Self { status, what: chain(&*error.into()) }
+    }
+
+    pub(crate) fn internal(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::new(INTERNAL, error)
+    }
+
+    /// Says it on standard error and gives the exit status.
+    pub(crate) fn report(self) -> ExitCode {
+        eprintln!("deliver: {self}");
+        ExitCode::from(self.status)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Help goes to standard output and is no error; the rest goes to standard error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (false, Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::from(USAGE),
+    }
+}

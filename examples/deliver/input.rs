@@ -1,0 +1,68 @@
+//! What is delivered: the envelope and the message.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use nexthop::mail::{LineEndError, MessageError};
+use nexthop::{Envelope, Message, Recipient};
+
+use crate::arguments::Arguments;
+use crate::exit::{DATA, NO_INPUT, Trouble};
+
+/// The envelope of the command line. An address that is not acceptable is named.
+pub(crate) fn envelope(arguments: &Arguments) -> Result<Envelope, Trouble> {
+    let mut envelope = Envelope::new(&arguments.from).map_err(|error| Trouble::new(DATA, error))?;
+    if let Some(ret) = arguments.dsn_ret {
+        envelope = envelope.with_ret(ret);
+    }
+    if let Some(id) = &arguments.dsn_envid {
+        envelope = envelope.with_envelope_id(id.clone());
+    }
+    arguments.to.iter().try_fold(envelope, |envelope, to| Ok(envelope.recipient(recipient(arguments, to)?)))
+}
+
+fn recipient(arguments: &Arguments, to: &str) -> Result<Recipient, Trouble> {
+    let mut recipient = Recipient::parse(to).map_err(|error| Trouble::new(DATA, error))?;
+    if let Some(notify) = arguments.dsn_notify {
+        recipient = recipient.with_notify(notify);
+    }
+    if let Some(original) = &arguments.dsn_orcpt {
+        recipient = recipient.with_original_recipient(original.clone());
+    }
+    Ok(recipient)
+}
+
+/// The message of the file or of standard input. A file with CRLF line ends is not read into memory.
+pub(crate) async fn message(arguments: &Arguments) -> Result<Message, Trouble> {
+    match arguments.file.as_deref() {
+        Some(path) if path != Path::new("-") => from_file(path).await,
+        _ => from_stdin(),
+    }
+}
+
+async fn from_file(path: &Path) -> Result<Message, Trouble> {
+    let regular = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    if regular {
+        match Message::from_file(path).await {
+            Err(MessageError::LineEnd(LineEndError::BareLineFeed(_))) => {}
+            message => return message.map_err(trouble),
+        }
+    }
+    let content = std::fs::read(path).map_err(|error| unreadable(&path.display().to_string(), &error))?;
+    Message::from_text(content).map_err(trouble)
+}
+
+fn from_stdin() -> Result<Message, Trouble> {
+    let mut content = Vec::new();
+    io::stdin().read_to_end(&mut content).map_err(|error| unreadable("standard input", &error))?;
+    Message::from_text(content).map_err(trouble)
+}
+
+fn unreadable(what: &str, error: &io::Error) -> Trouble {
+    Trouble::new(NO_INPUT, format!("cannot read {what}: {error}"))
+}
+
+fn trouble(error: MessageError) -> Trouble {
+    let status = if matches!(error, MessageError::File { .. }) { NO_INPUT } else { DATA };
+    Trouble::new(status, error)
+}

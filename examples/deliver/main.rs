@@ -1,0 +1,76 @@
+//! Delivers one message from the command line and reports on each recipient.
+//!
+//! ```text
+//! deliver --from ann@example.net --to bob@example.org --route '*=lmtp://localhost:2424' message.eml
+//! ```
+
+mod arguments;
+mod exit;
+mod input;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use nexthop::deliverer::GroupPlan;
+use nexthop::{Outcome, Report};
+
+use arguments::Arguments;
+use exit::Trouble;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::usage(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Trouble::internal).and_then(|runtime| runtime.block_on(run(&arguments)));
+    done.unwrap_or_else(|trouble| trouble.report())
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Trouble> {
+    let envelope = input::envelope(arguments)?;
+    let deliverer = setup::deliverer(arguments)?;
+    let attempt = setup::attempt(arguments);
+    if arguments.explain {
+        let plans = deliverer.plans(&envelope, attempt).await;
+        return print_plans(&plans, arguments.json).map(|()| ExitCode::SUCCESS);
+    }
+    let message = input::message(arguments).await?;
+    let report = deliverer.attempt(&envelope, &message, attempt).await;
+    print_report(&report, arguments.json)?;
+    Ok(status(&report))
+}
+
+fn print_plans(plans: &[GroupPlan], json: bool) -> Result<(), Trouble> {
+    if json {
+        return print_json(&serde_json::json!({ "plans": plans }));
+    }
+    plans.iter().for_each(|plan| println!("{plan}"));
+    Ok(())
+}
+
+fn print_report(report: &Report, json: bool) -> Result<(), Trouble> {
+    if json {
+        return print_json(report);
+    }
+    println!("{report}");
+    Ok(())
+}
+
+fn print_json(document: &impl serde::Serialize) -> Result<(), Trouble> {
+    println!("{}", serde_json::to_string_pretty(document).map_err(Trouble::internal)?);
+    Ok(())
+}
+
+/// The exit status of sysexits(3) for what became of the recipients.
+fn status(report: &Report) -> ExitCode {
+    let any = |wanted: fn(&Outcome) -> bool| report.iter().any(|(_, outcome)| wanted(outcome));
+    if any(|outcome| matches!(outcome, Outcome::Failed(_))) {
+        return ExitCode::from(exit::UNAVAILABLE);
+    }
+    if any(|outcome| matches!(outcome, Outcome::Deferred(_))) {
+        return ExitCode::from(exit::TEMPORARY_FAILURE);
+    }
+    ExitCode::SUCCESS
+}

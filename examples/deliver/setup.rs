@@ -1,0 +1,109 @@
+//! The deliverer that the command line describes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use nexthop::plan::PlanSettings;
+use nexthop::policy::DefaultPolicy;
+use nexthop::resolver::{HickoryResolver, ResolverSettings};
+use nexthop::{Attempt, ClientName, Deliverer, Route, RouteTable, Timeouts};
+
+use crate::arguments::{Arguments, LimitedStage};
+use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
+
+pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
+    let mut plan = PlanSettings::default();
+    plan.mx_port = arguments.mx_port;
+    let builder = Deliverer::builder(client_name(arguments)?)
+        .router(routes(arguments)?)
+        .resolver(resolver(arguments)?)
+        .address_policy(policy(arguments))
+        .plan(plan)
+        .timeouts(timeouts(arguments))
+        .pipelining(!arguments.no_pipelining);
+    let builder = arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
+    builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
+}
+
+pub(crate) fn attempt(arguments: &Arguments) -> Attempt {
+    let mut attempt = Attempt::default();
+    attempt.message_age = Duration::from_secs(arguments.message_age);
+    attempt
+}
+
+/// The name given, the system's if it is fully qualified, or an address literal.
+fn client_name(arguments: &Arguments) -> Result<String, Trouble> {
+    if let Some(name) = &arguments.hostname {
+        let name = ClientName::parse(name).map_err(|error| Trouble::new(USAGE, error))?;
+        return Ok(name.to_string());
+    }
+    let system = gethostname::gethostname().to_string_lossy().into_owned();
+    let name = ClientName::parse(&system).ok().filter(|name| name.domain().is_some());
+    Ok(name.unwrap_or_else(|| ClientName::from(own_address())).to_string())
+}
+
+/// An address of an interface that is not a loopback one, if there is any.
+fn own_address() -> IpAddr {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let outward = interfaces.iter().find(|interface| !interface.is_loopback() && !interface.is_link_local());
+    outward.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), if_addrs::Interface::ip)
+}
+
+fn routes(arguments: &Arguments) -> Result<RouteTable, Trouble> {
+    let rules = arguments.routes.iter().cloned();
+    let table = rules.fold(RouteTable::new(Route::mx()), |table, rule| table.with(rule.pattern, rule.route));
+    let Some(file) = &arguments.routes_file else { return Ok(table) };
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let json = std::fs::read(file).map_err(|error| Trouble::new(NO_INPUT, named(&error)))?;
+    table.with_json(&json).map_err(|error| Trouble::new(CONFIGURATION, named(&error)))
+}
+
+fn resolver(arguments: &Arguments) -> Result<HickoryResolver, Trouble> {
+    let resolver = match arguments.resolver {
+        Some(server) => HickoryResolver::from_servers([server]),
+        None => HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?,
+    };
+    let Some(limit) = limit(arguments, LimitedStage::Dns) else { return Ok(resolver) };
+    let mut settings = ResolverSettings::default();
+    settings.deadline = limit;
+    settings.timeout = settings.timeout.min(limit);
+    Ok(resolver.with_settings(settings))
+}
+
+fn policy(arguments: &Arguments) -> DefaultPolicy {
+    let policy = match arguments.resolver {
+        // what the operator's own resolver says of the operator's own relay is the operator's word
+        Some(server) if server.ip().is_loopback() => DefaultPolicy::default().relay_names_may_be_loopback(),
+        _ => DefaultPolicy::default(),
+    };
+    let policy = arguments.allow.iter().fold(policy, |policy, block| policy.allow(*block));
+    arguments.deny.iter().fold(policy, |policy, block| policy.deny(*block))
+}
+
+fn timeouts(arguments: &Arguments) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    arguments.timeouts.iter().for_each(|limit| set(&mut timeouts, limit.stage, limit.time));
+    timeouts
+}
+
+fn set(timeouts: &mut Timeouts, stage: LimitedStage, time: Duration) {
+    match stage {
+        LimitedStage::Connect => timeouts.connect = time,
+        LimitedStage::Greeting => timeouts.greeting = time,
+        LimitedStage::Command => {
+            timeouts.hello = time;
+            timeouts.mail = time;
+            timeouts.recipient = time;
+        }
+        LimitedStage::DataStart => timeouts.data_start = time,
+        LimitedStage::DataBlock => timeouts.data_block = time,
+        LimitedStage::Final => timeouts.final_reply = time,
+        LimitedStage::Quit => timeouts.quit = time,
+        LimitedStage::Session => timeouts.session = Some(time),
+        LimitedStage::Dns | LimitedStage::Reserved => {}
+    }
+}
+
+fn limit(arguments: &Arguments, stage: LimitedStage) -> Option<Duration> {
+    arguments.timeouts.iter().rev().find(|limit| limit.stage == stage).map(|limit| limit.time)
+}

@@ -1,0 +1,191 @@
+//! [`DelivererBuilder`]: everything that a host can choose.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::deliver::{Deliverer, Parts};
+use crate::local::LocalDelivery;
+use crate::plan::PlanSettings;
+use crate::policy::{AddressPolicy, DefaultPolicy};
+use crate::proto::{ClientName, ClientNameError, ReplyLimits};
+use crate::resolver::Resolver;
+use crate::route::Route;
+use crate::router::{RouteTable, Router};
+use crate::transport::{SessionSettings, Timeouts};
+
+/// How much is done at once.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DeliveryLimits {
+    /// Destinations of one message that are served side by side; 10.
+    pub destinations: usize,
+    /// Recipients of one transaction; 1000. A server that says 452 gets fewer
+    /// (RFC 5321 section 4.5.3.1.10).
+    pub recipients: usize,
+    /// Routers asked side by side for the recipients of one message; 20.
+    pub routings: usize,
+}
+
+impl Default for DeliveryLimits {
+    fn default() -> Self {
+        Self { destinations: 10, recipients: 1000, routings: 20 }
+    }
+}
+
+/// Builds a [`Deliverer`]. Whatever is not chosen has a default: routes by MX, the system's DNS servers, the
+/// [`DefaultPolicy`], the time limits of RFC 5321, no store of its own.
+#[derive(Debug)]
+#[must_use]
+pub struct DelivererBuilder {
+    client_name: String,
+    router: Arc<dyn Router>,
+    resolver: Option<Arc<dyn Resolver>>,
+    policy: Arc<dyn AddressPolicy>,
+    local: Option<Arc<dyn LocalDelivery>>,
+    plan: PlanSettings,
+    limits: DeliveryLimits,
+    timeouts: Timeouts,
+    replies: ReplyLimits,
+    pipelining: bool,
+    sources: Vec<IpAddr>,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The client name cannot stand in EHLO.
+    #[error(transparent)]
+    ClientName(#[from] ClientNameError),
+    /// No resolver was chosen, and the system's configuration is not readable.
+    #[error("cannot use the DNS configuration of the system")]
+    SystemResolver(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No resolver was chosen, and the crate was built without one.
+    #[error("no resolver was chosen, and the crate was built without the feature `hickory`")]
+    NoResolver,
+    /// Two source addresses of one family.
+    #[error("more than one source address of the family of {0}")]
+    SourceAddresses(IpAddr),
+}
+
+impl DelivererBuilder {
+    pub(super) fn new(client_name: String) -> Self {
+        Self {
+            client_name,
+            router: Arc::new(RouteTable::new(Route::mx())),
+            resolver: None,
+            policy: Arc::new(DefaultPolicy::default()),
+            local: None,
+            plan: PlanSettings::default(),
+            limits: DeliveryLimits::default(),
+            timeouts: Timeouts::default(),
+            replies: ReplyLimits::default(),
+            pipelining: true,
+            sources: Vec::new(),
+        }
+    }
+
+    /// Who says where each recipient goes.
+    pub fn router(mut self, router: impl Router) -> Self {
+        self.router = Arc::new(router);
+        self
+    }
+
+    /// Who looks names up.
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Which addresses may be dialled.
+    pub fn address_policy(mut self, policy: impl AddressPolicy) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// Who stores the recipients whose route is local. Without, they are deferred.
+    pub fn local_delivery(mut self, local: impl LocalDelivery) -> Self {
+        self.local = Some(Arc::new(local));
+        self
+    }
+
+    /// Bounds and ports of plans. The client name is taken for a name of this host besides.
+    pub fn plan(mut self, settings: PlanSettings) -> Self {
+        self.plan = settings;
+        self
+    }
+
+    /// How much is done at once.
+    pub fn limits(mut self, limits: DeliveryLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long each step may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How much a server may say.
+    pub fn reply_limits(mut self, limits: ReplyLimits) -> Self {
+        self.replies = limits;
+        self
+    }
+
+    /// Whether commands go out in groups where the server offers it (RFC 2920); `true`.
+    pub fn pipelining(mut self, pipelining: bool) -> Self {
+        self.pipelining = pipelining;
+        self
+    }
+
+    /// A local address to connect from; one a family.
+    pub fn source_address(mut self, address: IpAddr) -> Self {
+        self.sources.push(address);
+        self
+    }
+
+    /// Puts it together. Reads the system's DNS configuration if no resolver was chosen.
+    ///
+    /// # Errors
+    /// A client name that cannot stand in EHLO, two source addresses of one family, no usable resolver.
+    pub fn build(self) -> Result<Deliverer, BuildError> {
+        let client_name = ClientName::parse(&self.client_name)?;
+        let mut plan = self.plan;
+        plan.own_names.extend(client_name.domain().cloned());
+        let resolver = match self.resolver {
+            Some(resolver) => resolver,
+            None => system_resolver()?,
+        };
+        let session = SessionSettings {
+            timeouts: self.timeouts,
+            replies: self.replies,
+            pipelining: self.pipelining,
+            ..SessionSettings::new(client_name)
+        };
+        let sources = one_a_family(self.sources)?;
+        let (router, policy, local, limits) = (self.router, self.policy, self.local, self.limits);
+        Ok(Deliverer::new(Parts { router, resolver, policy, local, plan, limits, session, sources }))
+    }
+}
+
+fn one_a_family(sources: Vec<IpAddr>) -> Result<Vec<IpAddr>, BuildError> {
+    let of_family = |address: &IpAddr| sources.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
+    match sources.iter().find(|address| of_family(address) > 1) {
+        Some(address) => Err(BuildError::SourceAddresses(*address)),
+        None => Ok(sources),
+    }
+}
+
+#[cfg(feature = "hickory")]
+fn system_resolver() -> Result<Arc<dyn Resolver>, BuildError> {
+    match crate::resolver::HickoryResolver::from_system() {
+        Ok(resolver) => Ok(Arc::new(resolver)),
+        Err(error) => Err(BuildError::SystemResolver(Box::new(error))),
+    }
+}
+
+#[cfg(not(feature = "hickory"))]
+fn system_resolver() -> Result<Arc<dyn Resolver>, BuildError> {
+    Err(BuildError::NoResolver)
+}

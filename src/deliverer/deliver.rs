@@ -1,0 +1,172 @@
+//! [`Deliverer`]: takes an envelope and a message, gives one outcome a recipient.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+
+use super::attempt;
+use super::builder::{DelivererBuilder, DeliveryLimits};
+use super::group::{Group, GroupPlan, Way, groups};
+use super::report::{RecipientReport, Report};
+use super::settle::Pending;
+use crate::local::{LocalDelivery, LocalRequest};
+use crate::mail::{Envelope, Message, Recipient};
+use crate::outcome::{Failure, Outcome};
+use crate::plan::{PlanSettings, Planner};
+use crate::policy::AddressPolicy;
+use crate::resolver::Resolver;
+use crate::route::Route;
+use crate::router::{Attempt, RouteRequest, Router};
+use crate::transport::SessionSettings;
+
+/// Delivers messages. Cheap to clone; one for a whole process.
+///
+/// ```
+/// use nexthop::testing::ScriptedServer;
+/// use nexthop::{Deliverer, Envelope, Message, Route, RouteTable};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let server = ScriptedServer::lmtp().listen_tcp().await?;
+/// let lmtp = format!("lmtp://localhost:{}", server.address().port());
+///
+/// let deliverer = Deliverer::builder("mail.example.net")
+///     .router(RouteTable::new(Route::mx()).domain("lists.example", lmtp.parse()?)?)
+///     .build()?;
+/// let envelope = Envelope::new("news@example.net")?.to("ann@lists.example")?;
+/// let message = Message::from_text("Subject: hello\n\nworld\n")?;
+/// for (recipient, outcome) in &deliverer.deliver(&envelope, &message).await {
+///     println!("{recipient}: {outcome}");
+///     assert!(outcome.is_delivered());
+/// }
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Deliverer(Arc<Parts>);
+
+/// What a deliverer is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) router: Arc<dyn Router>,
+    pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) policy: Arc<dyn AddressPolicy>,
+    pub(super) local: Option<Arc<dyn LocalDelivery>>,
+    pub(super) plan: PlanSettings,
+    pub(super) limits: DeliveryLimits,
+    pub(super) session: SessionSettings,
+    pub(super) sources: Vec<IpAddr>,
+}
+
+impl Deliverer {
+    /// Begins a deliverer that calls itself `client_name` in EHLO and LHLO: a fully qualified domain name or an
+    /// address literal (RFC 5321 section 4.1.4).
+    pub fn builder(client_name: impl Into<String>) -> DelivererBuilder {
+        DelivererBuilder::new(client_name.into())
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Delivers a message for the first time: [`Deliverer::attempt`] with the first [`Attempt`].
+    pub async fn deliver(&self, envelope: &Envelope, message: &Message) -> Report {
+        self.attempt(envelope, message, Attempt::default()).await
+    }
+
+    /// Tries to deliver a message once. Never fails as a whole: every recipient has its outcome, in the order
+    /// of the envelope. Deferred ones are the host's to try again, with a later [`Attempt`] (no sooner than
+    /// after 30 minutes, RFC 5321 section 4.5.4.1) and an envelope that holds no others.
+    ///
+    /// Takes at most the time of its slowest destination: that of the lookups, and that of
+    /// [`Timeouts`](crate::Timeouts) for each candidate.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes every connection. No server will have accepted a part of the message. A
+    /// server may have accepted all of it, which nobody is told then.
+    pub async fn attempt(&self, envelope: &Envelope, message: &Message, attempt: Attempt) -> Report {
+        let routes = self.routes(envelope, attempt).await;
+        let groups = stream::iter(groups(envelope, routes));
+        let served = groups.map(|group| Box::pin(self.serve(group, envelope, message)));
+        let mut reports: Vec<_> =
+            served.buffer_unordered(self.0.limits.destinations.max(1)).collect::<Vec<_>>().await.concat();
+        reports.sort_by_key(|(index, _)| *index);
+        Report::new(reports.into_iter().map(|(_, report)| report).collect())
+    }
+
+    /// What would be done: routes asked for, names looked up, addresses judged. Connects to nobody.
+    pub async fn plans(&self, envelope: &Envelope, attempt: Attempt) -> Vec<GroupPlan> {
+        let routes = self.routes(envelope, attempt).await;
+        let groups = stream::iter(groups(envelope, routes));
+        let plans = groups.map(|group| self.plan(group));
+        plans.buffered(self.0.limits.destinations.max(1)).collect().await
+    }
+
+    /// The route of each recipient, in the order of the envelope.
+    async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Vec<Result<Route, Failure>> {
+        let recipients = stream::iter(envelope.recipients());
+        let routes = recipients.map(|recipient| self.route(recipient, envelope, attempt));
+        routes.buffered(self.0.limits.routings.max(1)).collect().await
+    }
+
+    async fn route(&self, recipient: &Recipient, envelope: &Envelope, attempt: Attempt) -> Result<Route, Failure> {
+        let request = RouteRequest::new(recipient, envelope, attempt);
+        self.0.router.route(&request).await.map_err(Failure::router)
+    }
+
+    async fn plan(&self, group: Group<'_>) -> GroupPlan {
+        let recipients = group.recipients.iter().map(|(_, recipient)| (*recipient).clone()).collect();
+        let (plan, nowhere) = match group.way {
+            Way::Server(destination) => (Some(self.planner().plan(&destination).await), None),
+            Way::Nowhere(failure) => (None, Some(failure)),
+            Way::Local => (None, None),
+        };
+        GroupPlan { recipients, route: group.route, plan, nowhere }
+    }
+
+    fn planner(&self) -> Planner<'_> {
+        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan)
+    }
+
+    /// Brings recipients of one way where they are to go.
+    async fn serve(
+        &self,
+        group: Group<'_>,
+        envelope: &Envelope,
+        message: &Message,
+    ) -> Vec<(usize, RecipientReport)> {
+        let mut pending: Vec<_> =
+            group.recipients.iter().map(|(index, recipient)| Pending::new(*index, recipient)).collect();
+        let nothing = match &group.way {
+            Way::Server(destination) => {
+                let plan = self.planner().plan(destination).await;
+                attempt::run(&self.0, &plan, envelope, message, &mut pending).await;
+                plan.error()
+            }
+            Way::Local => self.keep(&mut pending, envelope, message).await,
+            Way::Nowhere(failure) => Some(failure.clone()),
+        };
+        let nothing = nothing.unwrap_or_else(|| Failure::local_for_now("nothing was tried"));
+        pending.into_iter().map(|pending| pending.finish(|| nothing.clone())).collect()
+    }
+
+    /// Hands recipients to the host's store; what that leaves open is deferred for the reason given back.
+    async fn keep(&self, pending: &mut [Pending<'_>], envelope: &Envelope, message: &Message) -> Option<Failure> {
+        let Some(local) = &self.0.local else {
+            return Some(Failure::local_for_now("no local delivery is set up"));
+        };
+        let recipients: Vec<_> = pending.iter().map(|pending| pending.recipient).collect();
+        let outcomes = local.deliver(&LocalRequest::new(envelope, &recipients, message)).await;
+        pending.iter_mut().zip(outcomes).for_each(|(pending, outcome)| pending.settle(honest(outcome), None));
+        Some(Failure::local_for_now("the local delivery gave no outcome"))
+    }
+}
+
+/// An outcome whose word agrees with its failure.
+fn honest(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Deferred(failure) | Outcome::Failed(failure) => failure.into(),
+        delivered @ Outcome::Delivered(_) => delivered,
+    }
+}

@@ -1,0 +1,76 @@
+//! [`Pending`]: a recipient on its way through the candidates, until something decides.
+
+use super::report::{Hop, HopAttempt, RecipientReport};
+use crate::mail::Recipient;
+use crate::outcome::{Delivered, Failure, Outcome};
+
+/// A recipient, what was tried for it, and what decided.
+#[derive(Debug)]
+pub(super) struct Pending<'a> {
+    /// Its place in the envelope.
+    pub(super) index: usize,
+    pub(super) recipient: &'a Recipient,
+    tried: Vec<Tried>,
+    settled: Option<Outcome>,
+    hop: Option<Hop>,
+}
+
+/// A failure at one candidate. A hop that was reached stands beside the attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) hop: Option<Hop>,
+    pub(super) attempt: HopAttempt,
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(index: usize, recipient: &'a Recipient) -> Self {
+        Self { index, recipient, tried: Vec::new(), settled: None, hop: None }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    pub(super) fn delivered(&mut self, delivered: Delivered, hop: Option<Hop>) {
+        self.settle(Outcome::Delivered(delivered), hop);
+    }
+
+    /// Notes a failure. One that ends the attempt settles the recipient, others leave it to the next candidate.
+    pub(super) fn failed(&mut self, tried: Tried) {
+        let failure = tried.attempt.failure();
+        match (failure.ends_attempt(), &tried.hop) {
+            (true, Some(hop)) => self.settle(failure.clone().into(), Some(hop.clone())),
+            _ => self.tried.push(tried),
+        }
+    }
+
+    pub(super) fn settle(&mut self, outcome: Outcome, hop: Option<Hop>) {
+        self.settled = Some(outcome);
+        self.hop = hop;
+    }
+
+    /// What became of it, now that there is nothing left to try. `nothing` is why nothing was tried.
+    pub(super) fn finish(mut self, nothing: impl FnOnce() -> Failure) -> (usize, RecipientReport) {
+        if self.settled.is_none() {
+            self.settle_by_best(nothing);
+        }
+        let outcome = self.settled.unwrap_or_else(|| Failure::local_for_now("no outcome was reached").into());
+        let attempts = self.tried.into_iter().map(|tried| tried.attempt).collect();
+        let report = RecipientReport { recipient: self.recipient.clone(), outcome, hop: self.hop, attempts };
+        (self.index, report)
+    }
+
+    /// The failure that tells most decides; its hop, if it was reached, is no attempt beside it any more.
+    fn settle_by_best(&mut self, nothing: impl FnOnce() -> Failure) {
+        let weighed = self.tried.iter().enumerate().max_by_key(|(_, tried)| tried.attempt.failure().weight());
+        let Some((place, best)) = weighed else {
+            return self.settle(nothing().into(), None);
+        };
+        let failure = best.attempt.failure().clone();
+        let hop = self.tried[place].hop.clone();
+        if hop.is_some() {
+            self.tried.remove(place);
+        }
+        self.settle(failure.into(), hop);
+    }
+}

@@ -1,0 +1,132 @@
+//! [`Plan`] and [`Candidate`]: what may be dialled, what may not, and why.
+
+use std::path::{Path, PathBuf};
+
+use super::destination::Destination;
+use crate::mail::Host;
+use crate::outcome::Failure;
+use crate::policy::{Denial, Origin, Permitted};
+use crate::proto::Protocol;
+use crate::route::{Endpoint, MxRoute};
+
+/// Everything that was decided about a destination, in the order in which it will be tried.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Plan {
+    /// What the plan is for.
+    pub destination: Destination,
+    /// The candidates, denied and unresolved ones among them.
+    pub candidates: Vec<Candidate>,
+    /// Why there are no candidates at all.
+    pub(super) dead_end: Option<Failure>,
+}
+
+/// One address of one host, or a host without addresses.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// The host; `None` for a unix socket.
+    pub host: Option<Host>,
+    /// Where it is; `None` if no address was found.
+    pub endpoint: Option<Endpoint>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The preference of its MX record (RFC 5321 section 5.1), 0 for an implicit one, `None` for a relay.
+    pub preference: Option<u16>,
+    /// Where the address came from; `None` for a unix socket, which is always the operator's word.
+    pub origin: Option<Origin>,
+    /// Whether it may be dialled.
+    pub standing: Standing,
+}
+
+/// Whether a candidate may be dialled.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It may.
+    Allowed(Dial),
+    /// The address policy denies it.
+    Denied(Denial),
+    /// There is no address, or the exchanger would lead back here.
+    Unusable(Failure),
+}
+
+/// What a connection may be made to: an address that a policy permitted, or a socket that the operator named.
+/// Only a plan makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial(Target);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Tcp(Permitted),
+    Unix(PathBuf),
+}
+
+impl Dial {
+    pub(super) fn tcp(permitted: Permitted) -> Self {
+        Self(Target::Tcp(permitted))
+    }
+
+    pub(super) fn unix(path: &Path) -> Self {
+        Self(Target::Unix(path.to_owned()))
+    }
+
+    /// Where it leads.
+    pub fn endpoint(&self) -> Endpoint {
+        match &self.0 {
+            Target::Tcp(permitted) => Endpoint::Tcp(permitted.address()),
+            Target::Unix(path) => Endpoint::Unix(path.clone()),
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(destination: Destination, candidates: Vec<Candidate>) -> Self {
+        Self { destination, candidates, dead_end: None }
+    }
+
+    pub(super) fn dead_end(destination: Destination, failure: Failure) -> Self {
+        Self { destination, candidates: Vec::new(), dead_end: Some(failure) }
+    }
+
+    /// Why nothing can be dialled; `None` if something can.
+    pub fn error(&self) -> Option<Failure> {
+        let failures: Option<Vec<_>> = self.candidates.iter().map(Candidate::failure).collect();
+        let best = failures?.into_iter().reduce(Failure::or_better);
+        best.or_else(|| self.dead_end.clone()).or_else(|| Some(Failure::local_for_now("a plan without candidates")))
+    }
+
+    /// The limits of the route, for a plan by mail exchangers.
+    pub fn mx_route(&self) -> Option<&MxRoute> {
+        match &self.destination {
+            Destination::Mx { route, .. } => Some(route),
+            _ => None,
+        }
+    }
+}
+
+impl Candidate {
+    /// The host's name, its address, or the path of the socket.
+    pub fn name(&self) -> String {
+        match (&self.host, &self.endpoint) {
+            (Some(Host::Address(address)), _) => address.to_string(),
+            (Some(host), _) => host.to_string(),
+            (None, Some(endpoint)) => endpoint.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Why it is not dialled; `None` if it may be.
+    pub fn failure(&self) -> Option<Failure> {
+        match &self.standing {
+            Standing::Allowed(_) => None,
+            Standing::Denied(denial) => Some(self.forbidden(denial)),
+            Standing::Unusable(failure) => Some(failure.clone()),
+        }
+    }
+
+    fn forbidden(&self, denial: &Denial) -> Failure {
+        let endpoint = self.endpoint.as_ref().map(ToString::to_string).unwrap_or_default();
+        Failure::forbidden(format!("{} ({endpoint}) must not be dialled: {denial}", self.name()))
+    }
+}

@@ -1,0 +1,225 @@
+//! [`Planner`]: asks the resolver, asks the policy, and writes down what they said.
+
+use std::net::IpAddr;
+
+use futures_util::future::join_all;
+
+use super::addresses::{NoAddresses, addresses};
+use super::candidate::{Candidate, Dial, Plan, Standing};
+use super::destination::Destination;
+use super::mx::{Exchanger, Exchangers, exchangers};
+use super::settings::PlanSettings;
+use crate::mail::{DnsName, Domain, Host};
+use crate::outcome::Failure;
+use crate::policy::{AddressPolicy, Origin, Peer, Permitted};
+use crate::proto::Protocol;
+use crate::resolver::{Query, ResolveError, Resolver};
+use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route};
+
+/// Makes plans. Looks up and decides, connects to nobody.
+///
+/// ```
+/// use nexthop::plan::{Destination, PlanSettings, Planner};
+/// use nexthop::{DefaultPolicy, MemoryResolver, Recipient, Route};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let resolver = MemoryResolver::builder()
+///     .mx("trap.example", 10, "mx.trap.example")
+///     .ipv4("mx.trap.example", [127, 0, 0, 1])
+///     .build()?;
+/// let (policy, settings) = (DefaultPolicy::default(), PlanSettings::default());
+/// let planner = Planner::new(&resolver, &policy, &settings);
+///
+/// let recipient = Recipient::parse("ann@trap.example")?;
+/// let destination = Destination::new(&Route::mx(), &recipient)?.expect("a server is wanted");
+/// let plan = planner.plan(&destination).await;
+/// assert!(plan.to_string().contains("127.0.0.0/8 is loopback"));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Planner<'a> {
+    resolver: &'a dyn Resolver,
+    policy: &'a dyn AddressPolicy,
+    settings: &'a PlanSettings,
+}
+
+/// What the candidates of one host have in common.
+struct Hop<'a> {
+    host: Host,
+    port: u16,
+    protocol: Protocol,
+    preference: Option<u16>,
+    origin: Origin,
+    route: &'a Route,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner that asks these two.
+    pub fn new(
+        resolver: &'a dyn Resolver,
+        policy: &'a dyn AddressPolicy,
+        settings: &'a PlanSettings,
+    ) -> Self {
+        Self { resolver, policy, settings }
+    }
+
+    /// The plan for a destination. Takes as long as the resolver does.
+    pub async fn plan(&self, destination: &Destination) -> Plan {
+        let route = destination.route();
+        let candidates = match destination {
+            Destination::Mx { domain, route: limits } => self.by_mx(domain, limits, &route).await,
+            Destination::Literal(address) => Ok(vec![self.literal(*address, &route)]),
+            Destination::Relay(hops) => Ok(self.by_relay(hops, &route).await),
+        };
+        match candidates {
+            Ok(candidates) => Plan::new(destination.clone(), candidates),
+            Err(failure) => Plan::dead_end(destination.clone(), failure),
+        }
+    }
+
+    async fn by_mx(&self, domain: &Domain, limits: &MxRoute, route: &Route) -> Result<Vec<Candidate>, Failure> {
+        let answer = self.resolver.mx(&Query::new(domain.clone())).await;
+        let answer = answer.map_err(|error| mx_failure(domain, error))?;
+        let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
+            Exchangers::Implicit => {
+                return Ok(self.exchanger(&implicit(&answer.canonical_name), limits, route).await);
+            }
+            Exchangers::Null => return Err(null_mx(domain)),
+            Exchangers::Loop => return Err(mail_loop(domain)),
+            Exchangers::Hosts(hosts) => hosts,
+        };
+        hosts.truncate(self.host_limit(limits));
+        let candidates = join_all(hosts.iter().map(|mx| self.exchanger(mx, limits, route))).await;
+        Ok(candidates.into_iter().flatten().collect())
+    }
+
+    fn host_limit(&self, limits: &MxRoute) -> usize {
+        limits.host_limit().unwrap_or(usize::MAX).min(self.settings.max_hosts)
+    }
+
+    async fn exchanger(&self, mx: &Exchanger, limits: &MxRoute, route: &Route) -> Vec<Candidate> {
+        let preference = Some(mx.preference);
+        let name = match &mx.host {
+            Ok(name) => name.clone(),
+            Err(text) => return vec![no_name(text, mx.preference)],
+        };
+        let port = self.settings.mx_port;
+        let host = Host::Name(name);
+        let hop = Hop { host, port, protocol: Protocol::Smtp, preference, origin: Origin::Mx, route };
+        let limit = limits.address_limit().unwrap_or(usize::MAX).min(self.settings.max_addresses);
+        self.host(&hop, limits.families, limit).await
+    }
+
+    fn literal(&self, address: IpAddr, route: &Route) -> Candidate {
+        let (host, port) = (Host::Address(address), self.settings.mx_port);
+        let hop = Hop { host, port, protocol: Protocol::Smtp, preference: None, origin: Origin::Literal, route };
+        self.address(&hop, address)
+    }
+
+    async fn by_relay(&self, hops: &[NextHop], route: &Route) -> Vec<Candidate> {
+        let candidates = join_all(hops.iter().map(|hop| self.relay(hop, route))).await;
+        candidates.into_iter().flatten().collect()
+    }
+
+    async fn relay(&self, hop: &NextHop, route: &Route) -> Vec<Candidate> {
+        let protocol = hop.protocol();
+        let (host, port) = match hop.target() {
+            HopTarget::Unix(path) => return vec![unix(protocol, Dial::unix(path))],
+            HopTarget::Tcp { host, port } => (host.clone(), *port),
+        };
+        let origin = relay_origin(&host);
+        let hop = Hop { host, port, protocol, preference: None, origin, route };
+        match hop.host {
+            Host::Address(address) => vec![self.address(&hop, address)],
+            Host::Name(_) => self.host(&hop, Families::default(), self.settings.max_addresses).await,
+        }
+    }
+
+    /// The candidates of a host that has a name.
+    async fn host(&self, hop: &Hop<'_>, families: Families, limit: usize) -> Vec<Candidate> {
+        let Host::Name(name) = &hop.host else { return Vec::new() };
+        match addresses(self.resolver, name, families, limit).await {
+            Ok(found) => found.into_iter().map(|address| self.address(hop, address)).collect(),
+            Err(reason) => vec![hop.candidate(None, Standing::Unusable(no_addresses(hop, name, reason)))],
+        }
+    }
+
+    fn address(&self, hop: &Hop<'_>, address: IpAddr) -> Candidate {
+        let peer = Peer::new(address, hop.port, &hop.host, hop.origin, hop.route);
+        let standing = match Permitted::check(self.policy, &peer) {
+            Ok(permitted) => Standing::Allowed(Dial::tcp(permitted)),
+            Err(denial) => Standing::Denied(denial),
+        };
+        hop.candidate(Some(Endpoint::Tcp(peer.socket_address())), standing)
+    }
+}
+
+impl Hop<'_> {
+    fn candidate(&self, endpoint: Option<Endpoint>, standing: Standing) -> Candidate {
+        let (protocol, preference) = (self.protocol, self.preference);
+        let (host, origin) = (Some(self.host.clone()), Some(self.origin));
+        Candidate { host, endpoint, protocol, preference, origin, standing }
+    }
+}
+
+fn implicit(name: &DnsName) -> Exchanger {
+    Exchanger { preference: 0, host: Ok(name.clone()) }
+}
+
+fn relay_origin(host: &Host) -> Origin {
+    match host {
+        Host::Address(_) => Origin::RelayLiteral,
+        Host::Name(name) if name.is_localhost() => Origin::Localhost,
+        Host::Name(_) => Origin::RelayName,
+    }
+}
+
+fn unix(protocol: Protocol, dial: Dial) -> Candidate {
+    let endpoint = Some(dial.endpoint());
+    Candidate { host: None, endpoint, protocol, preference: None, origin: None, standing: Standing::Allowed(dial) }
+}
+
+/// An exchanger whose name is none: skipped, never taken for an address (check 082).
+fn no_name(text: &str, preference: u16) -> Candidate {
+    let failure = Failure::no_addresses(format!("the mail exchanger \"{text}\" is not a host name"));
+    Candidate {
+        host: None,
+        endpoint: None,
+        protocol: Protocol::Smtp,
+        preference: Some(preference),
+        origin: Some(Origin::Mx),
+        standing: Standing::Unusable(failure),
+    }
+}
+
+fn mx_failure(domain: &Domain, error: ResolveError) -> Failure {
+    match error {
+        ResolveError::NoSuchName => Failure::no_way((1, 2), format!("the domain {domain} does not exist")),
+        error => Failure::resolving(format!("cannot look up the mail exchangers of {domain}"), error),
+    }
+}
+
+fn null_mx(domain: &Domain) -> Failure {
+    Failure::no_way((1, 10), format!("the domain {domain} takes no mail (null MX)"))
+}
+
+fn mail_loop(domain: &Domain) -> Failure {
+    Failure::no_way((4, 6), format!("the best mail exchanger of {domain} is this host: mail for it would loop"))
+}
+
+/// An exchanger without addresses is the domain's fault; a relay without is the operator's, and mends.
+fn no_addresses(hop: &Hop<'_>, name: &DnsName, reason: NoAddresses) -> Failure {
+    let what = match reason {
+        NoAddresses::Unknown(error) => {
+            return Failure::resolving(format!("cannot look up the addresses of {name}"), error);
+        }
+        NoAddresses::NoSuchName => format!("the host {name} does not exist"),
+        NoAddresses::None => format!("the host {name} has no addresses"),
+    };
+    match hop.origin.is_stranger() {
+        true => Failure::no_addresses(what),
+        false => Failure::unknown_relay(what),
+    }
+}

@@ -1,0 +1,61 @@
+//! Dials what a plan allows, and nothing else.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::stream::Stream;
+use crate::outcome::Failure;
+use crate::plan::Dial;
+use crate::route::Endpoint;
+
+/// Connects within a time. Of `sources` the first one of the address's family is bound to.
+///
+/// # Errors
+/// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, or
+/// a source address that is not this host's.
+pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) -> Result<Stream, Failure> {
+    let endpoint = dial.endpoint();
+    let connecting = async {
+        match &endpoint {
+            Endpoint::Tcp(address) => tcp(*address, sources).await.map(Stream::Tcp),
+            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        }
+    };
+    let connected = timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    connected.map_err(|error| Failure::connecting(format!("cannot connect to {endpoint}"), error))
+}
+
+async fn tcp(address: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) {
+        socket.bind(SocketAddr::new(*source, 0))?;
+    }
+    socket.set_nodelay(true)?;
+    let stream = socket.connect(address).await?;
+    same_peer(address, stream.peer_addr()?)?;
+    Ok(stream)
+}
+
+/// What was permitted is what was reached (check 095).
+fn same_peer(permitted: SocketAddr, reached: SocketAddr) -> io::Result<()> {
+    let same = permitted.ip() == reached.ip() && permitted.port() == reached.port();
+    same.then_some(()).ok_or_else(|| io::Error::other(format!("reached {reached} instead")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_095_another_peer_than_the_permitted_one_is_an_error() {
+        let permitted: SocketAddr = "192.0.2.1:25".parse().unwrap();
+        assert!(same_peer(permitted, permitted).is_ok());
+        for other in ["192.0.2.2:25", "192.0.2.1:26", "[::ffff:192.0.2.1]:25"] {
+            assert!(same_peer(permitted, other.parse().unwrap()).is_err(), "{other}");
+        }
+    }
+}
