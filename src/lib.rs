@@ -15,6 +15,9 @@ pub mod route;
 // floor 3: the questions a host may answer itself
 pub mod policy;
 pub mod router;
+// floor 6: tools for the tests of a host
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
