@@ -281,6 +281,16 @@ async fn limits_are_departures() {
 }
 
 #[tokio::test]
+async fn chunks_are_limited_together() {
+    let limits = Limits { content: 4, ..Limits::default() };
+    let script = ScriptedServer::script("C: BDAT 3\nC: <octets 3>\nC: BDAT 3\nC: <octets 3>").limits(limits);
+    let server = script.listen_tcp().await.unwrap();
+    let mut client = Client::tcp(&server).await;
+    client.send("BDAT 3\r\nabcBDAT 3\r\nabc").await;
+    assert_eq!(server.finish().await, departure(1, 4, "<octets 3>", Got::TooLong));
+}
+
+#[tokio::test]
 async fn what_is_kept_is_bounded() {
     let limits = Limits { kept: "S: 220 x".len() + "C: NOOP".len(), ..Limits::default() };
     let server =

@@ -185,6 +185,17 @@ async fn what_exceeds_a_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_ends_the_connection_does_not_reset_it() {
+    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
+    let mut client = Client::tcp(&server).await;
+    client.hear("220 mx.example ESMTP").await;
+    // more than the server reads at once
+    client.send("x".repeat(64 * 1024)).await;
+    assert_eq!(client.rest().await, "500 5.5.2 line too long\r\n");
+    client.send("QUIT\r\n").await;
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_there_as_long_as_its_server() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a b,c%.sock");

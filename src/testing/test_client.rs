@@ -1,7 +1,10 @@
 //! A client that knows nothing: octets out, octets in.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 use super::server::ScriptedServer;
 
@@ -36,16 +39,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(super) async fn hear(&mut self, replies: &str) {
         let replies = crlf(replies);
         let mut heard = vec![0; replies.len()];
-        self.0.read_exact(&mut heard).await.unwrap();
+        in_time(self.0.read_exact(&mut heard)).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&heard), replies);
     }
 
     /// Reads until the server closes.
     pub(super) async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        self.0.read_to_end(&mut rest).await.unwrap();
+        in_time(self.0.read_to_end(&mut rest)).await.unwrap();
         String::from_utf8(rest).unwrap()
     }
+}
+
+/// A server that says nothing fails the test instead of stopping it.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(5), future).await.expect("the server says nothing")
 }
 
 /// The lines without their indentation, each with CRLF.
