@@ -24,6 +24,10 @@ pub mod transport;
 // floor 6: the whole
 pub mod deliverer;
 
+// beside the floors: for tests, the crate's own and those of hosts
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use deliverer::{Deliverer, RecipientReport, Report};
 pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{
@@ -38,5 +42,5 @@ pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
 pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
 pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
-pub use transport::{Session, SessionSettings, Timeouts};
 pub use status::{EnhancedCode, StatusClass};
+pub use transport::{Session, SessionSettings, Timeouts};
