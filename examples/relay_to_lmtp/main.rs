@@ -12,7 +12,7 @@ use clap::Parser;
 use nexthop::testing::ScriptedServer;
 use nexthop::{Attempt, DefaultPolicy, Deliverer, Envelope, MemoryResolver, Message, Route, RouteTable};
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const MESSAGE: &str = "From: News <news@example.net>\n\
     To: ann@lists.example\n\
