@@ -39,6 +39,7 @@ pub struct NextHop {
     protocol: Protocol,
     target: HopTarget,
     tls: HopTls,
+    any_certificate: bool,
 }
 
 /// Where a [`NextHop`] is.
@@ -66,7 +67,7 @@ impl NextHop {
         match (protocol, port) {
             (_, 0) => Err(NextHopError::Port { authority: format!("{host}:0") }),
             (Protocol::Lmtp, SMTP_PORT) => Err(NextHopError::LmtpOnSmtpPort { host }),
-            _ => Ok(Self { protocol, target: HopTarget::Tcp { host, port }, tls: HopTls::default() }),
+            _ => Ok(Self { protocol, target: HopTarget::Tcp { host, port }, tls: HopTls::default(), any_certificate: false }),
         }
     }
 
@@ -78,14 +79,16 @@ impl NextHop {
     pub fn unix(protocol: Protocol, path: impl Into<PathBuf>) -> Result<Self, NextHopError> {
         let path = path.into();
         check_socket_path(&path)?;
-        Ok(Self { protocol, target: HopTarget::Unix(path), tls: HopTls::default() })
+        Ok(Self { protocol, target: HopTarget::Unix(path), tls: HopTls::default(), any_certificate: false })
     }
 
-    /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 24 for LMTP, as is the custom.
-    pub const fn default_port(protocol: Protocol) -> u16 {
-        match protocol {
-            Protocol::Smtp => SMTP_PORT,
-            Protocol::Lmtp => 24,
+    /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 465 with TLS from the first octet
+    /// (RFC 8314 section 3.3), and 24 for LMTP, as is the custom.
+    pub const fn default_port(protocol: Protocol, tls: HopTls) -> u16 {
+        match (protocol, tls) {
+            (Protocol::Smtp, HopTls::Immediate(_)) => 465,
+            (Protocol::Smtp, _) => SMTP_PORT,
+            (Protocol::Lmtp, _) => 24,
         }
     }
 
@@ -99,6 +102,19 @@ impl NextHop {
     pub fn with_tls(mut self, tls: HopTls) -> Self {
         self.tls = tls;
         self
+    }
+
+    /// The same hop, at which **any** certificate will do, also where one is to be verified: whoever is on the way can
+    /// read and change the mail.
+    #[must_use]
+    pub fn accepting_invalid_certificates(mut self) -> Self {
+        self.any_certificate = true;
+        self
+    }
+
+    /// Whether any certificate will do there.
+    pub fn accepts_invalid_certificates(&self) -> bool {
+        self.any_certificate
     }
 
     /// How TLS begins there, and the least that it must prove.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::mail::{Host, HostError};
 use crate::proto::Protocol;
-use crate::route::{Families, MxRoute, NextHop, NextHopError, Route, RouteParseError};
+use crate::route::{Families, HopTls, MxRoute, NextHop, NextHopError, Route, RouteParseError, TlsLevel};
 
 use super::pattern::{Pattern, PatternError};
 use super::table::RouteTable;
@@ -71,9 +71,8 @@ impl RouteTable {
     /// - `Local`.
     ///
     /// `id`, `name` and `description` are skipped wherever they stand. Any other field that is not listed
-    /// is an error, for it may hold a promise that would be lost. So are `implicitTls` that is true,
-    /// `authUsername` that is not null, and `authSecret` that is neither null nor `{"@type": "None"}`: this version
-    /// does not serve them. `allowInvalidCerts` means nothing without TLS.
+    /// is an error, for it may hold a promise that would be lost. So are `authUsername` that is not null, and
+    /// `authSecret` that is neither null nor `{"@type": "None"}`: this version does not serve them.
     ///
     /// ```
     /// use nexthop::{Route, RouteTable};
@@ -125,8 +124,8 @@ struct Relay {
     protocol: ProtocolName,
     #[serde(default)]
     implicit_tls: bool,
-    #[serde(default, rename = "allowInvalidCerts")]
-    _allow_invalid_certs: bool,
+    #[serde(default)]
+    allow_invalid_certs: bool,
     // values of any kind, so that no error shows them
     #[serde(default)]
     auth_username: Value,
@@ -190,14 +189,15 @@ impl Relay {
     fn into_next_hop(self) -> Result<NextHop, JsonRouteError> {
         self.check_served()?;
         let protocol = self.protocol.into();
+        let tls = if self.implicit_tls { HopTls::Immediate(TlsLevel::Verified) } else { HopTls::Configured };
         let host = read_host(&self.address)?;
-        let port = self.port.unwrap_or(NextHop::default_port(protocol));
-        Ok(NextHop::tcp(protocol, host, port)?)
+        let port = self.port.unwrap_or(NextHop::default_port(protocol, tls));
+        let hop = NextHop::tcp(protocol, host, port)?.with_tls(tls);
+        Ok(if self.allow_invalid_certs { hop.accepting_invalid_certificates() } else { hop })
     }
 
     fn check_served(&self) -> Result<(), JsonRouteError> {
         let field = match self {
-            Self { implicit_tls: true, .. } => "implicitTls",
             _ if !self.auth_username.is_null() => "authUsername",
             _ if !is_no_secret(&self.auth_secret) => "authSecret",
             _ => return Ok(()),
@@ -325,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn check_177_implicit_tls_is_verified_unless_any_certificate_will_do() {
+        let hop = |json| match read(json).unwrap() {
+            Route::Relay(hops) => hops[0].clone(),
+            other => panic!("{other}"),
+        };
+        let strict = hop(r#"{"@type": "Relay", "address": "a.example", "implicitTls": true}"#);
+        assert_eq!(strict.to_string(), "smtps://a.example:465");
+        assert!(!strict.accepts_invalid_certificates());
+        let any = r#"{"@type": "Relay", "address": "a.example", "implicitTls": true, "allowInvalidCerts": true}"#;
+        assert!(hop(any).accepts_invalid_certificates());
+    }
+
+    #[test]
     fn a_local_route_and_a_text() {
         assert_eq!(read(r#"{"@type": "Local", "name": "local"}"#).unwrap(), Route::Local);
         assert_eq!(read(r#""refuse:gone, for good""#).unwrap(), Route::refuse("gone, for good"));
@@ -333,7 +346,6 @@ mod tests {
     #[test]
     fn promises_that_are_not_served_are_refused() {
         for (field, value) in [
-            ("implicitTls", json!(true)),
             ("authUsername", json!("ann")),
             ("authSecret", json!("s3cret")),
             ("authSecret", json!({"@type": "Value", "secret": "s3cret"})),

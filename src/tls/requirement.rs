@@ -60,7 +60,7 @@ impl Requirement {
                 Self { start: Start::Immediate, promise: immediate(level.max(configured)) }
             }
         };
-        match any_certificate {
+        match any_certificate || hop.accepts_invalid_certificates() {
             true => Self { promise: required.promise.min(Promise::Encrypted), ..required },
             false => required,
         }
