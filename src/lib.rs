@@ -14,6 +14,7 @@ mod outcome;
 pub mod route;
 // floor 3: the questions a host may answer itself
 mod local;
+mod observer;
 pub mod policy;
 pub mod resolver;
 pub mod router;
@@ -36,6 +37,7 @@ pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
     NotifyOn, OriginalRecipient, Postmaster, Recipient, RecipientDsn, Ret, ReversePath,
 };
+pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
 pub use policy::{AddressPolicy, DefaultPolicy};
 pub use proto::{ClientName, Protocol, Reply, Stage};

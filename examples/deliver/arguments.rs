@@ -107,6 +107,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) explain: bool,
 
+    /// The dialogue on standard error, credentials and message content left out
+    #[arg(long)]
+    pub(crate) trace: bool,
+
     /// The report, or the plans, as JSON
     #[arg(long)]
     pub(crate) json: bool,

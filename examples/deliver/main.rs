@@ -8,6 +8,7 @@ mod arguments;
 mod exit;
 mod input;
 mod setup;
+mod transcript;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use nexthop::{Attempt, ClientName, Deliverer, Route, RouteTable, Timeouts, TlsSe
 
 use crate::arguments::{Arguments, LimitedStage};
 use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
+use crate::transcript::Transcript;
 
 pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();

@@ -4,6 +4,7 @@ use super::deliver::Parts;
 use super::report::{Hop, HopAttempt};
 use super::settle::{Pending, Tried};
 use crate::mail::{Envelope, Message};
+use crate::observer::Reporter;
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::plan::{Candidate, Dial, Plan, Standing};
 use crate::proto::{Stage, Verdict};
@@ -82,12 +83,15 @@ impl Visit<'_> {
         requirement: Requirement,
     ) -> Result<Established, (NotEstablished, bool)> {
         let settings = &self.parts.session;
+        let endpoint = dial.endpoint();
+        let reporter = &Reporter::new(settings.observer.clone(), settings.trace, &endpoint.to_string());
+        reporter.connecting();
         let socket = connect(dial, &self.parts.sources, settings.timeouts.connect).await;
         let socket = socket.map_err(|failure| (failure.into(), false))?;
-        let endpoint = dial.endpoint();
+        reporter.connected();
         let peer = Peer { host: self.candidate.host.as_ref(), endpoint: &endpoint };
         let (protocol, connector) = (self.candidate.protocol, &self.parts.connector);
-        let terms = Terms { protocol, settings, connector, peer, requirement };
+        let terms = Terms { reporter, protocol, settings, connector, peer, requirement };
         establish(socket, terms).await.map_err(|error| (error, true))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::deliver::{Deliverer, Parts};
 use crate::local::LocalDelivery;
+use crate::observer::{Observer, TraceLevels};
 use crate::plan::PlanSettings;
 use crate::policy::{AddressPolicy, DefaultPolicy};
 use crate::proto::{ClientName, ClientNameError, ReplyLimits};
@@ -49,6 +50,8 @@ pub struct DelivererBuilder {
     replies: ReplyLimits,
     pipelining: bool,
     tls: TlsSettings,
+    observer: Option<Arc<dyn Observer>>,
+    trace: TraceLevels,
     sources: Vec<IpAddr>,
 }
 
@@ -87,6 +90,8 @@ impl DelivererBuilder {
             replies: ReplyLimits::default(),
             pipelining: true,
             tls: TlsSettings::default(),
+            observer: None,
+            trace: TraceLevels::default(),
             sources: Vec::new(),
         }
     }
@@ -151,6 +156,18 @@ impl DelivererBuilder {
         self
     }
 
+    /// Who hears what happens on connections.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// What the observer hears beyond the dialogue.
+    pub fn trace(mut self, levels: TraceLevels) -> Self {
+        self.trace = levels;
+        self
+    }
+
     /// A local address to connect from; one a family.
     pub fn source_address(mut self, address: IpAddr) -> Self {
         self.sources.push(address);
@@ -179,6 +196,8 @@ impl DelivererBuilder {
             timeouts: self.timeouts,
             replies: self.replies,
             pipelining: self.pipelining,
+            observer: self.observer,
+            trace: self.trace,
             ..SessionSettings::new(client_name)
         };
         let sources = one_a_family(self.sources)?;

@@ -24,7 +24,7 @@ pub use client_name::{ClientName, ClientNameError};
 pub use machine::{Interruption, ProtocolError};
 pub(crate) use machine::{Machine, Need};
 pub(crate) use opening::Opening;
-pub(crate) use output::Output;
+pub(crate) use output::{Line, Output};
 pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub(crate) use reply_parser::ReplyParser;

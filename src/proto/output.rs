@@ -14,11 +14,47 @@ pub(crate) struct Output {
     commands: BytesMut,
     waiting: usize,
     written: u64,
+    /// Lines that were queued, for whoever listens; `None` if nobody does.
+    journal: Option<Vec<Line>>,
+}
+
+/// A line that was queued, as it may be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Plain(String),
+    /// Of an authentication, without what is secret in it.
+    Authentication(String),
 }
 
 impl Output {
+    /// Keeps the lines that are queued from now on until they are asked for.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// The lines that were queued since the last time.
+    pub(crate) fn take_journal(&mut self) -> Vec<Line> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Appends text by copying it; for commands.
     pub(crate) fn put(&mut self, text: &[u8]) {
+        self.append(text);
+        if let Some(journal) = &mut self.journal {
+            let line = text.strip_suffix(b"\r\n").unwrap_or(text);
+            journal.push(Line::Plain(String::from_utf8_lossy(line).into_owned()));
+        }
+    }
+
+    /// Appends a line that holds a secret; `shown` is what may be shown of it.
+    pub(crate) fn put_secret(&mut self, text: &[u8], shown: &str) {
+        self.append(text);
+        if let Some(journal) = &mut self.journal {
+            journal.push(Line::Authentication(shown.to_owned()));
+        }
+    }
+
+    fn append(&mut self, text: &[u8]) {
         self.commands.put_slice(text);
         self.waiting += text.len();
     }

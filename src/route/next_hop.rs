@@ -67,7 +67,12 @@ impl NextHop {
         match (protocol, port) {
             (_, 0) => Err(NextHopError::Port { authority: format!("{host}:0") }),
             (Protocol::Lmtp, SMTP_PORT) => Err(NextHopError::LmtpOnSmtpPort { host }),
-            _ => Ok(Self { protocol, target: HopTarget::Tcp { host, port }, tls: HopTls::default(), any_certificate: false }),
+            _ => Ok(Self {
+                protocol,
+                target: HopTarget::Tcp { host, port },
+                tls: HopTls::default(),
+                any_certificate: false,
+            }),
         }
     }
 

@@ -333,7 +333,8 @@ mod tests {
         let strict = hop(r#"{"@type": "Relay", "address": "a.example", "implicitTls": true}"#);
         assert_eq!(strict.to_string(), "smtps://a.example:465");
         assert!(!strict.accepts_invalid_certificates());
-        let any = r#"{"@type": "Relay", "address": "a.example", "implicitTls": true, "allowInvalidCerts": true}"#;
+        let any =
+            r#"{"@type": "Relay", "address": "a.example", "implicitTls": true, "allowInvalidCerts": true}"#;
         assert!(hop(any).accepts_invalid_certificates());
     }
 

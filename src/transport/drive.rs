@@ -12,7 +12,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::content_source::ContentSource;
 use super::timeouts::Timeouts;
-use crate::proto::{Interruption, Machine, Need, Output, ProtocolError, ReplyLimits, ReplyParser, Stage};
+use crate::observer::Reporter;
+use crate::proto::{
+    Interruption, Line, Machine, Need, Output, ProtocolError, Reply, ReplyLimits, ReplyParser, Stage,
+};
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
 const READ: usize = 8 * 1024;
@@ -29,6 +32,7 @@ pub(crate) struct Link<S> {
     flushed: bool,
     /// Why nothing can be written any more.
     broken: Option<io::Error>,
+    reporter: Reporter,
     ends: Option<Instant>,
 }
 
@@ -41,10 +45,22 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(crate) fn new(stream: S, limits: ReplyLimits, timeouts: &Timeouts) -> Self {
+    pub(crate) fn new(stream: S, limits: ReplyLimits, timeouts: &Timeouts, reporter: Reporter) -> Self {
         let ends = timeouts.session.map(|limit| Instant::now() + limit);
-        let (input, output) = (BytesMut::new(), Output::default());
-        Self { stream, input, output, parser: ReplyParser::new(limits), flushed: true, broken: None, ends }
+        let (input, mut output) = (BytesMut::new(), Output::default());
+        if reporter.is_heard() {
+            output.keep_journal();
+        }
+        Self {
+            stream,
+            input,
+            output,
+            parser: ReplyParser::new(limits),
+            flushed: true,
+            broken: None,
+            reporter,
+            ends,
+        }
     }
 
     /// The stream, without what was read from it or is to be written to it.
@@ -77,10 +93,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if self.take_replies(machine)? {
                 clock = None;
             }
-            let stage = match machine.poll(&mut self.output) {
+            let need = machine.poll(&mut self.output);
+            self.tell();
+            let stage = match need {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    machine.handle_content(piece(content).await?, &mut self.output);
+                    let piece = piece(content).await?;
+                    self.reporter.content(piece.as_deref().unwrap_or_default());
+                    machine.handle_content(piece, &mut self.output);
                     continue;
                 }
                 Need::Content => Stage::Content,
@@ -97,12 +117,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// more is not bothered: what it left is found when the next one starts.
     fn take_replies(&mut self, machine: &mut (dyn Machine + Send)) -> Result<bool, Interruption> {
         let mut any = false;
-        while machine.poll(&mut self.output) != Need::Nothing {
+        loop {
+            let need = machine.poll(&mut self.output);
+            self.tell();
+            if need == Need::Nothing {
+                break;
+            }
             let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
+            self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
             any = true;
         }
         Ok(any)
+    }
+
+    /// Tells whoever listens what was queued.
+    fn tell(&mut self) {
+        for line in self.output.take_journal() {
+            match line {
+                Line::Plain(line) => self.reporter.sent(&line),
+                Line::Authentication(line) => self.reporter.authentication(&line),
+            }
+        }
+    }
+
+    /// Tells whoever listens what the server said; of an authentication the code only, for a server may repeat what
+    /// it was sent.
+    fn hear(&self, need: Need, reply: &Reply) {
+        match need {
+            Need::Io(Stage::Auth) => self.reporter.authentication(&reply.code().to_string()),
+            _ => self.reporter.received(reply),
+        }
     }
 
     /// Reads or writes once, in time. Only what was written and complete replies give more time, octets of a

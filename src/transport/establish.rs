@@ -2,6 +2,7 @@
 
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
+use crate::observer::Reporter;
 use crate::outcome::Failure;
 use crate::proto::{Protocol, Reply, ReplyClass, ReplyCode};
 use crate::tls::{Connector, Peer, Requirement, Secured, Start, TlsError};
@@ -9,6 +10,7 @@ use crate::tls::{Connector, Peer, Requirement, Secured, Start, TlsError};
 /// What is wanted of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms<'a> {
+    pub(crate) reporter: &'a Reporter,
     pub(crate) protocol: Protocol,
     pub(crate) settings: &'a SessionSettings,
     pub(crate) connector: &'a Connector,
@@ -80,7 +82,8 @@ impl Terms<'_> {
             return Err(Failure::injected().into());
         };
         let (stream, secured) = self.handshake(socket).await?;
-        let session = Session::reopen(stream, self.protocol, self.settings.clone()).await?;
+        let session =
+            Session::reopen(stream, self.protocol, self.settings.clone(), self.reporter.clone()).await?;
         Ok(Established { session, secured: Some(secured) })
     }
 
@@ -97,14 +100,17 @@ impl Terms<'_> {
     }
 
     async fn open(&self, stream: Stream) -> Result<Session<Stream>, Failure> {
-        Session::open(stream, self.protocol, self.settings.clone()).await
+        Session::open_as(stream, self.protocol, self.settings.clone(), self.reporter.clone()).await
     }
 
     async fn handshake(&self, socket: Socket) -> Result<(Stream, Secured), NotEstablished> {
         let limit = self.settings.timeouts.tls;
         let made = self.connector.handshake(socket, self.peer, self.requirement.promise, limit).await;
         match made {
-            Ok((stream, secured)) => Ok((Stream::Tls(Box::new(stream)), secured)),
+            Ok((stream, secured)) => {
+                self.reporter.secured(&format!("{}, {}", secured.version(), secured.proof()));
+                Ok((Stream::Tls(Box::new(stream)), secured))
+            }
             Err(error) => Err(NotEstablished { failure: Failure::securing(error), in_handshake: true }),
         }
     }

@@ -1,11 +1,14 @@
 //! [`Session`]: SMTP or LMTP on a stream.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::content_source::ContentSource;
 use super::drive::Link;
 use super::timeouts::Timeouts;
 use crate::mail::{Envelope, Message, Recipient};
+use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
     Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, Reply, ReplyCode,
@@ -27,6 +30,10 @@ pub struct SessionSettings {
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
+    /// Who hears what is said; nobody.
+    pub observer: Option<Arc<dyn Observer>>,
+    /// What the observer hears beyond the dialogue.
+    pub trace: TraceLevels,
 }
 
 impl SessionSettings {
@@ -38,6 +45,8 @@ impl SessionSettings {
             replies: ReplyLimits::default(),
             pipelining: true,
             eight_bit_clean: false,
+            observer: None,
+            trace: TraceLevels::default(),
         }
     }
 }
@@ -97,7 +106,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// # Cancellation
     /// Dropping the future closes the stream.
     pub async fn open(stream: S, protocol: Protocol, settings: SessionSettings) -> Result<Self, Failure> {
-        let session = Self::new(stream, protocol, settings);
+        let reporter = Reporter::new(settings.observer.clone(), settings.trace, "session");
+        Self::open_as(stream, protocol, settings, reporter).await
+    }
+
+    /// Opens a session of which an observer hears under the name of the reporter.
+    pub(crate) async fn open_as(
+        stream: S,
+        protocol: Protocol,
+        settings: SessionSettings,
+        reporter: Reporter,
+    ) -> Result<Self, Failure> {
+        let session = Self::new(stream, protocol, settings, reporter);
         let name = session.settings.client_name.clone();
         let opening = Opening::new(protocol, &name, &session.link.output);
         session.introduce(opening).await
@@ -108,15 +128,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         stream: S,
         protocol: Protocol,
         settings: SessionSettings,
+        reporter: Reporter,
     ) -> Result<Self, Failure> {
-        let mut session = Self::new(stream, protocol, settings);
+        let mut session = Self::new(stream, protocol, settings, reporter);
         let name = session.settings.client_name.clone();
         let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
         session.introduce(opening).await
     }
 
-    fn new(stream: S, protocol: Protocol, settings: SessionSettings) -> Self {
-        let link = Link::new(stream, settings.replies, &settings.timeouts);
+    fn new(stream: S, protocol: Protocol, settings: SessionSettings, reporter: Reporter) -> Self {
+        let link = Link::new(stream, settings.replies, &settings.timeouts, reporter);
         Self { link, protocol, settings, capabilities: Capabilities::default(), state: State::Ready }
     }
 

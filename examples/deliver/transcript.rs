@@ -1,0 +1,24 @@
+//! The dialogue on standard error.
+
+use nexthop::{Event, Observer};
+
+/// Prints what is said, a line each: `C:` the client, `S:` the server, `-` what else happens.
+#[derive(Debug)]
+pub(crate) struct Transcript;
+
+impl Observer for Transcript {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Connecting { connection, .. } => eprintln!("{connection} - connecting"),
+            Event::Connected { connection, .. } => eprintln!("{connection} - connected"),
+            Event::Secured { connection, what, .. } => eprintln!("{connection} - {what}"),
+            Event::Sent { connection, line, .. } => eprintln!("{connection} C: {}", printable(line)),
+            Event::Received { connection, reply, .. } => eprintln!("{connection} S: {reply}"),
+            _ => {}
+        }
+    }
+}
+
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
