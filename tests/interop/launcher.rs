@@ -23,7 +23,7 @@ pub(crate) const LIFETIME: &str = "600";
 const LOOKS: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Says on stderr that the tests of a server do nothing, and why.
+/// Says on stderr that the tests of a server, or of an example, do nothing, and why.
 ///
 /// # Panics
 /// `NEXTHOP_INTEROP=require` is set.
