@@ -17,11 +17,13 @@ mod local;
 pub mod policy;
 pub mod resolver;
 pub mod router;
-// floor 4: one hop, decided
+// floor 4: what a connection must prove
+pub mod tls;
+// floor 5: one hop, decided
 pub mod plan;
-// floor 5: one connection
+// floor 6: one connection
 pub mod transport;
-// floor 6: the whole
+// floor 7: the whole
 pub mod deliverer;
 
 // beside the floors: for tests, the crate's own and those of hosts
@@ -40,7 +42,8 @@ pub use proto::{ClientName, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]
 pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
-pub use route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, RouteReason};
+pub use route::{Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, Route, RouteReason, TlsLevel};
 pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};
+pub use tls::TlsSettings;
 pub use transport::{Session, SessionSettings, Timeouts};

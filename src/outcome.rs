@@ -277,6 +277,34 @@ impl Failure {
         Self::new(FailureKind::Connecting, Lasting::Temporary, (4, 1), what).because(source)
     }
 
+    /// TLS was not to be had as it was required (4.7.5, RFC 3463, RFC 7672 section 2.2).
+    pub(crate) fn securing(error: impl Error + Send + Sync + 'static) -> Self {
+        let what = "the connection is not secured as it must be".to_owned();
+        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).because(error);
+        failure.inner().stage = Some(Stage::StartTls);
+        failure
+    }
+
+    /// The server offered STARTTLS and refused it where it was required.
+    pub(crate) fn starttls_refused(reply: Reply) -> Self {
+        let what = format!("the server said {reply} to STARTTLS");
+        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what);
+        let said = reply.enhanced().filter(|code| code.class() == StatusClass::Transient);
+        let inner = failure.inner();
+        inner.status = said.unwrap_or(inner.status);
+        inner.stage = Some(Stage::StartTls);
+        inner.reply = Some(reply);
+        failure
+    }
+
+    /// Octets came between the answer to STARTTLS and the handshake.
+    pub(crate) fn injected() -> Self {
+        let what = "the server sent octets in the clear after STARTTLS".to_owned();
+        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what);
+        failure.inner().stage = Some(Stage::StartTls);
+        failure
+    }
+
     /// A verdict of a dialogue; `others` tells whether the server accepted another recipient.
     ///
     /// # Errors
@@ -350,7 +378,7 @@ impl Failure {
             (FailureKind::Refused, Some(Stage::Greeting | Stage::Hello)) => 5,
             (FailureKind::Refused, _) => 6,
             (FailureKind::Protocol | FailureKind::TimedOut | FailureKind::Disconnected, _) => 4,
-            (FailureKind::Unsupported, _) => 3,
+            (FailureKind::Unsupported | FailureKind::Securing | FailureKind::Authenticating, _) => 3,
             (FailureKind::Connecting, _) => 2,
             (FailureKind::Forbidden, _) => 0,
             _ => 1,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use nexthop::policy::Cidr;
-use nexthop::{EnvelopeId, Notify, OriginalRecipient, Pattern, Ret, Route};
+use nexthop::{EnvelopeId, Notify, OriginalRecipient, Pattern, Ret, Route, TlsLevel};
 
 /// Delivers a message and reports on each recipient.
 #[derive(Debug, Parser)]
@@ -26,8 +26,9 @@ pub(crate) struct Arguments {
     pub(crate) file: Option<PathBuf>,
 
     /// A route (repeatable, the first match wins). PATTERN: user@domain, domain, *.domain, *. NEXTHOP: mx,
-    /// mx:DOMAIN, smtp://HOST[:25], lmtp://HOST[:24], smtp+unix:///PATH, lmtp+unix:///PATH, several of the last
-    /// four with commas between them, refuse:TEXT, defer:TEXT. What no route fits goes by MX
+    /// mx:DOMAIN, smtp://HOST[:25], smtps://HOST[:465], submission://HOST[:587], submissions://HOST[:465],
+    /// lmtp://HOST[:24], lmtps://HOST[:24], smtp+unix:///PATH, lmtp+unix:///PATH, several of these servers with commas
+    /// between them, refuse:TEXT, defer:TEXT. What no route fits goes by MX
     #[arg(long = "route", value_name = "PATTERN=NEXTHOP", value_parser = Rule::from_str)]
     pub(crate) routes: Vec<Rule>,
 
@@ -60,6 +61,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<Cidr>,
 
+    /// PEM certificates that are trusted instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// What hops must prove that say nothing themselves: off, opportunistic, required (encrypted, the certificate is
+    /// not verified), verified
+    #[arg(long, value_name = "LEVEL", default_value_t = TlsLevel::Opportunistic)]
+    pub(crate) tls: TlsLevel,
+
+    /// Accept any certificate on relay hops
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
     /// What a failure report is to hold (RFC 3461): full, hdrs
     #[arg(long, value_name = "full|hdrs", value_parser = ret)]
     pub(crate) dsn_ret: Option<Ret>,
@@ -85,7 +99,7 @@ pub(crate) struct Arguments {
     pub(crate) message_age: u64,
 
     /// A time limit (repeatable). STAGE: connect, greeting, command, tls, data-start, data-block, final, quit,
-    /// session, dns, sts; tls and sts have no use yet
+    /// session, dns, sts; the last has no use yet
     #[arg(long = "timeout", value_name = "STAGE=SECONDS", value_parser = Limit::from_str)]
     pub(crate) timeouts: Vec<Limit>,
 
@@ -147,6 +161,7 @@ pub(crate) enum LimitedStage {
     Connect,
     Greeting,
     Command,
+    Tls,
     DataStart,
     DataBlock,
     Final,
@@ -182,7 +197,8 @@ impl FromStr for LimitedStage {
             "quit" => Self::Quit,
             "session" => Self::Session,
             "dns" => Self::Dns,
-            "tls" | "sts" => Self::Reserved,
+            "tls" => Self::Tls,
+            "sts" => Self::Reserved,
             other => return Err(format!("\"{}\" is no stage", other.escape_debug())),
         })
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use nexthop::plan::PlanSettings;
 use nexthop::policy::DefaultPolicy;
 use nexthop::resolver::{HickoryResolver, ResolverSettings};
-use nexthop::{Attempt, ClientName, Deliverer, Route, RouteTable, Timeouts};
+use nexthop::tls::Roots;
+use nexthop::{Attempt, ClientName, Deliverer, Route, RouteTable, Timeouts, TlsSettings};
 
 use crate::arguments::{Arguments, LimitedStage};
 use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
@@ -19,6 +20,7 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .resolver(resolver(arguments)?)
         .address_policy(policy(arguments))
         .plan(plan)
+        .tls(tls(arguments))
         .timeouts(timeouts(arguments))
         .pipelining(!arguments.no_pipelining);
     let builder =
@@ -81,6 +83,16 @@ fn policy(arguments: &Arguments) -> DefaultPolicy {
     arguments.deny.iter().fold(policy, |policy, block| policy.deny(*block))
 }
 
+fn tls(arguments: &Arguments) -> TlsSettings {
+    let mut tls = TlsSettings::default();
+    tls.level = arguments.tls;
+    tls.accept_invalid_certificates = arguments.insecure;
+    if let Some(file) = &arguments.ca {
+        tls.roots = Roots::File(file.clone());
+    }
+    tls
+}
+
 fn timeouts(arguments: &Arguments) -> Timeouts {
     let mut timeouts = Timeouts::default();
     arguments.timeouts.iter().for_each(|limit| set(&mut timeouts, limit.stage, limit.time));
@@ -96,6 +108,7 @@ fn set(timeouts: &mut Timeouts, stage: LimitedStage, time: Duration) {
             timeouts.mail = time;
             timeouts.recipient = time;
         }
+        LimitedStage::Tls => timeouts.tls = time,
         LimitedStage::DataStart => timeouts.data_start = time,
         LimitedStage::DataBlock => timeouts.data_block = time,
         LimitedStage::Final => timeouts.final_reply = time,

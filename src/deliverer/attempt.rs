@@ -7,7 +7,10 @@ use crate::mail::{Envelope, Message};
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::plan::{Candidate, Dial, Plan, Standing};
 use crate::proto::{Stage, Verdict};
-use crate::transport::{Session, Stream, connect, was_accepted};
+use crate::tls::{Peer, Requirement, Secured};
+use crate::transport::{
+    Established, NotEstablished, Session, Stream, Terms, connect, establish, was_accepted,
+};
 
 /// Tries the candidates of a plan in turn until every recipient is settled.
 pub(super) async fn run(
@@ -48,14 +51,44 @@ impl Visit<'_> {
             (_, Some(failure)) => return Err(self.tried(failure, None)),
             (_, None) => return Ok(()),
         };
-        let stream = connect(dial, &self.parts.sources, self.parts.session.timeouts.connect).await;
-        let stream = stream.map_err(|failure| self.tried(failure, None))?;
-        let hop = self.hop(dial);
-        let opened = Session::open(stream, self.candidate.protocol, self.parts.session.clone()).await;
-        let mut session = opened.map_err(|failure| self.tried(failure, Some(hop.clone())))?;
+        let (mut session, hop) = self.session(dial).await?;
         self.transactions(&mut session, &hop, pending).await;
         session.quit().await;
         Ok(())
+    }
+
+    /// A session that proves what it must. On an opportunistic hop a handshake that failed is followed by one more
+    /// connection to the same host, in the clear (check 166).
+    async fn session(&self, dial: &Dial) -> Result<(Session<Stream>, Hop), Tried> {
+        let requirement = self.candidate.tls;
+        let first = self.establish(dial, requirement).await;
+        let fall_back = requirement.allows_cleartext() && self.parts.cleartext_after_failure;
+        let established = match first {
+            Err((error, _)) if error.in_handshake && fall_back => {
+                self.establish(dial, Requirement::CLEARTEXT).await
+            }
+            first => first,
+        };
+        match established {
+            Ok(Established { session, secured }) => Ok((session, self.hop(dial, secured))),
+            Err((error, reached)) => Err(self.tried(error.failure, reached.then(|| self.hop(dial, None)))),
+        }
+    }
+
+    /// A connection and a session on it; with an error comes whether the connection was established.
+    async fn establish(
+        &self,
+        dial: &Dial,
+        requirement: Requirement,
+    ) -> Result<Established, (NotEstablished, bool)> {
+        let settings = &self.parts.session;
+        let socket = connect(dial, &self.parts.sources, settings.timeouts.connect).await;
+        let socket = socket.map_err(|failure| (failure.into(), false))?;
+        let endpoint = dial.endpoint();
+        let peer = Peer { host: self.candidate.host.as_ref(), endpoint: &endpoint };
+        let (protocol, connector) = (self.candidate.protocol, &self.parts.connector);
+        let terms = Terms { protocol, settings, connector, peer, requirement };
+        establish(socket, terms).await.map_err(|error| (error, true))
     }
 
     /// Transactions until every open recipient was asked for. A transaction that was full is followed by
@@ -91,8 +124,8 @@ impl Visit<'_> {
         }
     }
 
-    fn hop(&self, dial: &Dial) -> Hop {
-        Hop::new(self.candidate.name(), dial.endpoint(), self.candidate.protocol)
+    fn hop(&self, dial: &Dial, secured: Option<Secured>) -> Hop {
+        Hop::new(self.candidate.name(), dial.endpoint(), self.candidate.protocol, secured)
     }
 
     fn tried(&self, failure: Failure, hop: Option<Hop>) -> Tried {

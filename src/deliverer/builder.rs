@@ -11,6 +11,7 @@ use crate::proto::{ClientName, ClientNameError, ReplyLimits};
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{RouteTable, Router};
+use crate::tls::{Connector, TlsSettings, TlsSettingsError};
 use crate::transport::{SessionSettings, Timeouts};
 
 /// How much is done at once.
@@ -47,6 +48,7 @@ pub struct DelivererBuilder {
     timeouts: Timeouts,
     replies: ReplyLimits,
     pipelining: bool,
+    tls: TlsSettings,
     sources: Vec<IpAddr>,
 }
 
@@ -63,6 +65,9 @@ pub enum BuildError {
     /// No resolver was chosen, and the crate was built without one.
     #[error("no resolver was chosen, and the crate was built without the feature `hickory`")]
     NoResolver,
+    /// The TLS settings name files that cannot be used, or promise what cannot be kept.
+    #[error(transparent)]
+    Tls(#[from] TlsSettingsError),
     /// Two source addresses of one family.
     #[error("more than one source address of the family of {0}")]
     SourceAddresses(IpAddr),
@@ -81,6 +86,7 @@ impl DelivererBuilder {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            tls: TlsSettings::default(),
             sources: Vec::new(),
         }
     }
@@ -139,20 +145,32 @@ impl DelivererBuilder {
         self
     }
 
+    /// How connections are secured.
+    pub fn tls(mut self, settings: TlsSettings) -> Self {
+        self.tls = settings;
+        self
+    }
+
     /// A local address to connect from; one a family.
     pub fn source_address(mut self, address: IpAddr) -> Self {
         self.sources.push(address);
         self
     }
 
-    /// Puts it together. Reads the system's DNS configuration if no resolver was chosen.
+    /// Puts it together. Reads the system's DNS configuration if no resolver was chosen, the roots of the system, and
+    /// the files that the TLS settings name; blocks for some milliseconds.
     ///
     /// # Errors
-    /// A client name that cannot stand in EHLO, two source addresses of one family, no usable resolver.
+    /// A client name that cannot stand in EHLO, two source addresses of one family, no usable resolver, a file that
+    /// cannot be used, no trust anchors where certificates are to be verified.
     pub fn build(self) -> Result<Deliverer, BuildError> {
         let client_name = ClientName::parse(&self.client_name)?;
         let mut plan = self.plan;
         plan.own_names.extend(client_name.domain().cloned());
+        plan.tls_level = self.tls.level;
+        plan.any_relay_certificate = self.tls.accept_invalid_certificates;
+        let connector = Connector::new(&self.tls)?;
+        let cleartext_after_failure = self.tls.cleartext_after_failure;
         let resolver = match self.resolver {
             Some(resolver) => resolver,
             None => system_resolver()?,
@@ -165,7 +183,18 @@ impl DelivererBuilder {
         };
         let sources = one_a_family(self.sources)?;
         let (router, policy, local, limits) = (self.router, self.policy, self.local, self.limits);
-        Ok(Deliverer::new(Parts { router, resolver, policy, local, plan, limits, session, sources }))
+        Ok(Deliverer::new(Parts {
+            router,
+            resolver,
+            policy,
+            local,
+            plan,
+            limits,
+            session,
+            connector,
+            cleartext_after_failure,
+            sources,
+        }))
     }
 }
 

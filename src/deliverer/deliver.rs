@@ -18,6 +18,7 @@ use crate::policy::AddressPolicy;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
+use crate::tls::Connector;
 use crate::transport::SessionSettings;
 
 /// Delivers messages. Cheap to clone; one for a whole process.
@@ -56,6 +57,8 @@ pub(super) struct Parts {
     pub(super) plan: PlanSettings,
     pub(super) limits: DeliveryLimits,
     pub(super) session: SessionSettings,
+    pub(super) connector: Connector,
+    pub(super) cleartext_after_failure: bool,
     pub(super) sources: Vec<IpAddr>,
 }
 

@@ -7,6 +7,7 @@ use super::report::{Hop, HopAttempt, RecipientReport, Report};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Candidate, Standing};
 use crate::proto::Reply;
+use crate::tls::Secured;
 
 /// `{"recipients": […], "tls_rpt": []}`.
 impl Serialize for Report {
@@ -64,8 +65,19 @@ impl Serialize for Hop {
         hop.serialize_field("host", self.host())?;
         hop.serialize_field("endpoint", &self.endpoint().to_string())?;
         hop.serialize_field("protocol", &self.protocol().to_string())?;
-        hop.serialize_field("tls", &None::<()>)?;
+        hop.serialize_field("tls", &self.secured().map(SecuredView))?;
         hop.end()
+    }
+}
+
+struct SecuredView<'a>(&'a Secured);
+
+impl Serialize for SecuredView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tls = serializer.serialize_struct("Tls", 2)?;
+        tls.serialize_field("version", &self.0.version().to_string())?;
+        tls.serialize_field("verified", &self.0.proof().to_string())?;
+        tls.end()
     }
 }
 
@@ -116,8 +128,7 @@ impl Serialize for CandidateView<'_> {
         candidate.serialize_field("endpoint", &self.0.endpoint.as_ref().map(ToString::to_string))?;
         candidate.serialize_field("verdict", verdict)?;
         candidate.serialize_field("reason", &reason)?;
-        // TLS is not spoken yet
-        candidate.serialize_field("tls", "off")?;
+        candidate.serialize_field("tls", &self.0.tls.level().to_string())?;
         candidate.end()
     }
 }

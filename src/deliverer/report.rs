@@ -7,6 +7,7 @@ use crate::mail::Recipient;
 use crate::outcome::{Failure, Outcome};
 use crate::proto::Protocol;
 use crate::route::Endpoint;
+use crate::tls::Secured;
 
 /// What became of the recipients of one envelope: as many elements as it has recipients, in its order,
 /// duplicates included.
@@ -40,6 +41,7 @@ struct HopInner {
     host: String,
     endpoint: Endpoint,
     protocol: Protocol,
+    secured: Option<Secured>,
 }
 
 /// A hop that did not take the message, and why. Cheap to clone.
@@ -123,8 +125,13 @@ impl fmt::Display for RecipientReport {
 }
 
 impl Hop {
-    pub(super) fn new(host: String, endpoint: Endpoint, protocol: Protocol) -> Self {
-        Self(Arc::new(HopInner { host, endpoint, protocol }))
+    pub(super) fn new(
+        host: String,
+        endpoint: Endpoint,
+        protocol: Protocol,
+        secured: Option<Secured>,
+    ) -> Self {
+        Self(Arc::new(HopInner { host, endpoint, protocol, secured }))
     }
 
     /// The host's name or address, or the path of the socket.
@@ -141,16 +148,23 @@ impl Hop {
     pub fn protocol(&self) -> Protocol {
         self.0.protocol
     }
+
+    /// What its TLS proved; `None`: the mail went in the clear, or none went.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.0.secured.as_ref()
+    }
 }
 
-/// `mx.example.org (192.0.2.1:25)`, or the endpoint alone.
+/// `mx.example.org (192.0.2.1:25)` or the endpoint alone, and `with TLSv1.3` where there was TLS.
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.endpoint().to_string();
         match endpoint == self.host() {
             true => f.write_str(&endpoint),
             false => write!(f, "{} ({endpoint})", self.host()),
-        }
+        }?;
+        let secured = |secured: &Secured| write!(f, " with {}, {}", secured.version(), secured.proof());
+        self.secured().map_or(Ok(()), secured)
     }
 }
 

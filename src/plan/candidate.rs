@@ -8,6 +8,7 @@ use crate::outcome::Failure;
 use crate::policy::{Denial, Origin, Permitted};
 use crate::proto::Protocol;
 use crate::route::{Endpoint, MxRoute};
+use crate::tls::Requirement;
 
 /// Everything that was decided about a destination, in the order in which it will be tried.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Candidate {
     pub preference: Option<u16>,
     /// Where the address came from; `None` for a unix socket, which is always the operator's word.
     pub origin: Option<Origin>,
+    /// What a connection to it must prove.
+    pub tls: Requirement,
     /// Whether it may be dialled.
     pub standing: Standing,
 }

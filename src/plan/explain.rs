@@ -17,7 +17,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// `10 mx.example.org 192.0.2.1:25 smtp: allowed`, or why not.
+/// `10 mx.example.org 192.0.2.1:25 smtp tls opportunistic: allowed`, or why not.
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(preference) = self.preference {
@@ -29,7 +29,7 @@ impl fmt::Display for Candidate {
         if let Some(endpoint) = &self.endpoint {
             write!(f, "{endpoint} ")?;
         }
-        write!(f, "{}: {}", self.protocol, self.standing)
+        write!(f, "{} tls {}: {}", self.protocol, self.tls.level(), self.standing)
     }
 }
 

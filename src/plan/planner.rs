@@ -15,6 +15,7 @@ use crate::policy::{AddressPolicy, Origin, Peer, Permitted};
 use crate::proto::Protocol;
 use crate::resolver::{Query, ResolveError, Resolver};
 use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route};
+use crate::tls::Requirement;
 
 /// Makes plans. Looks up and decides, connects to nobody.
 ///
@@ -52,6 +53,7 @@ struct Hop<'a> {
     protocol: Protocol,
     preference: Option<u16>,
     origin: Origin,
+    tls: Requirement,
     route: &'a Route,
 }
 
@@ -100,6 +102,10 @@ impl<'a> Planner<'a> {
         Ok(candidates.into_iter().flatten().collect())
     }
 
+    fn of_exchanger(&self) -> Requirement {
+        Requirement::of_exchanger(self.settings.tls_level)
+    }
+
     fn host_limit(&self, limits: &MxRoute) -> usize {
         limits.host_limit().unwrap_or(usize::MAX).min(self.settings.max_hosts)
     }
@@ -108,19 +114,27 @@ impl<'a> Planner<'a> {
         let preference = Some(mx.preference);
         let name = match &mx.host {
             Ok(name) => name.clone(),
-            Err(text) => return vec![no_name(text, mx.preference)],
+            Err(text) => return vec![no_name(text, mx.preference, self.of_exchanger())],
         };
         let port = self.settings.mx_port;
         let host = Host::Name(name);
-        let hop = Hop { host, port, protocol: Protocol::Smtp, preference, origin: Origin::Mx, route };
+        let hop = Hop {
+            host,
+            port,
+            protocol: Protocol::Smtp,
+            preference,
+            origin: Origin::Mx,
+            tls: self.of_exchanger(),
+            route,
+        };
         let limit = limits.address_limit().unwrap_or(usize::MAX).min(self.settings.max_addresses);
         self.host(&hop, limits.families, limit).await
     }
 
     fn literal(&self, address: IpAddr, route: &Route) -> Candidate {
         let (host, port) = (Host::Address(address), self.settings.mx_port);
-        let hop =
-            Hop { host, port, protocol: Protocol::Smtp, preference: None, origin: Origin::Literal, route };
+        let (protocol, origin, tls) = (Protocol::Smtp, Origin::Literal, self.of_exchanger());
+        let hop = Hop { host, port, protocol, preference: None, origin, tls, route };
         self.address(&hop, address)
     }
 
@@ -131,12 +145,13 @@ impl<'a> Planner<'a> {
 
     async fn relay(&self, hop: &NextHop, route: &Route) -> Vec<Candidate> {
         let protocol = hop.protocol();
+        let tls = Requirement::of_relay(hop, self.settings.tls_level, self.settings.any_relay_certificate);
         let (host, port) = match hop.target() {
-            HopTarget::Unix(path) => return vec![unix(protocol, Dial::unix(path))],
+            HopTarget::Unix(path) => return vec![unix(protocol, tls, Dial::unix(path))],
             HopTarget::Tcp { host, port } => (host.clone(), *port),
         };
         let origin = relay_origin(&host);
-        let hop = Hop { host, port, protocol, preference: None, origin, route };
+        let hop = Hop { host, port, protocol, preference: None, origin, tls, route };
         match hop.host {
             Host::Address(address) => vec![self.address(&hop, address)],
             Host::Name(_) => self.host(&hop, Families::default(), self.settings.max_addresses).await,
@@ -166,7 +181,7 @@ impl Hop<'_> {
     fn candidate(&self, endpoint: Option<Endpoint>, standing: Standing) -> Candidate {
         let (protocol, preference) = (self.protocol, self.preference);
         let (host, origin) = (Some(self.host.clone()), Some(self.origin));
-        Candidate { host, endpoint, protocol, preference, origin, standing }
+        Candidate { host, endpoint, protocol, preference, origin, tls: self.tls, standing }
     }
 }
 
@@ -182,20 +197,14 @@ fn relay_origin(host: &Host) -> Origin {
     }
 }
 
-fn unix(protocol: Protocol, dial: Dial) -> Candidate {
+fn unix(protocol: Protocol, tls: Requirement, dial: Dial) -> Candidate {
     let endpoint = Some(dial.endpoint());
-    Candidate {
-        host: None,
-        endpoint,
-        protocol,
-        preference: None,
-        origin: None,
-        standing: Standing::Allowed(dial),
-    }
+    let standing = Standing::Allowed(dial);
+    Candidate { host: None, endpoint, protocol, preference: None, origin: None, tls, standing }
 }
 
 /// An exchanger whose name is none: skipped, never taken for an address (check 082).
-fn no_name(text: &str, preference: u16) -> Candidate {
+fn no_name(text: &str, preference: u16, tls: Requirement) -> Candidate {
     let failure = Failure::no_addresses(format!("the mail exchanger \"{text}\" is not a host name"));
     Candidate {
         host: None,
@@ -203,6 +212,7 @@ fn no_name(text: &str, preference: u16) -> Candidate {
         protocol: Protocol::Smtp,
         preference: Some(preference),
         origin: Some(Origin::Mx),
+        tls,
         standing: Standing::Unusable(failure),
     }
 }

@@ -53,14 +53,14 @@ async fn check_069_addresses_of_the_domain_are_not_used_beside_mx() {
 #[tokio::test]
 async fn check_070_without_mx_the_domain_is_its_own_exchanger() {
     let (plan, asked) = plan(dns().ipv4("x.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["0 x.example 198.41.0.4:25 smtp: allowed"]);
+    assert_eq!(shown(&plan), ["0 x.example 198.41.0.4:25 smtp tls opportunistic: allowed"]);
     assert_eq!(asked, ["MX x.example", "AAAA x.example", "A x.example"]);
 }
 
 #[tokio::test]
 async fn check_070_073_the_implicit_exchanger_stands_at_the_end_of_the_alias() {
     let (plan, _) = plan(dns().cname("x.example", "real.example").ipv4("real.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["0 real.example 198.41.0.4:25 smtp: allowed"]);
+    assert_eq!(shown(&plan), ["0 real.example 198.41.0.4:25 smtp tls opportunistic: allowed"]);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn check_066_an_address_literal_is_judged_without_a_question() {
 async fn check_088_a_relay_is_not_asked_for_mx() {
     let (plan, asked) =
         plan_on("smtp://relay.example:2525", "u@x.example", dns().ipv4("relay.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["relay.example 198.41.0.4:2525 smtp: allowed"]);
+    assert_eq!(shown(&plan), ["relay.example 198.41.0.4:2525 smtp tls opportunistic: allowed"]);
     assert_eq!(asked, ["AAAA relay.example", "A relay.example"]);
 }
 

@@ -1,6 +1,7 @@
 //! [`PlanSettings`]: bounds and ports of plans.
 
 use crate::mail::Domain;
+use crate::route::TlsLevel;
 
 /// How plans are made.
 #[derive(Debug, Clone)]
@@ -16,10 +17,23 @@ pub struct PlanSettings {
     /// Names under which this host receives mail itself: an exchanger of that name, and those that are no
     /// better, would be a loop (RFC 5321 section 5.1).
     pub own_names: Vec<Domain>,
+    /// The level of TLS on hops that say nothing themselves; [`TlsLevel::Opportunistic`]. A deliverer puts that of
+    /// its [`TlsSettings`](crate::TlsSettings) here.
+    pub tls_level: TlsLevel,
+    /// Whether no certificate of a relay is looked at; `false`. A deliverer puts what its
+    /// [`TlsSettings`](crate::TlsSettings) say here.
+    pub any_relay_certificate: bool,
 }
 
 impl Default for PlanSettings {
     fn default() -> Self {
-        Self { mx_port: 25, max_hosts: 10, max_addresses: 8, own_names: Vec::new() }
+        Self {
+            mx_port: 25,
+            max_hosts: 10,
+            max_addresses: 8,
+            own_names: Vec::new(),
+            tls_level: TlsLevel::default(),
+            any_relay_certificate: false,
+        }
     }
 }

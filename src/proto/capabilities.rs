@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub smtp_utf8: bool,
     /// Messages may state their size (RFC 1870).
     pub size: Option<SizeLimit>,
+    /// The connection can be secured (RFC 3207).
+    pub starttls: bool,
     /// Recipients may carry notification requests (RFC 3461).
     pub dsn: bool,
 }
@@ -50,6 +52,7 @@ impl Capabilities {
             ("8BITMIME", None) => self.eight_bit_mime = true,
             ("SMTPUTF8", None) => self.smtp_utf8 = true,
             ("DSN", None) => self.dsn = true,
+            ("STARTTLS", None) => self.starttls = true,
             ("SIZE", limit) => self.size = Some(smaller(self.size, limit)),
             _ => {}
         }

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::protocol::Protocol;
 use crate::mail::{EnvelopeId, Recipient, Ret, ReversePath};
 
-/// A line that the client sends. BDAT, STARTTLS and AUTH have their place here.
+/// A line that the client sends. BDAT and AUTH have their place here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command<'a> {
     /// EHLO or LHLO.
@@ -18,6 +18,7 @@ pub(crate) enum Command<'a> {
     /// A recipient, and whether its notification requests may be sent.
     Rcpt(&'a Recipient, bool),
     Data,
+    StartTls,
     Rset,
     Quit,
 }
@@ -57,6 +58,7 @@ impl Display for Command<'_> {
             Self::Mail(path, parameters) => write!(f, "MAIL FROM:<{path}>{parameters}"),
             Self::Rcpt(recipient, dsn) => rcpt(f, recipient, *dsn),
             Self::Data => f.write_str("DATA"),
+            Self::StartTls => f.write_str("STARTTLS"),
             Self::Rset => f.write_str("RSET"),
             Self::Quit => f.write_str("QUIT"),
         }

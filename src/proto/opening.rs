@@ -1,5 +1,5 @@
 //! The beginning of a session: greeting, EHLO or LHLO, HELO (RFC 5321 sections 3.1 and 3.2, RFC 2033).
-//! STARTTLS and AUTH belong behind the answer to EHLO.
+//! AUTH belongs behind the answer to EHLO.
 
 use bytes::Bytes;
 
@@ -47,6 +47,14 @@ impl<'a> Opening<'a> {
         let mut awaited = Awaited::new();
         awaited.expect(Expected::Greeting, output);
         Self { protocol, name, awaited, result: None }
+    }
+
+    /// Behind a handshake that followed on STARTTLS: there is no greeting, and everything that was learnt is
+    /// forgotten (RFC 3207 section 4.2).
+    pub(crate) fn after_starttls(protocol: Protocol, name: &'a ClientName, output: &mut Output) -> Self {
+        let mut opening = Self { protocol, name, awaited: Awaited::new(), result: None };
+        opening.say(Command::Hello(protocol, name), Expected::Hello, output);
+        opening
     }
 
     /// What the server offers, or why there is no session.

@@ -1,22 +1,28 @@
-//! [`Single`]: one command and its reply, outside a transaction: RSET, QUIT.
+//! [`Single`]: one command and its reply, outside a transaction: STARTTLS, RSET, QUIT.
 
 use bytes::Bytes;
 
 use super::command::Command;
-use super::machine::{Awaited, Interruption, Machine, Need};
+use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::reply::{Reply, ReplyClass};
 use super::stage::Stage;
+use super::verdict::Verdict;
 
-/// Sends one command and waits for its reply; whatever goes wrong is no more than "not done".
+/// Sends one command and waits for its reply.
 #[derive(Debug)]
 pub(crate) struct Single {
     stage: Stage,
     awaited: Awaited<()>,
-    reply: Option<Reply>,
+    result: Option<Result<Reply, Interruption>>,
 }
 
 impl Single {
+    /// STARTTLS (RFC 3207 section 4).
+    pub(crate) fn start_tls(output: &mut Output) -> Self {
+        Self::new(Command::StartTls, Stage::StartTls, output)
+    }
+
     /// RSET (RFC 5321 section 4.1.1.5): ends a transaction that was not completed.
     pub(crate) fn reset(output: &mut Output) -> Self {
         Self::new(Command::Rset, Stage::Reset, output)
@@ -31,13 +37,28 @@ impl Single {
         let mut awaited = Awaited::new();
         command.write(output);
         awaited.expect((), output);
-        Self { stage, awaited, reply: None }
+        Self { stage, awaited, result: None }
     }
 
     /// Whether the server did it.
     pub(crate) fn is_done(&self) -> bool {
-        self.reply.as_ref().is_some_and(|reply| reply.class() == ReplyClass::Completed)
+        matches!(&self.result, Some(Ok(reply)) if reply.class() == ReplyClass::Completed)
     }
+
+    /// What the server said. A code that has no meaning here is against the protocol.
+    pub(crate) fn finish(self) -> Result<Reply, Verdict> {
+        let why = match self.result {
+            Some(Ok(reply)) if !is_sensible(&reply) => ProtocolError::Unexpected(reply).into(),
+            Some(Ok(reply)) => return Ok(reply),
+            Some(Err(why)) => why,
+            None => Interruption::Disconnected,
+        };
+        Err(Verdict::Broken { stage: self.stage, why, may_have_arrived: false })
+    }
+}
+
+fn is_sensible(reply: &Reply) -> bool {
+    !matches!(reply.class(), ReplyClass::Intermediate | ReplyClass::Undefined)
 }
 
 impl Machine for Single {
@@ -46,16 +67,18 @@ impl Machine for Single {
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
-        if self.awaited.take(output).is_some() {
-            self.reply = Some(reply);
-        }
+        self.result = Some(match self.awaited.take(output) {
+            Some(()) => Ok(reply),
+            None => Err(ProtocolError::Unsolicited(reply).into()),
+        });
         self.awaited.clear();
     }
 
     fn handle_content(&mut self, _piece: Option<Bytes>, _output: &mut Output) {}
 
-    fn handle_interruption(&mut self, _why: Interruption, output: &mut Output) {
+    fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         output.clear();
+        self.result = Some(Err(why));
         self.awaited.clear();
     }
 }

@@ -8,6 +8,7 @@ use crate::mail::{Host, HostError};
 use crate::proto::Protocol;
 
 use super::kinds::is_control;
+use super::security::HopTls;
 
 /// Octets of a socket path; one more of the 108 of `sun_path` is the final NUL (unix(7)).
 const MAX_PATH: usize = 107;
@@ -17,7 +18,10 @@ const SMTP_PORT: u16 = 25;
 /// A server that the operator named: a protocol and where it is spoken.
 ///
 /// The text form, which [`FromStr`](std::str::FromStr) reads and [`Display`](fmt::Display) writes, is one of
-/// `smtp://HOST[:25]`, `lmtp://HOST[:24]`, `smtp+unix:///PATH` and `lmtp+unix:///PATH`.
+/// `smtp://HOST[:25]`, `lmtp://HOST[:24]`, `smtp+unix:///PATH`, `lmtp+unix:///PATH`; with TLS from the first
+/// octet `smtps://HOST[:465]`, `submissions://HOST[:465]`, `lmtps://HOST[:24]`, `smtps+unix:///PATH` and
+/// `lmtps+unix:///PATH`; and with STARTTLS required `submission://HOST[:587]`. The certificate of a host must be
+/// verified for its name in these; that of a unix socket, which has none, is not looked at.
 /// HOST is a name, an IPv4 address or an IPv6 address in brackets ([`Host::parse`]); nothing follows the port.
 ///
 /// The path begins with the third slash. It is percent-encoded: `%` and `,` must be written `%25` and `%2C`,
@@ -34,6 +38,7 @@ const SMTP_PORT: u16 = 25;
 pub struct NextHop {
     protocol: Protocol,
     target: HopTarget,
+    tls: HopTls,
 }
 
 /// Where a [`NextHop`] is.
@@ -61,7 +66,7 @@ impl NextHop {
         match (protocol, port) {
             (_, 0) => Err(NextHopError::Port { authority: format!("{host}:0") }),
             (Protocol::Lmtp, SMTP_PORT) => Err(NextHopError::LmtpOnSmtpPort { host }),
-            _ => Ok(Self { protocol, target: HopTarget::Tcp { host, port } }),
+            _ => Ok(Self { protocol, target: HopTarget::Tcp { host, port }, tls: HopTls::default() }),
         }
     }
 
@@ -73,7 +78,7 @@ impl NextHop {
     pub fn unix(protocol: Protocol, path: impl Into<PathBuf>) -> Result<Self, NextHopError> {
         let path = path.into();
         check_socket_path(&path)?;
-        Ok(Self { protocol, target: HopTarget::Unix(path) })
+        Ok(Self { protocol, target: HopTarget::Unix(path), tls: HopTls::default() })
     }
 
     /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 24 for LMTP, as is the custom.
@@ -87,6 +92,18 @@ impl NextHop {
     /// What is spoken there.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The same hop with another say about TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: HopTls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How TLS begins there, and the least that it must prove.
+    pub fn tls(&self) -> HopTls {
+        self.tls
     }
 
     /// Where it is.
@@ -116,12 +133,6 @@ pub enum NextHopError {
     #[error("unknown kind of next hop: {scheme:?}")]
     UnknownScheme {
         /// The word.
-        scheme: String,
-    },
-    /// A scheme that is defined, but not served by this version.
-    #[error("this version does not serve {scheme:?}")]
-    UnsupportedScheme {
-        /// The scheme.
         scheme: String,
     },
     /// A scheme without `://`.

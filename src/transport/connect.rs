@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::stream::Stream;
+use super::stream::Socket;
 use crate::outcome::Failure;
 use crate::plan::Dial;
 use crate::route::Endpoint;
@@ -17,12 +17,12 @@ use crate::route::Endpoint;
 /// # Errors
 /// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, or
 /// a source address that is not this host's.
-pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) -> Result<Stream, Failure> {
+pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) -> Result<Socket, Failure> {
     let endpoint = dial.endpoint();
     let connecting = async {
         match &endpoint {
-            Endpoint::Tcp(address) => tcp(*address, sources).await.map(Stream::Tcp),
-            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Endpoint::Tcp(address) => tcp(*address, sources).await.map(Socket::Tcp),
+            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     };
     let connected = timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));

@@ -47,6 +47,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Self { stream, input, output, parser: ReplyParser::new(limits), flushed: true, broken: None, ends }
     }
 
+    /// The stream, without what was read from it or is to be written to it.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// Runs a machine until it needs nothing. Whatever goes wrong is handed to the machine.
     ///
     /// Dropping the future leaves octets behind that were not sent: the link is of no use then.

@@ -5,11 +5,13 @@ mod content_source;
 mod drive;
 #[cfg(test)]
 mod drive_tests;
+mod establish;
 mod session;
 mod stream;
 mod timeouts;
 
 pub(crate) use connect::connect;
+pub(crate) use establish::{Established, NotEstablished, Terms, establish};
 pub(crate) use session::was_accepted;
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::Stream;

@@ -8,8 +8,8 @@ use super::timeouts::Timeouts;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, ReplyCode, ReplyLimits,
-    Single, Stage, Terms, Transaction, Verdict,
+    Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, Reply, ReplyCode,
+    ReplyLimits, Single, Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -97,21 +97,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// # Cancellation
     /// Dropping the future closes the stream.
     pub async fn open(stream: S, protocol: Protocol, settings: SessionSettings) -> Result<Self, Failure> {
-        let link = Link::new(stream, settings.replies, &settings.timeouts);
-        let capabilities = Capabilities::default();
-        let mut session = Self { link, protocol, settings, capabilities, state: State::Ready };
-        match session.introduce().await {
-            Ok(capabilities) => session.capabilities = capabilities,
-            Err(verdict) => return Err(session.turned_away(verdict).await),
-        }
-        Ok(session)
+        let session = Self::new(stream, protocol, settings);
+        let name = session.settings.client_name.clone();
+        let opening = Opening::new(protocol, &name, &session.link.output);
+        session.introduce(opening).await
     }
 
-    async fn introduce(&mut self) -> Result<Capabilities, Verdict> {
-        let name = self.settings.client_name.clone();
-        let mut opening = Opening::new(self.protocol, &name, &self.link.output);
+    /// The same session on the stream that TLS made of its own: everything is learnt anew.
+    pub(crate) async fn reopen(
+        stream: S,
+        protocol: Protocol,
+        settings: SessionSettings,
+    ) -> Result<Self, Failure> {
+        let mut session = Self::new(stream, protocol, settings);
+        let name = session.settings.client_name.clone();
+        let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
+        session.introduce(opening).await
+    }
+
+    fn new(stream: S, protocol: Protocol, settings: SessionSettings) -> Self {
+        let link = Link::new(stream, settings.replies, &settings.timeouts);
+        Self { link, protocol, settings, capabilities: Capabilities::default(), state: State::Ready }
+    }
+
+    async fn introduce(mut self, mut opening: Opening<'_>) -> Result<Self, Failure> {
         self.run(&mut opening, None).await;
-        opening.finish()
+        match opening.finish() {
+            Ok(capabilities) => self.capabilities = capabilities,
+            Err(verdict) => return Err(self.turned_away(verdict).await),
+        }
+        Ok(self)
+    }
+
+    /// Asks for TLS. After a positive reply the stream is to be taken and secured, nothing else.
+    pub(crate) async fn start_tls(&mut self) -> Result<Reply, Failure> {
+        let mut asking = Single::start_tls(&mut self.link.output);
+        self.run(&mut asking, None).await;
+        asking.finish().map_err(refusal)
+    }
+
+    /// The stream, if nothing was read from it that nobody asked for (RFC 3207 section 4, the injection of
+    /// CVE-2011-0411).
+    pub(crate) async fn into_bare_stream(mut self) -> Option<S> {
+        self.link.is_quiet().await.then(|| self.link.into_stream())
     }
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
@@ -121,10 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         {
             self.farewell().await;
         }
-        match Failure::judge(verdict, false) {
-            Err(failure) => failure,
-            Ok(_) => Failure::local_for_now("a delivery before any message"),
-        }
+        refusal(verdict)
     }
 
     /// What the server offers.
@@ -231,6 +256,12 @@ pub(crate) fn was_accepted(verdict: &Verdict) -> bool {
         Verdict::Refused(stage, _) => matches!(stage, Stage::Data | Stage::Content | Stage::Final),
         Verdict::Unsupported(_) | Verdict::Broken { .. } => false,
     }
+}
+
+/// The failure of a dialogue before any message.
+fn refusal(verdict: Verdict) -> Failure {
+    let judged = Failure::judge(verdict, false);
+    judged.err().unwrap_or_else(|| Failure::local_for_now("a delivery before any message"))
 }
 
 fn gone() -> Verdict {

@@ -17,8 +17,10 @@ pub struct Timeouts {
     pub connect: Duration,
     /// The greeting (RFC 5321 section 4.5.3.2.1); 5 minutes.
     pub greeting: Duration,
-    /// The reply to EHLO, HELO, LHLO and RSET, for which the RFC names no limit; 5 minutes.
+    /// The reply to EHLO, HELO, LHLO, STARTTLS and RSET, for which the RFC names no limit; 5 minutes.
     pub hello: Duration,
+    /// A TLS handshake, from its first octet to its last; 1 minute.
+    pub tls: Duration,
     /// The reply to MAIL (RFC 5321 section 4.5.3.2.2); 5 minutes.
     pub mail: Duration,
     /// The reply to each RCPT (RFC 5321 section 4.5.3.2.3); 5 minutes.
@@ -43,6 +45,7 @@ impl Default for Timeouts {
             connect: minutes(1),
             greeting: minutes(5),
             hello: minutes(5),
+            tls: minutes(1),
             mail: minutes(5),
             recipient: minutes(5),
             data_start: minutes(2),

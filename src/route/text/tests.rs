@@ -188,10 +188,18 @@ fn control_characters_are_refused_everywhere() {
 }
 
 #[test]
-fn schemes_of_later_versions_are_told_from_unknown_ones() {
-    for scheme in ["smtps", "submission", "submissions", "lmtps", "SMTPS"] {
-        let expected = NextHopError::UnsupportedScheme { scheme: scheme.into() };
-        assert_eq!(hop_error(&format!("{scheme}://host")), expected);
+fn check_177_schemes_say_how_tls_begins_and_what_it_must_prove() {
+    let verified = TlsLevel::Verified;
+    for (text, tls, shown) in [
+        ("smtp://host", HopTls::Configured, "smtp://host:25"),
+        ("smtps://host", HopTls::Immediate(verified), "smtps://host:465"),
+        ("SUBMISSIONS://host", HopTls::Immediate(verified), "smtps://host:465"),
+        ("submission://host", HopTls::StartTls(verified), "submission://host:587"),
+        ("lmtps://host", HopTls::Immediate(verified), "lmtps://host:24"),
+        ("lmtps+unix:///run/x", HopTls::Immediate(TlsLevel::Required), "lmtps+unix:///run/x"),
+    ] {
+        let hop: NextHop = text.parse().unwrap();
+        assert_eq!((hop.tls(), hop.to_string().as_str()), (tls, shown));
     }
 }
 

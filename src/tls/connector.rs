@@ -1,0 +1,173 @@
+//! [`Connector`]: handshakes, with one configuration for each host and promise.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{ClientConnection, Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::error::TlsError;
+use super::requirement::Promise;
+use super::secured::{Proof, Secured, TlsVersion};
+use super::settings::{TlsSettings, TlsSettingsError};
+use super::verifier::{AcceptAny, Pkix};
+use crate::mail::Host;
+use crate::route::Endpoint;
+
+/// Configurations that are kept, each with the tickets of its host.
+const MAX_CONFIGURATIONS: u64 = 1000;
+/// How long one is kept without use.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Sessions of a host that are kept for resumption.
+const TICKETS: usize = 8;
+
+/// Makes handshakes. Tickets are kept by host, endpoint and promise, so that no session proves for one what it
+/// proved for another (RFC 9325 section 3.4).
+#[derive(Debug)]
+pub(crate) struct Connector {
+    /// For levels that promise nothing of the peer.
+    any: ClientConfig,
+    /// For PKIX; `None` without trust anchors.
+    pkix: Option<(ClientConfig, Arc<Pkix>)>,
+    configurations: Cache<Key, Arc<ClientConfig>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: Option<Host>,
+    endpoint: Endpoint,
+    verified: bool,
+}
+
+/// Whom a handshake is made with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer<'a> {
+    /// The name for SNI and certificate; `None` on a unix socket.
+    pub(crate) host: Option<&'a Host>,
+    pub(crate) endpoint: &'a Endpoint,
+}
+
+impl Connector {
+    /// Reads the files that the settings name, and the roots of the system.
+    pub(crate) fn new(settings: &TlsSettings) -> Result<Self, TlsSettingsError> {
+        let provider = settings.provider()?;
+        let identity =
+            settings.client_identity.as_ref().map(|identity| identity.read().map(|read| (identity, read)));
+        let identity = identity.transpose()?;
+        let configured = |verifier: Arc<dyn ServerCertVerifier>| {
+            let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| TlsSettingsError::Provider(Box::new(error)))?
+                .dangerous()
+                .with_custom_certificate_verifier(verifier);
+            match &identity {
+                None => Ok(builder.with_no_client_auth()),
+                Some((files, (chain, key))) => builder
+                    .with_client_auth_cert(chain.clone(), key.clone_key())
+                    .map_err(|error| TlsSettingsError::File {
+                        path: files.key.clone(),
+                        what: "the key of the client certificate",
+                        source: Box::new(error),
+                    }),
+            }
+        };
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        let any = configured(Arc::new(AcceptAny::new(schemes)))?;
+        let roots = settings.root_store()?;
+        let pkix = match roots.is_empty() {
+            true => None,
+            false => {
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+                let verifier =
+                    verifier.build().map_err(|error| TlsSettingsError::Provider(Box::new(error)))?;
+                let verifier = Arc::new(Pkix(verifier));
+                Some((configured(Arc::clone(&verifier) as _)?, verifier))
+            }
+        };
+        let configurations = Cache::builder().max_capacity(MAX_CONFIGURATIONS).time_to_idle(IDLE).build();
+        Ok(Self { any, pkix, configurations })
+    }
+
+    /// A handshake on a stream, within a time. The stream that comes out proves what is said beside it.
+    pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        peer: Peer<'_>,
+        promise: Promise,
+        limit: Duration,
+    ) -> Result<(TlsStream<S>, Secured), TlsError> {
+        let verified = promise >= Promise::Pkix;
+        let name = server_name(peer.host, verified)?;
+        let config = self.configuration(peer, verified)?;
+        let handshake = TlsConnector::from(config).connect(name.clone(), stream);
+        let stream = timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)?;
+        let stream = stream.map_err(TlsError::of_handshake)?;
+        let secured = self.judge(stream.get_ref().1, &name, verified)?;
+        Ok((stream, secured))
+    }
+
+    fn configuration(&self, peer: Peer<'_>, verified: bool) -> Result<Arc<ClientConfig>, TlsError> {
+        let base = match (verified, &self.pkix) {
+            (false, _) => &self.any,
+            (true, Some((config, _))) => config,
+            (true, None) => return Err(TlsError::NoRoots),
+        };
+        let key = Key { host: peer.host.cloned(), endpoint: peer.endpoint.clone(), verified };
+        Ok(self.configurations.get_with(key, || {
+            let mut config = base.clone();
+            config.resumption = Resumption::in_memory_sessions(TICKETS);
+            Arc::new(config)
+        }))
+    }
+
+    /// What the connection proved. A resumed session is judged anew: its certificate may have expired since.
+    fn judge(
+        &self,
+        connection: &ClientConnection,
+        name: &ServerName<'_>,
+        verified: bool,
+    ) -> Result<Secured, TlsError> {
+        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let version = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
+            _ => TlsVersion::V1_2,
+        };
+        if verified && resumed {
+            self.verify(connection, name)?;
+        }
+        let proof = if verified { Proof::Pkix } else { Proof::Unverified };
+        Ok(Secured::new(version, proof, resumed))
+    }
+
+    fn verify(&self, connection: &ClientConnection, name: &ServerName<'_>) -> Result<(), TlsError> {
+        let (_, verifier) = self.pkix.as_ref().ok_or(TlsError::NoRoots)?;
+        let Some([leaf, intermediates @ ..]) = connection.peer_certificates() else {
+            return Err(TlsError::Insufficient);
+        };
+        let verdict = verifier.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now());
+        verdict.map(|_| ()).map_err(|error| TlsError::of_handshake(std::io::Error::other(error)))
+    }
+}
+
+/// The name for SNI and for the certificate (RFC 9525 section 6.1). Where nothing is verified, a name that is none
+/// does no harm.
+fn server_name(host: Option<&Host>, verified: bool) -> Result<ServerName<'static>, TlsError> {
+    match host {
+        Some(Host::Name(name)) => {
+            ServerName::try_from(name.as_str().to_owned()).map_err(|_| TlsError::NoName)
+        }
+        Some(Host::Address(address)) => Ok(ServerName::from(*address)),
+        None if verified => Err(TlsError::NoName),
+        // an address is never sent as SNI
+        None => Ok(ServerName::from(IpAddr::from([127, 0, 0, 1]))),
+    }
+}

@@ -1,0 +1,14 @@
+//! What a connection must prove, and how it is proved: TLS by rustls (RFC 3207, RFC 8314, RFC 9325).
+
+mod connector;
+mod error;
+mod requirement;
+mod secured;
+mod settings;
+mod verifier;
+
+pub(crate) use connector::{Connector, Peer};
+pub use error::TlsError;
+pub use requirement::{Promise, Requirement, Start};
+pub use secured::{Proof, Secured, TlsVersion};
+pub use settings::{ClientIdentity, Roots, TlsSettings, TlsSettingsError};
