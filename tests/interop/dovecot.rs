@@ -19,7 +19,7 @@ const VERSION: &str = "2.3.";
 /// A Dovecot that takes mail by LMTP on TCP and on unix sockets.
 ///
 /// `alice`, `bob` and `carol` take mail. `full` is over quota: 552 after the content, or 452 for RCPT on
-/// [`quota_socket`](Self::quota_socket). Everybody else is 550 for RCPT. The domain does not matter.
+/// [`by_quota_socket`](Self::by_quota_socket). Everybody else is 550 for RCPT. The domain does not matter.
 #[derive(Debug)]
 pub(crate) struct Dovecot {
     // dropped first: the server has to end before its directory goes
@@ -68,9 +68,24 @@ impl Dovecot {
         &self.lmtp
     }
 
-    /// The unix socket on which it looks at quota for RCPT already.
-    pub(crate) fn quota_socket(&self) -> &Path {
-        &self.quota
+    /// The route to [`lmtp_address`](Self::lmtp_address).
+    pub(crate) fn by_address(&self) -> String {
+        format!("lmtp://{}", self.address)
+    }
+
+    /// The same by the name of this host.
+    pub(crate) fn by_localhost(&self) -> String {
+        format!("lmtp://localhost:{}", self.address.port())
+    }
+
+    /// The route to [`lmtp_socket`](Self::lmtp_socket).
+    pub(crate) fn by_socket(&self) -> String {
+        format!("lmtp+unix://{}", self.lmtp.display())
+    }
+
+    /// The route to a unix socket on which it looks at quota for RCPT already.
+    pub(crate) fn by_quota_socket(&self) -> String {
+        format!("lmtp+unix://{}", self.quota.display())
     }
 
     /// What was delivered to a user, as it is stored and in no particular order.

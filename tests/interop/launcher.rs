@@ -23,7 +23,7 @@ pub(crate) const LIFETIME: &str = "600";
 const LOOKS: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Says on stderr that the tests of a server do nothing, and why.
+/// Says on stderr that the tests of a server, or of an example, do nothing, and why.
 ///
 /// # Panics
 /// `NEXTHOP_INTEROP=require` is set.
@@ -168,6 +168,11 @@ impl Daemon {
         self.leader.id()
     }
 
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
     fn kill(&mut self) {
         let group = self.group();
         let _ = Command::new("sh").args(["-c", "kill -s KILL -- -$0", &group.to_string()]).status();
@@ -185,7 +190,7 @@ impl Drop for Daemon {
             self.kill();
         }
         if thread::panicking() {
-            eprintln!("{}", fs::read_to_string(&self.log).unwrap_or_default());
+            eprintln!("{}", self.log());
         }
     }
 }

@@ -14,8 +14,8 @@ const PROGRAM: &str = "/usr/sbin/postfix";
 
 /// A Postfix for the domain `example.test`, with messages of at most 100000 octets.
 ///
-/// `alice`, `bob` and `carol` take mail, `busy` is 450 for RCPT, everybody else there 550. A larger message is
-/// 552, for MAIL if its size is declared. Other domains are refused with 554. Root has to start it.
+/// `alice`, `bob` and `carol` take mail, also with a `+` and more behind their names; `busy` is 450 for RCPT,
+/// everybody else there 550. Other domains are refused with 554. Root has to start it.
 #[derive(Debug)]
 pub(crate) struct Postfix {
     // dropped first: the server has to end before its directory goes
@@ -45,26 +45,42 @@ impl Postfix {
         self.address
     }
 
-    /// What was delivered to a user, as it is stored and in no particular order.
-    ///
-    /// A message that was taken is not delivered at once: see [`await_messages`](Self::await_messages).
-    pub(crate) fn messages(&self, user: &str) -> Vec<Vec<u8>> {
-        maildir(&self.home.join(&format!("mail/{user}")))
+    /// The route to it.
+    pub(crate) fn route(&self) -> String {
+        format!("smtp://{}", self.address)
     }
 
-    /// The messages delivered to a user, as soon as there are so many.
+    /// The messages delivered to a user, as they are stored and in no particular order, as soon as there are so
+    /// many: a message that was taken is not delivered at once.
     ///
     /// # Panics
     /// There are fewer after ten seconds.
     pub(crate) fn await_messages(&self, user: &str, count: usize) -> Vec<Vec<u8>> {
-        eventually(|| Some(self.messages(user)).filter(|messages| messages.len() >= count))
-            .unwrap_or_else(|| panic!("{user} has {} of {count} messages", self.messages(user).len()))
+        let messages = || maildir(&self.home.join(&format!("mail/{user}")));
+        eventually(|| Some(messages()).filter(|messages| messages.len() >= count))
+            .unwrap_or_else(|| panic!("{user} has {} of {count} messages", messages().len()))
+    }
+
+    /// What the first client said that said anything: the words of the log, such as `ehlo=1 quit=1 commands=2`.
+    ///
+    /// # Panics
+    /// None has disconnected after ten seconds.
+    pub(crate) fn await_commands(&self) -> String {
+        let log = || self.daemon.log();
+        let find = || Some(log().lines().find_map(commands)?.to_owned());
+        eventually(find).unwrap_or_else(|| panic!("no client has disconnected:\n{}", log()))
     }
 
     /// Its process group.
     pub(crate) fn group(&self) -> u32 {
         self.daemon.group()
     }
+}
+
+/// The commands in the line about a client that disconnects; none for one that only connected.
+fn commands(line: &str) -> Option<&str> {
+    let (_, commands) = line.split_once(": disconnect from unknown[127.0.0.1] ")?;
+    commands.contains(' ').then_some(commands)
 }
 
 fn what_is_missing() -> Option<String> {

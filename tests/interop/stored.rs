@@ -1,5 +1,7 @@
 //! What a server made of a message when it stored it.
 
+use sha2::{Digest, Sha256};
+
 /// What a server may put in front of a message on final delivery (RFC 5321 section 4.4).
 const TRACE_FIELDS: [&[u8]; 4] = [b"Return-Path:", b"Delivered-To:", b"X-Original-To:", b"Received:"];
 
@@ -15,6 +17,11 @@ pub(crate) fn as_submitted(stored: &[u8], length: usize) -> Vec<u8> {
     let (front, submitted) = stored.split_at(front);
     assert!(is_trace(front), "in front of the message: {}", front.escape_ascii());
     submitted.to_vec()
+}
+
+/// The SHA-256 of octets, in hexadecimal: what two large messages are compared by.
+pub(crate) fn sha256(octets: &[u8]) -> String {
+    Sha256::digest(octets).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Servers may store a message with the line ends of their own system.
