@@ -94,8 +94,10 @@ pub mod router;
 pub mod plan;
 // floor 5: one connection
 pub mod transport;
-// floor 6: the whole
+// floor 6: the whole, and tools for the tests of a host
 pub mod deliverer;
+#[cfg(feature = "testing")]
+pub mod testing;
 // no code: the manual
 pub mod manual;
 

@@ -1,0 +1,96 @@
+//! [`Listener`]: a loopback port or a unix socket, and nothing else.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::proto::Protocol;
+
+use super::stream::Stream;
+
+/// What the text form of a next hop writes as an escape in a path.
+const IN_PATH: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b',');
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A script is malformed.
+    #[error("a script is malformed")]
+    Script(#[from] super::script::ScriptError),
+    /// A server for tests must not be reachable from elsewhere.
+    #[error("{0} is no loopback address")]
+    NotLoopback(SocketAddr),
+    /// The system refuses.
+    #[error("cannot listen")]
+    Io(#[from] io::Error),
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// The text form of the next hop.
+    pub(super) fn url(&self, protocol: Protocol) -> String {
+        match self {
+            Self::Tcp(address) => format!("{protocol}://{address}"),
+            Self::Unix(path) => {
+                let path = path.to_string_lossy();
+                format!("{protocol}+unix://{}", utf8_percent_encode(&path, IN_PATH))
+            }
+        }
+    }
+}
+
+/// A socket that takes connections.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// A port that the system chooses.
+    pub(super) const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+
+    pub(super) async fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
+        if !address.ip().is_loopback() {
+            return Err(ListenError::NotLoopback(address));
+        }
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self::Tcp(listener, address))
+    }
+
+    pub(super) fn unix(path: &Path) -> Result<Self, ListenError> {
+        let path = std::path::absolute(path)?;
+        Ok(Self::Unix(UnixListener::bind(&path)?, path))
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Tcp(_, address) => Place::Tcp(*address),
+            Self::Unix(_, path) => Place::Unix(path.clone()),
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                // otherwise the pieces of a reply would wait for each other
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
