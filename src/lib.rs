@@ -94,12 +94,13 @@ pub mod router;
 pub mod plan;
 // floor 5: one connection
 pub mod transport;
-// floor 6: the whole, and tools for the tests of a host
+// floor 6: the whole
 pub mod deliverer;
+
+// beside the floors: the manual, and what the tests of the crate and of hosts need
+pub mod manual;
 #[cfg(feature = "testing")]
 pub mod testing;
-// no code: the manual
-pub mod manual;
 
 pub use deliverer::{Deliverer, RecipientReport, Report};
 pub use local::{LocalDelivery, LocalRequest};

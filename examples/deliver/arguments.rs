@@ -11,7 +11,7 @@ use nexthop::{EnvelopeId, Notify, OriginalRecipient, Pattern, Ret, Route};
 
 /// Delivers a message and reports on each recipient.
 #[derive(Debug, Parser)]
-#[command(name = "deliver", disable_version_flag = true)]
+#[command(name = "deliver", disable_version_flag = true, args_override_self = true)]
 pub(crate) struct Arguments {
     /// The reverse-path; '' or '<>' is the null one
     #[arg(long, value_name = "REVERSE_PATH")]

@@ -21,7 +21,8 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .plan(plan)
         .timeouts(timeouts(arguments))
         .pipelining(!arguments.no_pipelining);
-    let builder = arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
+    let builder =
+        arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
 }
 

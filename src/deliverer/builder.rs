@@ -170,7 +170,8 @@ impl DelivererBuilder {
 }
 
 fn one_a_family(sources: Vec<IpAddr>) -> Result<Vec<IpAddr>, BuildError> {
-    let of_family = |address: &IpAddr| sources.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
+    let of_family =
+        |address: &IpAddr| sources.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
     match sources.iter().find(|address| of_family(address) > 1) {
         Some(address) => Err(BuildError::SourceAddresses(*address)),
         None => Ok(sources),

@@ -110,7 +110,12 @@ impl Deliverer {
         routes.buffered(self.0.limits.routings.max(1)).collect().await
     }
 
-    async fn route(&self, recipient: &Recipient, envelope: &Envelope, attempt: Attempt) -> Result<Route, Failure> {
+    async fn route(
+        &self,
+        recipient: &Recipient,
+        envelope: &Envelope,
+        attempt: Attempt,
+    ) -> Result<Route, Failure> {
         let request = RouteRequest::new(recipient, envelope, attempt);
         self.0.router.route(&request).await.map_err(Failure::router)
     }
@@ -152,7 +157,12 @@ impl Deliverer {
     }
 
     /// Hands recipients to the host's store; what that leaves open is deferred for the reason given back.
-    async fn keep(&self, pending: &mut [Pending<'_>], envelope: &Envelope, message: &Message) -> Option<Failure> {
+    async fn keep(
+        &self,
+        pending: &mut [Pending<'_>],
+        envelope: &Envelope,
+        message: &Message,
+    ) -> Option<Failure> {
         let Some(local) = &self.0.local else {
             return Some(Failure::local_for_now("no local delivery is set up"));
         };

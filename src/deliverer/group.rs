@@ -97,7 +97,9 @@ enum Key {
 fn key(way: &Way, route: Option<&Route>) -> Option<Key> {
     match (way, route) {
         (Way::Server(destination), _) => Some(Key::Server(destination.clone())),
-        (_, Some(route @ (Route::Local | Route::Refuse(_) | Route::Defer(_)))) => Some(Key::Route(route.clone())),
+        (_, Some(route @ (Route::Local | Route::Refuse(_) | Route::Defer(_)))) => {
+            Some(Key::Route(route.clone()))
+        }
         _ => None,
     }
 }

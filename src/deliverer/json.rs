@@ -85,7 +85,8 @@ impl Serialize for HopAttempt {
 impl Serialize for GroupPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let recipients: Vec<_> = self.recipients.iter().map(ToString::to_string).collect();
-        let candidates: Vec<_> = self.plan.iter().flat_map(|plan| &plan.candidates).map(CandidateView).collect();
+        let candidates: Vec<_> =
+            self.plan.iter().flat_map(|plan| &plan.candidates).map(CandidateView).collect();
         let mut plan = serializer.serialize_struct("Plan", 4)?;
         plan.serialize_field("recipients", &recipients)?;
         plan.serialize_field("route", &route(self))?;

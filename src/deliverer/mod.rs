@@ -12,4 +12,4 @@ mod settle;
 pub use builder::{BuildError, DelivererBuilder, DeliveryLimits};
 pub use deliver::Deliverer;
 pub use group::GroupPlan;
-pub use report::{Hop, HopAttempt, RecipientReport, Report};
+pub use report::{Hop, HopAttempt, Iter, RecipientReport, Report};

@@ -93,7 +93,8 @@ impl Plan {
     pub fn error(&self) -> Option<Failure> {
         let failures: Option<Vec<_>> = self.candidates.iter().map(Candidate::failure).collect();
         let best = failures?.into_iter().reduce(Failure::or_better);
-        best.or_else(|| self.dead_end.clone()).or_else(|| Some(Failure::local_for_now("a plan without candidates")))
+        best.or_else(|| self.dead_end.clone())
+            .or_else(|| Some(Failure::local_for_now("a plan without candidates")))
     }
 
     /// The limits of the route, for a plan by mail exchangers.

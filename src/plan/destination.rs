@@ -34,7 +34,9 @@ impl Destination {
     pub fn new(route: &Route, recipient: &Recipient) -> Result<Option<Self>, Failure> {
         match route {
             Route::Mx(mx) => Self::by_mx(mx, recipient).map(Some),
-            Route::Relay(hops) if hops.is_empty() => Err(Failure::local_for_now("a relay route without a next hop")),
+            Route::Relay(hops) if hops.is_empty() => {
+                Err(Failure::local_for_now("a relay route without a next hop"))
+            }
             Route::Relay(hops) => Ok(Some(Self::Relay(hops.clone()))),
             Route::Local | Route::Refuse(_) | Route::Defer(_) => Ok(None),
         }

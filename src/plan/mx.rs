@@ -74,9 +74,10 @@ mod tests {
     fn names(records: &[Mx], own: &[&str]) -> Vec<String> {
         let own: Vec<_> = own.iter().map(|name| Domain::parse(name).unwrap()).collect();
         match exchangers(records, &own) {
-            Exchangers::Hosts(hosts) => {
-                hosts.into_iter().map(|mx| mx.host.map_or_else(|text| text, |name| name.to_string())).collect()
-            }
+            Exchangers::Hosts(hosts) => hosts
+                .into_iter()
+                .map(|mx| mx.host.map_or_else(|text| text, |name| name.to_string()))
+                .collect(),
             other => vec![format!("{other:?}")],
         }
     }

@@ -79,7 +79,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    async fn by_mx(&self, domain: &Domain, limits: &MxRoute, route: &Route) -> Result<Vec<Candidate>, Failure> {
+    async fn by_mx(
+        &self,
+        domain: &Domain,
+        limits: &MxRoute,
+        route: &Route,
+    ) -> Result<Vec<Candidate>, Failure> {
         let answer = self.resolver.mx(&Query::new(domain.clone())).await;
         let answer = answer.map_err(|error| mx_failure(domain, error))?;
         let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
@@ -114,7 +119,8 @@ impl<'a> Planner<'a> {
 
     fn literal(&self, address: IpAddr, route: &Route) -> Candidate {
         let (host, port) = (Host::Address(address), self.settings.mx_port);
-        let hop = Hop { host, port, protocol: Protocol::Smtp, preference: None, origin: Origin::Literal, route };
+        let hop =
+            Hop { host, port, protocol: Protocol::Smtp, preference: None, origin: Origin::Literal, route };
         self.address(&hop, address)
     }
 
@@ -178,7 +184,14 @@ fn relay_origin(host: &Host) -> Origin {
 
 fn unix(protocol: Protocol, dial: Dial) -> Candidate {
     let endpoint = Some(dial.endpoint());
-    Candidate { host: None, endpoint, protocol, preference: None, origin: None, standing: Standing::Allowed(dial) }
+    Candidate {
+        host: None,
+        endpoint,
+        protocol,
+        preference: None,
+        origin: None,
+        standing: Standing::Allowed(dial),
+    }
 }
 
 /// An exchanger whose name is none: skipped, never taken for an address (check 082).
@@ -206,7 +219,10 @@ fn null_mx(domain: &Domain) -> Failure {
 }
 
 fn mail_loop(domain: &Domain) -> Failure {
-    Failure::no_way((4, 6), format!("the best mail exchanger of {domain} is this host: mail for it would loop"))
+    Failure::no_way(
+        (4, 6),
+        format!("the best mail exchanger of {domain} is this host: mail for it would loop"),
+    )
 }
 
 /// An exchanger without addresses is the domain's fault; a relay without is the operator's, and mends.

@@ -1,0 +1,189 @@
+//! Plans over a resolver that answers from a script.
+
+use std::net::IpAddr;
+
+use super::{Destination, Plan, PlanSettings, Planner, Standing};
+use crate::mail::{Domain, Recipient};
+use crate::outcome::FailureKind;
+use crate::policy::DefaultPolicy;
+use crate::resolver::{MemoryResolver, MemoryResolverBuilder, RecordKind, ResolveError};
+use crate::route::Route;
+
+const PUBLIC: [u8; 4] = [198, 41, 0, 4];
+
+fn dns() -> MemoryResolverBuilder {
+    MemoryResolver::builder()
+}
+
+/// The plan for a recipient on a route, and what was asked.
+async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
+    let resolver = dns.build().unwrap();
+    let policy = DefaultPolicy::default();
+    let settings =
+        PlanSettings { own_names: vec![Domain::parse("me.example").unwrap()], ..PlanSettings::default() };
+    let route: Route = route.parse().unwrap();
+    let destination = Destination::new(&route, &Recipient::parse(to).unwrap()).unwrap().unwrap();
+    let plan = Planner::new(&resolver, &policy, &settings).plan(&destination).await;
+    (plan, resolver.queries().iter().map(|(kind, name)| format!("{kind} {name}")).collect())
+}
+
+async fn plan(dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
+    plan_on("mx", "ann@x.example", dns).await
+}
+
+/// What a plan says, candidate after candidate.
+fn shown(plan: &Plan) -> Vec<String> {
+    plan.candidates.iter().map(ToString::to_string).collect()
+}
+
+/// Status and kind of the reason why nothing can be dialled.
+fn error(plan: &Plan) -> (String, FailureKind) {
+    let failure = plan.error().expect("nothing can be dialled");
+    (failure.status().to_string(), failure.kind())
+}
+
+#[tokio::test]
+async fn check_069_addresses_of_the_domain_are_not_used_beside_mx() {
+    let dns = dns().mx("x.example", 10, "mx.x.example").ipv4("x.example", PUBLIC).name("mx.x.example");
+    let (plan, asked) = plan(dns).await;
+    assert_eq!(error(&plan), ("5.4.4".into(), FailureKind::Routing));
+    assert!(!asked.contains(&"A x.example".into()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn check_070_without_mx_the_domain_is_its_own_exchanger() {
+    let (plan, asked) = plan(dns().ipv4("x.example", PUBLIC)).await;
+    assert_eq!(shown(&plan), ["0 x.example 198.41.0.4:25 smtp: allowed"]);
+    assert_eq!(asked, ["MX x.example", "AAAA x.example", "A x.example"]);
+}
+
+#[tokio::test]
+async fn check_070_073_the_implicit_exchanger_stands_at_the_end_of_the_alias() {
+    let (plan, _) = plan(dns().cname("x.example", "real.example").ipv4("real.example", PUBLIC)).await;
+    assert_eq!(shown(&plan), ["0 real.example 198.41.0.4:25 smtp: allowed"]);
+}
+
+#[tokio::test]
+async fn check_071_a_domain_that_does_not_exist_is_asked_once_and_failed() {
+    let (plan, asked) = plan(dns()).await;
+    assert_eq!(error(&plan), ("5.1.2".into(), FailureKind::Routing));
+    assert_eq!(asked, ["MX x.example"]);
+}
+
+#[tokio::test]
+async fn check_072_a_failed_lookup_is_neither_no_mx_nor_an_implicit_one() {
+    for failure in [ResolveError::temporary("SERVFAIL"), ResolveError::bogus("signature")] {
+        let dns = dns().ipv4("x.example", PUBLIC).fail("x.example", RecordKind::Mx, failure);
+        let (plan, asked) = plan(dns).await;
+        assert_eq!(error(&plan), ("4.4.3".into(), FailureKind::Resolving));
+        assert_eq!(asked, ["MX x.example"]);
+    }
+}
+
+#[tokio::test]
+async fn check_083_a_null_mx_ends_it_without_a_further_question() {
+    let (plan, asked) = plan(dns().mx("x.example", 0, ".").ipv4("x.example", PUBLIC)).await;
+    assert_eq!(error(&plan), ("5.1.10".into(), FailureKind::Routing));
+    assert_eq!(asked, ["MX x.example"]);
+}
+
+#[tokio::test]
+async fn check_077_attack_a04_the_best_exchanger_is_this_host() {
+    let (plan, _) = plan(dns().mx("x.example", 10, "ME.example").mx("x.example", 20, "mx.x.example")).await;
+    assert_eq!(error(&plan), ("5.4.6".into(), FailureKind::Routing));
+}
+
+#[tokio::test]
+async fn check_080_exchangers_without_addresses_fail_unless_nobody_knows() {
+    let both = || dns().mx("x.example", 10, "a.example").mx("x.example", 20, "b.example").name("b.example");
+    assert_eq!(error(&plan(both()).await.0), ("5.4.4".into(), FailureKind::Routing));
+    let doubtful = both().fail("a.example", RecordKind::Ipv4, ResolveError::temporary("SERVFAIL"));
+    assert_eq!(error(&plan(doubtful).await.0), ("4.4.3".into(), FailureKind::Resolving));
+}
+
+#[tokio::test]
+async fn check_082_an_exchanger_that_is_an_address_is_not_dialled() {
+    let (plan, asked) = plan(dns().mx("x.example", 10, "192.0.2.1")).await;
+    assert_eq!(error(&plan), ("5.4.4".into(), FailureKind::Routing));
+    assert_eq!(asked, ["MX x.example"]);
+}
+
+#[tokio::test]
+async fn check_087_attack_a06_exchangers_and_addresses_are_bounded() {
+    let mut dns = dns();
+    for host in 0..300u16 {
+        let name = format!("mx{host}.example");
+        dns = dns.mx("x.example", host, &name);
+        for last in 1..=100 {
+            dns = dns.ipv4(&name, [198, 41, 0, last]);
+        }
+    }
+    let (plan, asked) = plan(dns).await;
+    assert_eq!((plan.candidates.len(), asked.len()), (80, 21));
+}
+
+#[tokio::test]
+async fn check_066_an_address_literal_is_judged_without_a_question() {
+    for (literal, verdict) in
+        [("[127.0.0.1]", "denied"), ("[198.41.0.4]", "allowed"), ("[IPv6:::ffff:10.0.0.1]", "denied")]
+    {
+        let (plan, asked) = plan_on("mx", &format!("u@{literal}"), dns()).await;
+        assert!(shown(&plan)[0].contains(verdict), "{plan}");
+        assert_eq!(asked, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn check_088_a_relay_is_not_asked_for_mx() {
+    let (plan, asked) =
+        plan_on("smtp://relay.example:2525", "u@x.example", dns().ipv4("relay.example", PUBLIC)).await;
+    assert_eq!(shown(&plan), ["relay.example 198.41.0.4:2525 smtp: allowed"]);
+    assert_eq!(asked, ["AAAA relay.example", "A relay.example"]);
+}
+
+#[tokio::test]
+async fn check_089_092_093_single_addresses_are_dropped_and_the_rest_stays() {
+    let dns =
+        dns().mx("x.example", 10, "mx.example").ipv4("mx.example", [127, 0, 0, 1]).ipv4("mx.example", PUBLIC);
+    let (plan, _) = plan(dns).await;
+    let standings: Vec<_> =
+        plan.candidates.iter().map(|c| matches!(c.standing, Standing::Allowed(_))).collect();
+    assert_eq!(standings, [false, true]);
+    assert!(plan.error().is_none());
+}
+
+#[tokio::test]
+async fn check_093_when_all_addresses_are_denied_it_fails_and_says_why() {
+    for address in
+        ["127.0.0.1", "::1", "0.0.0.0", "::ffff:127.0.0.1", "169.254.169.254", "10.1.2.3", "64:ff9b::7f00:1"]
+    {
+        let dns = dns().mx("x.example", 10, "mx.example");
+        let dns = match address.parse().unwrap() {
+            IpAddr::V4(address) => dns.ipv4("mx.example", address),
+            IpAddr::V6(address) => dns.ipv6("mx.example", address),
+        };
+        let (plan, _) = plan(dns).await;
+        assert_eq!(error(&plan), ("5.4.4".into(), FailureKind::Forbidden), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn law_5_the_operators_own_relay_may_be_on_loopback_a_resolved_name_may_not() {
+    for (route, allowed) in [
+        ("lmtp://127.0.0.1:2424", true),
+        ("lmtp://[::1]:2424", true),
+        ("lmtp://localhost:2424", true),
+        ("lmtp+unix:///run/lmtp", true),
+        ("lmtp://10.0.0.1", true),
+        ("lmtp://trap.example", false),
+    ] {
+        let (plan, _) = plan_on(route, "u@x.example", dns().ipv4("trap.example", [127, 0, 0, 1])).await;
+        assert_eq!(plan.error().is_none(), allowed, "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_relay_is_deferred() {
+    let (plan, _) = plan_on("smtp://gone.example", "u@x.example", dns()).await;
+    assert_eq!(error(&plan), ("4.4.4".into(), FailureKind::Resolving));
+}

@@ -6,6 +6,8 @@ mod command;
 mod content;
 mod machine;
 mod opening;
+#[cfg(test)]
+mod opening_tests;
 mod output;
 mod protocol;
 mod reply;
@@ -19,8 +21,8 @@ mod verdict;
 
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
-pub(crate) use machine::{Machine, Need};
 pub use machine::{Interruption, ProtocolError};
+pub(crate) use machine::{Machine, Need};
 pub(crate) use opening::Opening;
 pub(crate) use output::Output;
 pub use protocol::Protocol;

@@ -107,7 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Some(ends) if ends < deadline => (ends, Interruption::SessionTimedOut),
             _ => (deadline, Interruption::TimedOut),
         };
-        let step = timeout_at(deadline, poll_fn(|context| self.poll_step(context))).await.map_err(|_| late)?;
+        let step =
+            timeout_at(deadline, poll_fn(|context| self.poll_step(context))).await.map_err(|_| late)?;
         match step {
             Ok(Step::Closed) => Err(self.broken.take().map_or(Interruption::Disconnected, interruption)),
             Ok(step) => Ok(step),
@@ -137,7 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
         if !self.output.is_empty() {
             let count = ready!(self.poll_write(context))?;
-            return Poll::Ready(if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::Wrote) });
+            return Poll::Ready(if count == 0 {
+                Err(io::ErrorKind::WriteZero.into())
+            } else {
+                Ok(Step::Wrote)
+            });
         }
         if !self.flushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;

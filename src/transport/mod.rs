@@ -3,12 +3,14 @@
 mod connect;
 mod content_source;
 mod drive;
+#[cfg(test)]
+mod drive_tests;
 mod session;
 mod stream;
 mod timeouts;
 
 pub(crate) use connect::connect;
-pub use session::{Session, SessionSettings};
 pub(crate) use session::was_accepted;
+pub use session::{Session, SessionSettings};
 pub(crate) use stream::Stream;
 pub use timeouts::Timeouts;

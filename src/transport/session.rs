@@ -8,8 +8,8 @@ use super::timeouts::Timeouts;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, ReplyCode, ReplyLimits, Single,
-    Stage, Terms, Transaction, Verdict,
+    Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, ReplyCode, ReplyLimits,
+    Single, Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
