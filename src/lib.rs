@@ -72,6 +72,7 @@
 //! | `hickory` (default) | `HickoryResolver`, the default resolver | `hickory-resolver` |
 //! | `json` | [`Report`]s and plans as JSON, `RouteTable::from_json` | `serde`, `serde_json` |
 //! | `testing` | `testing::ScriptedServer`, a scripted SMTP and LMTP server | none |
+//! | `aws-lc-rs` (default), `ring`, `native-roots` (default) | nothing yet: what TLS will be made of | `aws-lc-rs`, `ring`, `rustls-native-certs` |
 
 // The modules stand in the order of their floors; a module uses only floors above its own.
 // rustfmt would sort them within a block, so a comment stands between those whose order says something.
