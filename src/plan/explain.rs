@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::candidate::{Candidate, Plan, Standing};
+use crate::mail::Host;
 
 /// One line for the destination, one for each candidate, and one if there is nothing to dial.
 impl fmt::Display for Plan {
@@ -22,8 +23,8 @@ impl fmt::Display for Candidate {
         if let Some(preference) = self.preference {
             write!(f, "{preference} ")?;
         }
-        if let Some(host) = &self.host {
-            write!(f, "{host} ")?;
+        if let Some(Host::Name(name)) = &self.host {
+            write!(f, "{name} ")?;
         }
         if let Some(endpoint) = &self.endpoint {
             write!(f, "{endpoint} ")?;
