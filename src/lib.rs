@@ -1,4 +1,78 @@
-//! Outbound mail delivery as a library.
+//! Brings a message to the next hop of each of its recipients, over SMTP or LMTP, and returns one outcome a
+//! recipient.
+//!
+//! ```
+//! use nexthop::testing::ScriptedServer; // an LMTP server for tests; feature `testing`
+//! use nexthop::{Deliverer, Envelope, Message, Route, RouteTable};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = ScriptedServer::lmtp().listen_tcp().await?;
+//! let lmtp = format!("lmtp://localhost:{}", store.address().port());
+//!
+//! let deliverer = Deliverer::builder("mail.example.net")
+//!     .router(RouteTable::new(Route::mx()).domain("lists.example", lmtp.parse()?)?)
+//!     .build()?;
+//! let envelope = Envelope::new("news@example.net")?.to("ann@lists.example")?;
+//! let message = Message::from_text("Subject: hello\n\nworld\n")?;
+//! for (recipient, outcome) in &deliverer.deliver(&envelope, &message).await {
+//!     println!("{recipient}: {outcome}");
+//!     assert!(outcome.is_delivered());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a host can put in the place of ours
+//!
+//! | trait | the question | what there is |
+//! |---|---|---|
+//! | [`Router`] | where does this recipient's mail go? | [`RouteTable`] |
+//! | [`Resolver`] | what does the DNS say of this name? | `HickoryResolver` (feature `hickory`), [`MemoryResolver`] |
+//! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
+//! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
+//!
+//! # A delivery
+//!
+//! ```text
+//!  envelope + message
+//!         │  for each recipient: Router::route            Local ─▶ LocalDelivery
+//!         ▼                                               Refuse/Defer ─▶ outcome
+//!  groups of recipients with equal routes
+//!         │  plan: MX order, null MX, loop rule, limits ◀── Resolver
+//!         ▼
+//!  candidates, in order ── AddressPolicy::check ─▶ Permitted (the only thing that can be dialled)
+//!         │  transport: TCP or unix socket, one address after the other
+//!         ▼
+//!  proto: greeting, EHLO or LHLO ─▶ MAIL, RCPT, DATA ─▶ one verdict a recipient
+//!         │  unresolved recipients go on to the next candidate
+//!         ▼
+//!  Report: one Outcome a recipient, with the attempts that led to it
+//! ```
+//!
+//! Each step can be used alone: a [`Router`], [`plan::Planner`], [`Session`]. The [manual] says how, and gives the
+//! exact rules: [routing](manual::routing), [outcomes and retries](manual::outcomes),
+//! [address policy](manual::address_policy), [content](manual::content), [bounds and time limits](manual::bounds),
+//! [embedding](manual::embedding), [conformance](manual::conformance).
+//!
+//! # What this crate leaves to you
+//!
+//! - The queue: when to try again, when to give up, how long to keep a message.
+//! - Reports to senders. An [`Outcome`] has what one needs to be written (RFC 3464).
+//! - The message. Nothing in it is changed; a `Received:` line is put in front by [`Message::with_header`].
+//! - Limits across messages: how many deliveries at once, how many to one host, how fast.
+//! - Configuration, logs, metrics. There is no global state, and no task outlives a call.
+//! - TLS and authentication are not served yet: everything is cleartext. A next hop that asks for them is refused
+//!   when it is read.
+//!
+//! # Features
+//!
+//! | feature | what it brings | dependencies it adds |
+//! |---|---|---|
+//! | `hickory` (default) | `HickoryResolver`, the default resolver | `hickory-resolver` |
+//! | `json` | [`Report`]s and plans as JSON, `RouteTable::from_json` | `serde`, `serde_json` |
+//! | `testing` | `testing::ScriptedServer`, a scripted SMTP and LMTP server | none |
+//! | `aws-lc-rs` (default), `ring`, `native-roots` (default) | nothing yet: what TLS will be made of | `aws-lc-rs`, `ring`, `rustls-native-certs` |
 
 // The modules stand in the order of their floors; a module uses only floors above its own.
 // rustfmt would sort them within a block, so a comment stands between those whose order says something.
@@ -27,7 +101,8 @@ pub mod transport;
 // floor 7: the whole
 pub mod deliverer;
 
-// beside the floors: for tests, the crate's own and those of hosts
+// beside the floors: the manual, and what the tests of the crate and of hosts need
+pub mod manual;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -49,3 +124,8 @@ pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError
 pub use status::{EnhancedCode, StatusClass};
 pub use tls::TlsSettings;
 pub use transport::{Session, SessionSettings, Timeouts};
+
+/// The README, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,7 +21,7 @@ const FILE_BLOCK: usize = 64 * 1024;
 ///
 /// let message = Message::from_bytes("Subject: hello\r\n\r\nworld\r\n")?
 ///     .with_header("Received: from client.example by mail.example.net; Thu, 1 Jan 2026 00:00:00 +0000\r\n")?;
-/// assert_eq!(message.facts().size, 106);
+/// assert_eq!(message.facts().size, 108);
 /// # Ok::<(), nexthop::mail::MessageError>(())
 /// ```
 #[derive(Debug, Clone)]
