@@ -24,6 +24,7 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .tls(tls(arguments))
         .timeouts(timeouts(arguments))
         .pipelining(!arguments.no_pipelining);
+    let builder = if arguments.trace { builder.observer(Transcript) } else { builder };
     let builder =
         arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
