@@ -1,6 +1,7 @@
 //! [`Capabilities`]: what the latest answer to EHLO or LHLO offers (RFC 5321 section 4.1.1.1).
 
 use super::reply::Reply;
+use super::sasl::MechanismSet;
 
 /// What a server offers. Only the latest EHLO or LHLO of a session counts; HELO leaves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +19,8 @@ pub struct Capabilities {
     pub starttls: bool,
     /// Recipients may carry notification requests (RFC 3461).
     pub dsn: bool,
+    /// Mechanisms of AUTH (RFC 4954 section 3) that the crate knows.
+    pub auth: MechanismSet,
 }
 
 /// What a server says with SIZE.
@@ -44,6 +47,9 @@ impl Capabilities {
     }
 
     fn add(&mut self, line: &str) {
+        if let Some(names) = mechanisms(line) {
+            return self.auth.extend(MechanismSet::from_names(names.split_ascii_whitespace()).iter());
+        }
         let mut words = line.split_ascii_whitespace();
         let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
         let parameter = words.next();
@@ -57,6 +63,15 @@ impl Capabilities {
             _ => {}
         }
     }
+}
+
+/// The names behind `AUTH`, or behind `AUTH=` as servers said before RFC 2554. A server may say both, with
+/// different names.
+fn mechanisms(line: &str) -> Option<&str> {
+    let (keyword, names) = line.split_at_checked(4)?;
+    let behind = names.strip_prefix(['=', ' ', '\t']);
+    let names = if names.is_empty() { Some(names) } else { behind };
+    names.filter(|_| keyword.eq_ignore_ascii_case("AUTH"))
 }
 
 /// The limit, and of two of them the smaller one: a second line never widens what the first allowed.
@@ -111,6 +126,18 @@ mod tests {
     fn check_024_a_second_size_does_not_widen_the_first() {
         for text in ["x\nSIZE 5\nSIZE 9", "x\nSIZE 9\nSIZE 5", "x\nSIZE 5\nSIZE", "x\nSIZE\nSIZE 5"] {
             assert_eq!(read(text).size, Some(SizeLimit::Octets(5)), "{text}");
+        }
+    }
+
+    #[test]
+    fn check_179_mechanisms_of_all_auth_lines_in_both_forms() {
+        let auth = |text| read(text).auth.to_string();
+        assert_eq!(auth("x\nAUTH LOGIN X-NEW plain"), "PLAIN LOGIN");
+        assert_eq!(auth("x\nauth=LOGIN\nAUTH  SCRAM-SHA-256\tPLAIN"), "SCRAM-SHA-256 PLAIN LOGIN");
+        for none in
+            ["x\nAUTH", "x\nAUTH ", "x\nAUTHPLAIN", "x\nXAUTH PLAIN", "AUTH PLAIN", "x\nAUT\u{e9} PLAIN"]
+        {
+            assert_eq!(auth(none), "", "{none}");
         }
     }
 

@@ -116,6 +116,11 @@ impl Reply {
         Self { enhanced: None, ..self }
     }
 
+    /// The same reply in other words, lines joined by LF; both its codes stay.
+    pub(crate) fn with_text(self, text: impl Into<Bytes>) -> Self {
+        Self { text: text.into(), ..self }
+    }
+
     /// Drops what is beyond `max` octets of text, so that kept replies are small.
     pub(crate) fn shortened(self, max: usize) -> Self {
         if self.text.len() <= max {

@@ -1,0 +1,251 @@
+//! AUTH (RFC 4954): carries the exchange of a SASL mechanism in commands and replies.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
+use super::output::Output;
+use super::reply::{Reply, ReplyClass};
+use super::sasl::{Exchange, Mechanism, Redaction, SaslError, SaslLimits, SaslTerms, SecretOctets, exchange};
+use super::stage::Stage;
+use crate::escape;
+
+/// Octets of an AUTH command with its initial response, line end included (RFC 4954 section 4).
+const MAX_COMMAND: usize = 512;
+/// Octets of a line with a response, line end included (RFC 4954 section 4).
+const MAX_RESPONSE: usize = 12_288;
+/// Octets kept of what a server says is wrong with a token or a proof.
+const MAX_COMPLAINT: usize = 500;
+/// Refusals of a mechanism rather than of credentials (RFC 4954 section 6, RFC 5321 section 4.2.4).
+const OTHER_MECHANISM: [u16; 3] = [504, 534, 538];
+
+/// One AUTH command up to its end. Neither it nor what comes of it holds a secret that was sent.
+#[derive(Debug)]
+pub(crate) struct Authentication {
+    /// Until it failed.
+    exchange: Option<Box<dyn Exchange>>,
+    /// The initial response, where it has to wait for the first challenge.
+    initial: Option<SecretOctets>,
+    awaited: Awaited<Expected>,
+    limits: SaslLimits,
+    rounds: u32,
+    redaction: Redaction,
+    result: Option<Result<(), AuthenticationFailure>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// A challenge, or the end.
+    Answer,
+    /// The reply to `*`.
+    Cancelled,
+}
+
+/// Why the client is not authenticated.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum AuthenticationFailure {
+    /// The server refused, with 4yz for now; the session goes on, unless it said 421.
+    #[error("the server refused the authentication")]
+    Refused {
+        reply: Reply,
+        /// What the mechanism let it say of the reason, as one line: an error in JSON (RFC 7628 section 3.2.2), a
+        /// word (RFC 5802 section 7).
+        complaint: Option<String>,
+    },
+    /// The client gave up. The server is not what it should be: the connection is to be closed.
+    #[error("the authentication was given up")]
+    Mechanism(#[source] SaslError),
+    /// The dialogue broke.
+    #[error("the authentication broke off")]
+    Interrupted(#[source] Interruption),
+    /// There is nothing that the server offers, the credentials suit and the host allows.
+    #[error("no SASL mechanism that may be used")]
+    NoMechanism,
+}
+
+impl AuthenticationFailure {
+    /// Whether the server refused the mechanism only, so that another one may be tried on the same session
+    /// (RFC 4954 section 4).
+    pub(crate) fn permits_another(&self) -> bool {
+        matches!(self, Self::Refused { reply, .. } if OTHER_MECHANISM.contains(&reply.code().as_u16()))
+    }
+}
+
+impl Authentication {
+    /// Queues AUTH. Credentials that cannot be sent end it before.
+    pub(crate) fn new(mechanism: Mechanism, terms: &SaslTerms<'_>, output: &mut Output) -> Self {
+        let mut authentication = Self {
+            exchange: None,
+            initial: None,
+            awaited: Awaited::new(),
+            limits: terms.limits,
+            rounds: 0,
+            redaction: Redaction::of(terms.credentials),
+            result: None,
+        };
+        match exchange(mechanism, terms) {
+            Ok(exchange) => authentication.begin(mechanism, exchange, output),
+            Err(error) => authentication.give_up(error),
+        }
+        authentication
+    }
+
+    /// Whether the client is authenticated.
+    pub(crate) fn finish(self) -> Result<(), AuthenticationFailure> {
+        let unfinished = AuthenticationFailure::Interrupted(Interruption::Disconnected);
+        self.result.unwrap_or(Err(unfinished))
+    }
+
+    /// The initial response goes with the command if the line is short enough, else it waits for the first
+    /// challenge.
+    fn begin(&mut self, mechanism: Mechanism, mut exchange: Box<dyn Exchange>, output: &mut Output) {
+        let command = ["AUTH ", mechanism.name()].concat();
+        match exchange.initial() {
+            Some(response) if fits(&command, &response) => {
+                let encoded = self.encode(&response);
+                let shown = if encoded.is_empty() { b"=" } else { &encoded[..] };
+                send(&[command.as_bytes(), b" ", shown], output);
+            }
+            Some(response) if encoded_length(&response) + 2 > MAX_RESPONSE => {
+                return self.give_up(SaslError::ResponseTooLong);
+            }
+            initial => {
+                self.initial = initial;
+                send(&[command.as_bytes()], output);
+            }
+        }
+        self.exchange = Some(exchange);
+        self.awaited.expect(Expected::Answer, output);
+    }
+
+    /// The response as base64, which is not to be kept either.
+    fn encode(&mut self, response: &[u8]) -> SecretOctets {
+        let encoded = SecretOctets::from(STANDARD.encode(response).into_bytes());
+        self.redaction.add(&encoded);
+        encoded
+    }
+
+    fn challenged(&mut self, reply: &Reply, output: &mut Output) {
+        match self.response(reply) {
+            Ok(response) => {
+                let encoded = self.encode(&response);
+                send(&[&encoded], output);
+                self.awaited.expect(Expected::Answer, output);
+            }
+            Err(error) => self.cancel(error, output),
+        }
+    }
+
+    fn response(&mut self, reply: &Reply) -> Result<SecretOctets, SaslError> {
+        self.rounds += 1;
+        if self.rounds > self.limits.max_rounds {
+            return Err(SaslError::TooManyRounds);
+        }
+        let challenge = challenge(reply, self.limits.max_challenge)?;
+        // what a server says before the first word of the client is of no account
+        let response = match (self.initial.take(), &mut self.exchange) {
+            (Some(initial), _) => initial,
+            (None, Some(exchange)) => exchange.answer(&challenge)?,
+            (None, None) => return Err(SaslError::UnexpectedChallenge),
+        };
+        let fits = encoded_length(&response) + 2 <= MAX_RESPONSE;
+        fits.then_some(response).ok_or(SaslError::ResponseTooLong)
+    }
+
+    /// Says `*`, to which the server is to say 501.
+    fn cancel(&mut self, error: SaslError, output: &mut Output) {
+        self.give_up(error);
+        send(&[b"*"], output);
+        self.awaited.expect(Expected::Cancelled, output);
+    }
+
+    fn completed(&mut self) {
+        let said_all = self.initial.is_none();
+        if said_all && self.exchange.as_ref().is_some_and(|exchange| exchange.is_complete()) {
+            self.result = Some(Ok(()));
+        } else {
+            self.give_up(SaslError::Premature);
+        }
+    }
+
+    fn refused(&mut self, reply: Reply) {
+        let complaint = self.exchange.as_ref().and_then(|exchange| exchange.complaint());
+        let complaint = complaint.map(|octets| {
+            let line = escape::one_line(&self.redaction.text(octets));
+            escape::shorten(&line, MAX_COMPLAINT).to_owned()
+        });
+        let reply = self.redaction.reply(reply);
+        self.result = Some(Err(AuthenticationFailure::Refused { reply, complaint }));
+    }
+
+    fn give_up(&mut self, error: SaslError) {
+        self.exchange = None;
+        self.initial = None;
+        self.result = Some(Err(AuthenticationFailure::Mechanism(error)));
+    }
+
+    /// What the client gave up for stays the reason.
+    fn break_off(&mut self, why: Interruption) {
+        self.awaited.clear();
+        self.result.get_or_insert(Err(AuthenticationFailure::Interrupted(why)));
+    }
+}
+
+impl Machine for Authentication {
+    fn poll(&mut self, _output: &mut Output) -> Need {
+        match &self.result {
+            Some(_) if self.awaited.is_empty() => Need::Nothing,
+            _ => Need::Io(Stage::Auth),
+        }
+    }
+
+    fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
+        let Some(expected) = self.awaited.take(output) else {
+            return self.break_off(ProtocolError::Unsolicited(self.redaction.reply(reply)).into());
+        };
+        match (expected, reply.class()) {
+            (Expected::Cancelled, _) => {}
+            (_, ReplyClass::Completed) => self.completed(),
+            (_, ReplyClass::Intermediate) => self.challenged(&reply, output),
+            (_, ReplyClass::Transient | ReplyClass::Permanent) => self.refused(reply),
+            (_, ReplyClass::Undefined) => {
+                self.break_off(ProtocolError::Unexpected(self.redaction.reply(reply)).into());
+            }
+        }
+    }
+
+    fn handle_content(&mut self, _piece: Option<Bytes>, _output: &mut Output) {}
+
+    fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
+        output.clear();
+        self.break_off(why);
+    }
+}
+
+/// Queues a line in memory that is overwritten once it was sent.
+fn send(parts: &[&[u8]], output: &mut Output) {
+    let parts: Vec<_> = parts.iter().copied().chain([&b"\r\n"[..]]).collect();
+    output.push(Bytes::from_owner(SecretOctets::join(&parts)));
+}
+
+fn encoded_length(response: &[u8]) -> usize {
+    response.len().div_ceil(3) * 4
+}
+
+/// Whether command, space, response and line end fit in one line.
+fn fits(command: &str, response: &[u8]) -> bool {
+    command.len() + 1 + encoded_length(response).max(1) + 2 <= MAX_COMMAND
+}
+
+/// RFC 4954 section 4: base64, or nothing at all.
+fn challenge(reply: &Reply, max: usize) -> Result<SecretOctets, SaslError> {
+    let mut lines = reply.lines();
+    let (Some(text), None) = (lines.next(), lines.next()) else {
+        return Err(SaslError::NotBase64);
+    };
+    if text.len() > max {
+        return Err(SaslError::ChallengeTooLong);
+    }
+    STANDARD.decode(text).map(SecretOctets::from).map_err(|_| SaslError::NotBase64)
+}
