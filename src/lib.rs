@@ -87,6 +87,7 @@ pub mod proto;
 mod outcome;
 pub mod route;
 // floor 3: the questions a host may answer itself
+mod credentials;
 mod local;
 mod observer;
 pub mod policy;
@@ -106,6 +107,9 @@ pub mod manual;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use credentials::{
+    CredentialError, CredentialProvider, CredentialRequest, StaticCredentials, StoredCredentials,
+};
 pub use deliverer::{Deliverer, RecipientReport, Report};
 pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{
@@ -115,7 +119,7 @@ pub use mail::{
 pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
 pub use policy::{AddressPolicy, DefaultPolicy};
-pub use proto::{ClientName, Protocol, Reply, Stage};
+pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]
 pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
@@ -123,7 +127,7 @@ pub use route::{Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, Route, 
 pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};
 pub use tls::TlsSettings;
-pub use transport::{Session, SessionSettings, Timeouts};
+pub use transport::{LoginSettings, Session, SessionSettings, Timeouts};
 
 /// The README, run as a test.
 #[cfg(doctest)]

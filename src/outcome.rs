@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::escape;
-use crate::proto::{Interruption, Missing, ProtocolError, Reply, ReplyClass, ReplyCode, Stage, Verdict};
+use crate::proto::{
+    AuthenticationFailure, Interruption, Missing, ProtocolError, Reply, ReplyClass, ReplyCode, Stage, Verdict,
+};
 use crate::status::{EnhancedCode, StatusClass};
 
 /// Octets of a detail that is made for people.
@@ -295,6 +297,42 @@ impl Failure {
         inner.stage = Some(Stage::StartTls);
         inner.reply = Some(reply);
         failure
+    }
+
+    /// The client could not log in. A relay's refusal of the credentials is no refusal of the mail (check 186).
+    pub(crate) fn authenticating(failure: AuthenticationFailure) -> Self {
+        let (reply, numbers) = match &failure {
+            AuthenticationFailure::Interrupted(why) => return Self::broken(Stage::Auth, why.clone(), false),
+            AuthenticationFailure::Refused { reply, .. } => (Some(reply.clone()), (7, 8)),
+            AuthenticationFailure::Mechanism(_) | AuthenticationFailure::NoMechanism => (None, (7, 0)),
+        };
+        let what = match &reply {
+            Some(reply) => format!("the server said {reply} to AUTH"),
+            None => "the client did not log in".to_owned(),
+        };
+        let mut failed =
+            Self::new(FailureKind::Authenticating, Lasting::Temporary, numbers, what).because(failure);
+        let said =
+            reply.as_ref().and_then(Reply::enhanced).filter(|code| code.class() == StatusClass::Transient);
+        let inner = failed.inner();
+        inner.status = said.unwrap_or(inner.status);
+        inner.stage = Some(Stage::Auth);
+        inner.reply = reply;
+        failed
+    }
+
+    /// Credentials are to be sent, and the connection is not fit for them.
+    pub(crate) fn unsafe_for_credentials() -> Self {
+        let what = "credentials are not sent over a connection that proves too little".to_owned();
+        let mut failure = Self::new(FailureKind::Authenticating, Lasting::Temporary, (7, 5), what);
+        failure.inner().stage = Some(Stage::Auth);
+        failure
+    }
+
+    /// The provider of credentials failed.
+    pub(crate) fn no_credentials(source: impl Error + Send + Sync + 'static) -> Self {
+        let what = "no credentials for the relay".to_owned();
+        Self::new(FailureKind::Authenticating, Lasting::Temporary, (7, 0), what).because(source)
     }
 
     /// Octets came between the answer to STARTTLS and the handshake.

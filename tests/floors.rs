@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["escape", "mail", "status"],
     &["proto"],
     &["outcome", "route"],
-    &["local", "observer", "policy", "resolver", "router"],
+    &["credentials", "local", "observer", "policy", "resolver", "router"],
     &["tls"],
     &["plan"],
     &["transport"],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use nexthop::policy::Cidr;
-use nexthop::{EnvelopeId, Notify, OriginalRecipient, Pattern, Ret, Route, TlsLevel};
+use nexthop::{EnvelopeId, Mechanism, Notify, OriginalRecipient, Pattern, Ret, Route, TlsLevel};
 
 /// Delivers a message and reports on each recipient.
 #[derive(Debug, Parser)]
@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     /// A route (repeatable, the first match wins). PATTERN: user@domain, domain, *.domain, *. NEXTHOP: mx,
     /// mx:DOMAIN, smtp://HOST[:25], smtps://HOST[:465], submission://HOST[:587], submissions://HOST[:465],
     /// lmtp://HOST[:24], lmtps://HOST[:24], smtp+unix:///PATH, lmtp+unix:///PATH, several of these servers with commas
-    /// between them, refuse:TEXT, defer:TEXT. What no route fits goes by MX
+    /// between them, refuse:TEXT, defer:TEXT. A percent-encoded user:password@ before HOST sets credentials. What no
+    /// route fits goes by MX
     #[arg(long = "route", value_name = "PATTERN=NEXTHOP", value_parser = Rule::from_str)]
     pub(crate) routes: Vec<Rule>,
 
@@ -73,6 +74,26 @@ pub(crate) struct Arguments {
     /// Accept any certificate on relay hops
     #[arg(long)]
     pub(crate) insecure: bool,
+
+    /// The user at relays that have no credentials in their route; never used on MX routes
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// The file with the user's password; one final line end is not part of it
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "token_file")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// The file with the user's OAuth token
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The SASL mechanism; by default the strongest that the relay offers
+    #[arg(long, value_name = "MECH")]
+    pub(crate) auth: Option<Mechanism>,
+
+    /// Send credentials to a loopback TCP address without TLS
+    #[arg(long)]
+    pub(crate) auth_cleartext_loopback: bool,
 
     /// What a failure report is to hold (RFC 3461): full, hdrs
     #[arg(long, value_name = "full|hdrs", value_parser = ret)]

@@ -7,7 +7,10 @@ use nexthop::plan::PlanSettings;
 use nexthop::policy::DefaultPolicy;
 use nexthop::resolver::{HickoryResolver, ResolverSettings};
 use nexthop::tls::Roots;
-use nexthop::{Attempt, ClientName, Deliverer, Route, RouteTable, Timeouts, TlsSettings};
+use nexthop::{
+    Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, Timeouts,
+    TlsSettings,
+};
 
 use crate::arguments::{Arguments, LimitedStage};
 use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
@@ -22,8 +25,13 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .address_policy(policy(arguments))
         .plan(plan)
         .tls(tls(arguments))
+        .login(login(arguments))
         .timeouts(timeouts(arguments))
         .pipelining(!arguments.no_pipelining);
+    let builder = match credentials(arguments)? {
+        Some(credentials) => builder.credentials(credentials),
+        None => builder,
+    };
     let builder = if arguments.trace { builder.observer(Transcript) } else { builder };
     let builder =
         arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
@@ -93,6 +101,26 @@ fn tls(arguments: &Arguments) -> TlsSettings {
         tls.roots = Roots::File(file.clone());
     }
     tls
+}
+
+fn login(arguments: &Arguments) -> LoginSettings {
+    let mut login = LoginSettings::default();
+    login.only = arguments.auth;
+    login.cleartext_on_loopback = arguments.auth_cleartext_loopback;
+    login
+}
+
+/// Who the client is at relays. A file that cannot be read is found out before anything is sent.
+fn credentials(arguments: &Arguments) -> Result<Option<StoredCredentials>, Trouble> {
+    let Some(user) = &arguments.user else { return Ok(None) };
+    let (file, stored) = match (&arguments.password_file, &arguments.token_file) {
+        (Some(file), _) => (file, StoredCredentials::password_file(user, file)),
+        (None, Some(file)) => (file, StoredCredentials::token_file(user, file)),
+        (None, None) => return Err(Trouble::new(USAGE, "--user needs --password-file or --token-file")),
+    };
+    let readable = std::fs::read_to_string(file).map(drop);
+    readable.map_err(|error| Trouble::new(CONFIGURATION, format!("{}: {error}", file.display())))?;
+    Ok(Some(stored))
 }
 
 fn timeouts(arguments: &Arguments) -> Timeouts {

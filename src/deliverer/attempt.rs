@@ -3,14 +3,16 @@
 use super::deliver::Parts;
 use super::report::{Hop, HopAttempt};
 use super::settle::{Pending, Tried};
-use crate::mail::{Envelope, Message};
+use crate::credentials::CredentialRequest;
+use crate::mail::{Envelope, Host, Message};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::plan::{Candidate, Dial, Plan, Standing};
-use crate::proto::{Stage, Verdict};
+use crate::proto::{Credentials, Stage, Verdict};
+use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
 use crate::transport::{
-    Established, NotEstablished, Session, Stream, Terms, connect, establish, was_accepted,
+    Established, Login, NotEstablished, Session, Stream, Terms, connect, establish, was_accepted,
 };
 
 /// Tries the candidates of a plan in turn until every recipient is settled.
@@ -61,18 +63,59 @@ impl Visit<'_> {
     /// A session that proves what it must. On an opportunistic hop a handshake that failed is followed by one more
     /// connection to the same host, in the clear (check 166).
     async fn session(&self, dial: &Dial) -> Result<(Session<Stream>, Hop), Tried> {
-        let requirement = self.candidate.tls;
-        let first = self.establish(dial, requirement).await;
+        let credentials = self.credentials().await.map_err(|failure| self.tried(failure, None))?;
+        let login = credentials.as_ref().map(|credentials| self.login(credentials));
+        let requirement = self.requirement(login.as_ref(), dial);
+        let first = self.establish(dial, requirement, login).await;
         let fall_back = requirement.allows_cleartext() && self.parts.cleartext_after_failure;
         let established = match first {
             Err((error, _)) if error.in_handshake && fall_back => {
-                self.establish(dial, Requirement::CLEARTEXT).await
+                self.establish(dial, Requirement::CLEARTEXT, login).await
             }
             first => first,
         };
         match established {
-            Ok(Established { session, secured }) => Ok((session, self.hop(dial, secured))),
+            Ok(Established { session, secured, .. }) => Ok((session, self.hop(dial, secured))),
             Err((error, reached)) => Err(self.tried(error.failure, reached.then(|| self.hop(dial, None)))),
+        }
+    }
+
+    /// Who the client is there; at strangers nobody (law 10).
+    async fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+        let Some(relay) = &self.candidate.relay else { return Ok(None) };
+        match (relay.credentials(), &self.parts.credentials) {
+            (Some(credentials), _) => Ok(Some(credentials.clone())),
+            (None, Some(provider)) => {
+                let asked = provider.credentials(&CredentialRequest::new(relay)).await;
+                asked.map_err(Failure::no_credentials)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn login<'l>(&'l self, credentials: &'l Credentials) -> Login<'l> {
+        let (host, port) = match self.candidate.relay.as_ref().map(NextHop::target) {
+            Some(HopTarget::Tcp { host: Host::Name(name), port }) => (Some(name.as_str()), Some(*port)),
+            Some(HopTarget::Tcp { port, .. }) => (None, Some(*port)),
+            Some(HopTarget::Unix(_)) | None => (None, None),
+        };
+        let settings = &self.parts.login;
+        Login { credentials, settings, any_certificate: self.any_certificate(), host, port }
+    }
+
+    fn any_certificate(&self) -> bool {
+        let relay = self.candidate.relay.as_ref();
+        relay.is_some_and(|relay| {
+            self.parts.plan.any_relay_certificate || relay.accepts_invalid_certificates()
+        })
+    }
+
+    /// What the connection must prove: more, where credentials are sent that others could see.
+    fn requirement(&self, login: Option<&Login<'_>>, dial: &Dial) -> Requirement {
+        let required = self.candidate.tls;
+        match login.filter(|login| !login.is_private(&dial.endpoint())) {
+            Some(login) => required.with_credentials(login.any_certificate),
+            None => required,
         }
     }
 
@@ -81,6 +124,7 @@ impl Visit<'_> {
         &self,
         dial: &Dial,
         requirement: Requirement,
+        login: Option<Login<'_>>,
     ) -> Result<Established, (NotEstablished, bool)> {
         let settings = &self.parts.session;
         let endpoint = dial.endpoint();
@@ -91,7 +135,7 @@ impl Visit<'_> {
         reporter.connected();
         let peer = Peer { host: self.candidate.host.as_ref(), endpoint: &endpoint };
         let (protocol, connector) = (self.candidate.protocol, &self.parts.connector);
-        let terms = Terms { reporter, protocol, settings, connector, peer, requirement };
+        let terms = Terms { reporter, protocol, settings, connector, peer, requirement, login };
         establish(socket, terms).await.map_err(|error| (error, true))
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::deliver::{Deliverer, Parts};
+use crate::credentials::CredentialProvider;
 use crate::local::LocalDelivery;
 use crate::observer::{Observer, TraceLevels};
 use crate::plan::PlanSettings;
@@ -13,7 +14,7 @@ use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{RouteTable, Router};
 use crate::tls::{Connector, TlsSettings, TlsSettingsError};
-use crate::transport::{SessionSettings, Timeouts};
+use crate::transport::{LoginSettings, SessionSettings, Timeouts};
 
 /// How much is done at once.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct DelivererBuilder {
     replies: ReplyLimits,
     pipelining: bool,
     tls: TlsSettings,
+    credentials: Option<Arc<dyn CredentialProvider>>,
+    login: LoginSettings,
     observer: Option<Arc<dyn Observer>>,
     trace: TraceLevels,
     sources: Vec<IpAddr>,
@@ -90,6 +93,8 @@ impl DelivererBuilder {
             replies: ReplyLimits::default(),
             pipelining: true,
             tls: TlsSettings::default(),
+            credentials: None,
+            login: LoginSettings::default(),
             observer: None,
             trace: TraceLevels::default(),
             sources: Vec::new(),
@@ -156,6 +161,18 @@ impl DelivererBuilder {
         self
     }
 
+    /// Who gives the credentials for relays that have none of their own in the route. Nobody by default.
+    pub fn credentials(mut self, provider: impl CredentialProvider) -> Self {
+        self.credentials = Some(Arc::new(provider));
+        self
+    }
+
+    /// How the client logs in to relays.
+    pub fn login(mut self, settings: LoginSettings) -> Self {
+        self.login = settings;
+        self
+    }
+
     /// Who hears what happens on connections.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -210,6 +227,8 @@ impl DelivererBuilder {
             plan,
             limits,
             session,
+            credentials: self.credentials,
+            login: self.login,
             connector,
             cleartext_after_failure,
             sources,

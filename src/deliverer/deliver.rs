@@ -10,6 +10,7 @@ use super::builder::{DelivererBuilder, DeliveryLimits};
 use super::group::{Group, GroupPlan, Way, groups};
 use super::report::{RecipientReport, Report};
 use super::settle::Pending;
+use crate::credentials::CredentialProvider;
 use crate::local::{LocalDelivery, LocalRequest};
 use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
@@ -19,7 +20,7 @@ use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
 use crate::tls::Connector;
-use crate::transport::SessionSettings;
+use crate::transport::{LoginSettings, SessionSettings};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
 ///
@@ -57,6 +58,8 @@ pub(super) struct Parts {
     pub(super) plan: PlanSettings,
     pub(super) limits: DeliveryLimits,
     pub(super) session: SessionSettings,
+    pub(super) credentials: Option<Arc<dyn CredentialProvider>>,
+    pub(super) login: LoginSettings,
     pub(super) connector: Connector,
     pub(super) cleartext_after_failure: bool,
     pub(super) sources: Vec<IpAddr>,

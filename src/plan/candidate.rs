@@ -7,7 +7,7 @@ use crate::mail::Host;
 use crate::outcome::Failure;
 use crate::policy::{Denial, Origin, Permitted};
 use crate::proto::Protocol;
-use crate::route::{Endpoint, MxRoute};
+use crate::route::{Endpoint, MxRoute, NextHop};
 use crate::tls::Requirement;
 
 /// Everything that was decided about a destination, in the order in which it will be tried.
@@ -32,6 +32,8 @@ pub struct Candidate {
     pub endpoint: Option<Endpoint>,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// The relay, as the route names it; `None` for what was found by MX or in a mailbox.
+    pub relay: Option<NextHop>,
     /// The preference of its MX record (RFC 5321 section 5.1), 0 for an implicit one, `None` for a relay.
     pub preference: Option<u16>,
     /// Where the address came from; `None` for a unix socket, which is always the operator's word.

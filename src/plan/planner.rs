@@ -51,6 +51,7 @@ struct Hop<'a> {
     host: Host,
     port: u16,
     protocol: Protocol,
+    relay: Option<&'a NextHop>,
     preference: Option<u16>,
     origin: Origin,
     tls: Requirement,
@@ -118,15 +119,8 @@ impl<'a> Planner<'a> {
         };
         let port = self.settings.mx_port;
         let host = Host::Name(name);
-        let hop = Hop {
-            host,
-            port,
-            protocol: Protocol::Smtp,
-            preference,
-            origin: Origin::Mx,
-            tls: self.of_exchanger(),
-            route,
-        };
+        let (protocol, tls) = (Protocol::Smtp, self.of_exchanger());
+        let hop = Hop { host, port, protocol, relay: None, preference, origin: Origin::Mx, tls, route };
         let limit = limits.address_limit().unwrap_or(usize::MAX).min(self.settings.max_addresses);
         self.host(&hop, limits.families, limit).await
     }
@@ -134,7 +128,7 @@ impl<'a> Planner<'a> {
     fn literal(&self, address: IpAddr, route: &Route) -> Candidate {
         let (host, port) = (Host::Address(address), self.settings.mx_port);
         let (protocol, origin, tls) = (Protocol::Smtp, Origin::Literal, self.of_exchanger());
-        let hop = Hop { host, port, protocol, preference: None, origin, tls, route };
+        let hop = Hop { host, port, protocol, relay: None, preference: None, origin, tls, route };
         self.address(&hop, address)
     }
 
@@ -147,11 +141,12 @@ impl<'a> Planner<'a> {
         let protocol = hop.protocol();
         let tls = Requirement::of_relay(hop, self.settings.tls_level, self.settings.any_relay_certificate);
         let (host, port) = match hop.target() {
-            HopTarget::Unix(path) => return vec![unix(protocol, tls, Dial::unix(path))],
+            HopTarget::Unix(path) => return vec![unix(hop, tls, Dial::unix(path))],
             HopTarget::Tcp { host, port } => (host.clone(), *port),
         };
         let origin = relay_origin(&host);
-        let hop = Hop { host, port, protocol, preference: None, origin, tls, route };
+        let relay = Some(hop);
+        let hop = Hop { host, port, protocol, relay, preference: None, origin, tls, route };
         match hop.host {
             Host::Address(address) => vec![self.address(&hop, address)],
             Host::Name(_) => self.host(&hop, Families::default(), self.settings.max_addresses).await,
@@ -181,7 +176,16 @@ impl Hop<'_> {
     fn candidate(&self, endpoint: Option<Endpoint>, standing: Standing) -> Candidate {
         let (protocol, preference) = (self.protocol, self.preference);
         let (host, origin) = (Some(self.host.clone()), Some(self.origin));
-        Candidate { host, endpoint, protocol, preference, origin, tls: self.tls, standing }
+        Candidate {
+            host,
+            endpoint,
+            protocol,
+            relay: self.relay.cloned(),
+            preference,
+            origin,
+            tls: self.tls,
+            standing,
+        }
     }
 }
 
@@ -197,10 +201,10 @@ fn relay_origin(host: &Host) -> Origin {
     }
 }
 
-fn unix(protocol: Protocol, tls: Requirement, dial: Dial) -> Candidate {
+fn unix(hop: &NextHop, tls: Requirement, dial: Dial) -> Candidate {
     let endpoint = Some(dial.endpoint());
-    let standing = Standing::Allowed(dial);
-    Candidate { host: None, endpoint, protocol, preference: None, origin: None, tls, standing }
+    let (protocol, relay, standing) = (hop.protocol(), Some(hop.clone()), Standing::Allowed(dial));
+    Candidate { host: None, endpoint, protocol, relay, preference: None, origin: None, tls, standing }
 }
 
 /// An exchanger whose name is none: skipped, never taken for an address (check 082).
@@ -210,6 +214,7 @@ fn no_name(text: &str, preference: u16, tls: Requirement) -> Candidate {
         host: None,
         endpoint: None,
         protocol: Protocol::Smtp,
+        relay: None,
         preference: Some(preference),
         origin: Some(Origin::Mx),
         tls,

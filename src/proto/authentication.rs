@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::reply::{Reply, ReplyClass};
-use super::sasl::{Exchange, Mechanism, Redaction, SaslError, SaslLimits, SaslTerms, SecretOctets, exchange};
+use super::sasl::{
+    Exchange, Mechanism, Redaction, SaslError, SaslLimits, SaslTerms, SecretOctets, exchange, shown_line,
+};
 use super::stage::Stage;
 use crate::escape;
 
@@ -89,6 +91,11 @@ impl Authentication {
             Err(error) => authentication.give_up(error),
         }
         authentication
+    }
+
+    /// What is to be taken out of everything that the server says from now on.
+    pub(crate) fn redaction(&self) -> Redaction {
+        self.redaction.clone()
     }
 
     /// Whether the client is authenticated.
@@ -226,7 +233,9 @@ impl Machine for Authentication {
 /// Queues a line in memory that is overwritten once it was sent.
 fn send(parts: &[&[u8]], output: &mut Output) {
     let parts: Vec<_> = parts.iter().copied().chain([&b"\r\n"[..]]).collect();
-    output.push(Bytes::from_owner(SecretOctets::join(&parts)));
+    let line = SecretOctets::join(&parts);
+    let shown = shown_line(std::str::from_utf8(&line).unwrap_or_default().trim_end_matches("\r\n"));
+    output.push_secret(Bytes::from_owner(line), &shown);
 }
 
 fn encoded_length(response: &[u8]) -> usize {

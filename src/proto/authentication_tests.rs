@@ -37,7 +37,7 @@ impl Play {
         let terms = SaslTerms {
             credentials,
             offered: [mechanism].into_iter().collect::<MechanismSet>(),
-            binding: Some(&ChannelBinding::TlsExporter([3; 32])),
+            binding: Some(&ChannelBinding([3; 32])),
             nonce: &Nonce::of(NONCE),
             host: Some("relay.example"),
             port: Some(587),
@@ -131,6 +131,9 @@ fn check_181_the_limit_counts_the_whole_line() {
     };
     assert_eq!(first_line(372).len(), 512);
     assert_eq!(first_line(373), "AUTH EXTERNAL\r\n");
+    let plain = |length| Play::new(Mechanism::Plain, &Credentials::password("u", "x".repeat(length))).sent();
+    assert_eq!(plain(369).len(), 509);
+    assert_eq!(plain(370), "AUTH PLAIN\r\n", "513 with the line end");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::protocol::Protocol;
 use crate::mail::{EnvelopeId, Recipient, Ret, ReversePath};
 
-/// A line that the client sends. BDAT and AUTH have their place here.
+/// A line that the client sends. BDAT has its place here; AUTH lines are secret and written elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command<'a> {
     /// EHLO or LHLO.
@@ -30,6 +30,8 @@ pub(crate) struct MailParameters<'a> {
     pub(crate) size: Option<u64>,
     /// `BODY=8BITMIME`, RFC 6152 section 2.
     pub(crate) eight_bit: bool,
+    /// `AUTH=<>`: nothing is said of who submitted the message, RFC 4954 section 5.
+    pub(crate) no_identity: bool,
     /// RFC 6531 section 3.4.
     pub(crate) smtp_utf8: bool,
     /// RFC 3461 section 4.3.
@@ -75,6 +77,9 @@ impl Display for MailParameters<'_> {
         }
         if self.smtp_utf8 {
             f.write_str(" SMTPUTF8")?;
+        }
+        if self.no_identity {
+            f.write_str(" AUTH=<>")?;
         }
         if let Some(ret) = self.ret {
             write!(f, " RET={ret}")?;

@@ -1,6 +1,5 @@
 //! The protocol without sockets and without a clock: octets go in, octets and verdicts come out.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "sessions do not authenticate yet"))]
 mod authentication;
 #[cfg(test)]
 mod authentication_tests;
@@ -16,7 +15,6 @@ mod output;
 mod protocol;
 mod reply;
 mod reply_parser;
-#[cfg_attr(not(test), expect(dead_code, reason = "sessions do not authenticate yet"))]
 mod sasl;
 mod single;
 mod stage;
@@ -25,7 +23,6 @@ mod transaction;
 mod transaction_tests;
 mod verdict;
 
-#[expect(unused_imports, reason = "sessions do not authenticate yet")]
 pub(crate) use authentication::{Authentication, AuthenticationFailure};
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
@@ -37,10 +34,7 @@ pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub(crate) use reply_parser::ReplyParser;
 pub use reply_parser::{ReplyError, ReplyLimits};
-#[expect(unused_imports, reason = "sessions do not authenticate yet")]
-pub(crate) use sasl::{
-    ChannelBinding, Nonce, Redaction, SaslPolicy, SaslTerms, choose, shown_line, shown_reply,
-};
+pub(crate) use sasl::{ChannelBinding, Nonce, Redaction, SaslPolicy, SaslTerms, choose};
 pub use sasl::{
     Credentials, CredentialsError, Mechanism, MechanismSet, SaslError, SaslLimits, Secret, UnknownMechanism,
 };

@@ -1,5 +1,4 @@
 //! The beginning of a session: greeting, EHLO or LHLO, HELO (RFC 5321 sections 3.1 and 3.2, RFC 2033).
-//! AUTH belongs behind the answer to EHLO.
 
 use bytes::Bytes;
 

@@ -1,6 +1,7 @@
 //! [`Output`]: octets that wait to be written, as slices that are never joined.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -8,7 +9,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 /// Octets on their way to the peer, in order. Content is kept as the slices it came in; commands are
 /// gathered in one buffer. Counts what was queued and what was written, so that a reply can be told from
 /// an answer to a command that is still here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Output {
     ready: VecDeque<Bytes>,
     commands: BytesMut,
@@ -46,9 +47,9 @@ impl Output {
         }
     }
 
-    /// Appends a line that holds a secret; `shown` is what may be shown of it.
-    pub(crate) fn put_secret(&mut self, text: &[u8], shown: &str) {
-        self.append(text);
+    /// Appends a line that holds a secret without copying it; `shown` is what may be shown of it.
+    pub(crate) fn push_secret(&mut self, line: Bytes, shown: &str) {
+        self.push(line);
         if let Some(journal) = &mut self.journal {
             journal.push(Line::Authentication(shown.to_owned()));
         }
@@ -125,6 +126,13 @@ impl Output {
         if !self.commands.is_empty() {
             self.ready.push_back(self.commands.split().freeze());
         }
+    }
+}
+
+/// Shows lengths only: what waits may hold a secret.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Output({} octets wait, {} were written)", self.waiting, self.written)
     }
 }
 

@@ -8,7 +8,8 @@ use super::reply::{Reply, ReplyCode};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ReplyLimits {
-    /// Octets of a line, line end included; 8192. RFC 5321 section 4.5.3.1.5 asks for 512.
+    /// Octets of a line, line end included; 12 296, so that a challenge of an authentication fits in
+    /// (RFC 4954 section 4). RFC 5321 section 4.5.3.1.5 asks for 512.
     pub line: usize,
     /// Lines of a reply, 1000.
     pub lines: usize,
@@ -20,7 +21,7 @@ pub struct ReplyLimits {
 
 impl Default for ReplyLimits {
     fn default() -> Self {
-        Self { line: 8192, lines: 1000, reply: 65_536, kept_text: 2048 }
+        Self { line: 12_296, lines: 1000, reply: 65_536, kept_text: 2048 }
     }
 }
 
@@ -171,11 +172,11 @@ mod tests {
 
     #[test]
     fn check_010_long_lines_are_read_up_to_the_limit() {
-        for length in [511, 2000, 8190] {
+        for length in [511, 2000, 12_294] {
             let line = format!("250 {}\r\n", "x".repeat(length - 6));
             assert_eq!(parse(line.as_bytes()).unwrap().len(), 1, "{length}");
         }
-        assert_eq!(parse(&[b"250 ".as_slice(), &[b'x'; 8188]].concat()), Err(ReplyError::LineTooLong));
+        assert_eq!(parse(&[b"250 ".as_slice(), &[b'x'; 12_292]].concat()), Err(ReplyError::LineTooLong));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Terms {
     pub(crate) pipelining: bool,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
+    /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
+    pub(crate) authenticated: bool,
     /// Octets of text kept of a reply.
     pub(crate) kept_text: usize,
 }
@@ -407,6 +409,7 @@ fn parameters<'a>(
     MailParameters {
         size: offered.size.map(|_| facts.size),
         eight_bit: facts.eight_bit && offered.eight_bit_mime,
+        no_identity: terms.authenticated && !offered.auth.is_empty(),
         smtp_utf8: offered.smtp_utf8 && (!ascii || facts.utf8_header),
         ret: envelope.ret().filter(|_| dsn),
         envelope_id: envelope.envelope_id().filter(|_| dsn),

@@ -112,7 +112,14 @@ fn shown(verdict: &Verdict) -> String {
 
 fn terms(protocol: Protocol, pipelining: bool) -> Terms {
     let capabilities = Capabilities { pipelining, ..Capabilities::default() };
-    Terms { protocol, capabilities, pipelining: true, eight_bit_clean: false, kept_text: 2048 }
+    Terms {
+        protocol,
+        capabilities,
+        pipelining: true,
+        eight_bit_clean: false,
+        authenticated: false,
+        kept_text: 2048,
+    }
 }
 
 fn smtp() -> Terms {

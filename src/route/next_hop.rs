@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::mail::{Host, HostError};
-use crate::proto::Protocol;
+use crate::proto::{Credentials, Protocol};
 
 use super::kinds::is_control;
 use super::security::HopTls;
@@ -24,6 +24,8 @@ const SMTP_PORT: u16 = 25;
 /// verified for its name in these; that of a unix socket, which has none, is not looked at.
 /// HOST is a name, an IPv4 address or an IPv6 address in brackets ([`Host::parse`]); nothing follows the port.
 ///
+/// A percent-encoded `user:password@` before the host gives credentials; it is read and never written.
+///
 /// The path begins with the third slash. It is percent-encoded: `%` and `,` must be written `%25` and `%2C`,
 /// other characters may be. `?`, `#` and `@` mean themselves.
 ///
@@ -40,6 +42,7 @@ pub struct NextHop {
     target: HopTarget,
     tls: HopTls,
     any_certificate: bool,
+    credentials: Option<Credentials>,
 }
 
 /// Where a [`NextHop`] is.
@@ -72,6 +75,7 @@ impl NextHop {
                 target: HopTarget::Tcp { host, port },
                 tls: HopTls::default(),
                 any_certificate: false,
+                credentials: None,
             }),
         }
     }
@@ -84,7 +88,13 @@ impl NextHop {
     pub fn unix(protocol: Protocol, path: impl Into<PathBuf>) -> Result<Self, NextHopError> {
         let path = path.into();
         check_socket_path(&path)?;
-        Ok(Self { protocol, target: HopTarget::Unix(path), tls: HopTls::default(), any_certificate: false })
+        Ok(Self {
+            protocol,
+            target: HopTarget::Unix(path),
+            tls: HopTls::default(),
+            any_certificate: false,
+            credentials: None,
+        })
     }
 
     /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 465 with TLS from the first octet
@@ -115,6 +125,18 @@ impl NextHop {
     pub fn accepting_invalid_certificates(mut self) -> Self {
         self.any_certificate = true;
         self
+    }
+
+    /// The same hop with credentials of its own, which go before those of a provider.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The credentials that the route gives for it.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
     }
 
     /// Whether any certificate will do there.
@@ -182,12 +204,6 @@ pub enum NextHopError {
     LmtpOnSmtpPort {
         /// The host.
         host: Host,
-    },
-    /// A `user:password@`, which is defined, but not served by this version.
-    #[error("this version does not serve credentials, as before {:?}", format!("@{target}"))]
-    CredentialsNotSupported {
-        /// What follows the `@`.
-        target: String,
     },
     /// A `user:password@` that is not percent-encoded, commas included.
     #[error("broken percent-encoding before {:?}", format!("@{target}"))]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use crate::mail::{Domain, DomainError, Host};
-use crate::proto::Protocol;
+use crate::proto::{Credentials, Protocol};
 
 use super::kinds::{MxRoute, Route, RouteReason, is_control};
 use super::next_hop::{HopTarget, NextHop, NextHopError};
@@ -167,21 +167,27 @@ fn parse_scheme(word: &str) -> Result<Scheme, NextHopError> {
 
 fn parse_tcp(scheme: Scheme, default_port: u16, text: &str) -> Result<NextHop, NextHopError> {
     let (userinfo, authority) = split_userinfo(text);
-    refuse_credentials(userinfo, authority)?;
+    let credentials = userinfo.map(|userinfo| parse_credentials(userinfo, authority)).transpose()?;
     let (host, port) = split_port(authority);
     if host.is_empty() {
         return Err(NextHopError::NoHost { scheme: scheme.name.into() });
     }
     let port = port.map_or(Some(default_port), parse_port);
     let port = port.ok_or_else(|| NextHopError::Port { authority: authority.into() })?;
-    NextHop::tcp(scheme.protocol, Host::parse(host)?, port)
+    let hop = NextHop::tcp(scheme.protocol, Host::parse(host)?, port)?;
+    Ok(match credentials {
+        Some(credentials) => hop.with_credentials(credentials),
+        None => hop,
+    })
 }
 
 fn parse_unix(protocol: Protocol, text: &str) -> Result<NextHop, NextHopError> {
     if !text.starts_with('/') {
         let (userinfo, path) = split_userinfo(text);
-        refuse_credentials(userinfo, path)?;
-        return Err(NextHopError::PathNotAbsolute { path: path.into() });
+        return Err(match userinfo {
+            Some(_) => NextHopError::BrokenCredentials { target: path.into() },
+            None => NextHopError::PathNotAbsolute { path: path.into() },
+        });
     }
     let decoded = is_percent_encoded(text).then(|| percent_decode_str(text).decode_utf8());
     match decoded {
@@ -198,14 +204,15 @@ fn split_userinfo(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The one place where credentials are read, once they are served.
-fn refuse_credentials(userinfo: Option<&str>, target: &str) -> Result<(), NextHopError> {
-    let target = target.into();
-    match userinfo.map(is_percent_encoded) {
-        None => Ok(()),
-        Some(true) => Err(NextHopError::CredentialsNotSupported { target }),
-        Some(false) => Err(NextHopError::BrokenCredentials { target }),
-    }
+/// `user:password`, both percent-encoded. No error shows any of it.
+fn parse_credentials(userinfo: &str, target: &str) -> Result<Credentials, NextHopError> {
+    let broken = || NextHopError::BrokenCredentials { target: target.into() };
+    let (user, password) = userinfo.split_once(':').ok_or_else(broken)?;
+    let decoded = |text: &str| {
+        let sound = is_percent_encoded(text).then(|| percent_decode_str(text).decode_utf8().ok());
+        sound.flatten().map(String::from).ok_or_else(broken)
+    };
+    Ok(Credentials::password(decoded(user)?, decoded(password)?))
 }
 
 fn is_percent_encoded(text: &str) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{ClientConnection, Resumption, WebPkiServerVerifier};
+use rustls::crypto::SecureRandom;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +21,7 @@ use super::secured::{Proof, Secured, TlsVersion};
 use super::settings::{TlsSettings, TlsSettingsError};
 use super::verifier::{AcceptAny, Pkix};
 use crate::mail::Host;
+use crate::proto::ChannelBinding;
 use crate::route::Endpoint;
 
 /// Configurations that are kept, each with the tickets of its host.
@@ -38,6 +40,7 @@ pub(crate) struct Connector {
     /// For PKIX; `None` without trust anchors.
     pkix: Option<(ClientConfig, Arc<Pkix>)>,
     configurations: Cache<Key, Arc<ClientConfig>>,
+    random: &'static dyn SecureRandom,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +56,14 @@ pub(crate) struct Peer<'a> {
     /// The name for SNI and certificate; `None` on a unix socket.
     pub(crate) host: Option<&'a Host>,
     pub(crate) endpoint: &'a Endpoint,
+}
+
+/// A stream in TLS, what its handshake proved, and what both ends of it have in common.
+#[derive(Debug)]
+pub(crate) struct Handshake<S> {
+    pub(crate) stream: TlsStream<S>,
+    pub(crate) secured: Secured,
+    pub(crate) binding: Option<ChannelBinding>,
 }
 
 impl Connector {
@@ -94,7 +105,7 @@ impl Connector {
             }
         };
         let configurations = Cache::builder().max_capacity(MAX_CONFIGURATIONS).time_to_idle(IDLE).build();
-        Ok(Self { any, pkix, configurations })
+        Ok(Self { any, pkix, configurations, random: provider.secure_random })
     }
 
     /// A handshake on a stream, within a time. The stream that comes out proves what is said beside it.
@@ -104,15 +115,23 @@ impl Connector {
         peer: Peer<'_>,
         promise: Promise,
         limit: Duration,
-    ) -> Result<(TlsStream<S>, Secured), TlsError> {
+    ) -> Result<Handshake<S>, TlsError> {
         let verified = promise >= Promise::Pkix;
         let name = server_name(peer.host, verified)?;
         let config = self.configuration(peer, verified)?;
         let handshake = TlsConnector::from(config).connect(name.clone(), stream);
         let stream = timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)?;
         let stream = stream.map_err(TlsError::of_handshake)?;
-        let secured = self.judge(stream.get_ref().1, &name, verified)?;
-        Ok((stream, secured))
+        let connection = stream.get_ref().1;
+        let (secured, binding) = (self.judge(connection, &name, verified)?, binding(connection));
+        Ok(Handshake { stream, secured, binding })
+    }
+
+    /// Octets that nobody can foretell.
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], TlsError> {
+        let mut octets = [0; N];
+        self.random.fill(&mut octets).map_err(|_| TlsError::NoRandomness)?;
+        Ok(octets)
     }
 
     fn configuration(&self, peer: Peer<'_>, verified: bool) -> Result<Arc<ClientConfig>, TlsError> {
@@ -156,6 +175,16 @@ impl Connector {
         let verdict = verifier.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now());
         verdict.map(|_| ()).map_err(|error| TlsError::of_handshake(std::io::Error::other(error)))
     }
+}
+
+/// RFC 9266 section 3: in TLS 1.3 only, for rustls does not say whether a session of TLS 1.2 has an extended master
+/// secret (section 4.2).
+fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    let exported = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+    exported.ok().map(ChannelBinding)
 }
 
 /// The name for SNI and for the certificate (RFC 9525 section 6.1). Where nothing is verified, a name that is none

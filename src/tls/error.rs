@@ -25,6 +25,9 @@ pub enum TlsError {
     /// The handshake took too long.
     #[error("the TLS handshake took too long")]
     TimedOut,
+    /// The cryptography has no randomness.
+    #[error("no random octets are to be had")]
+    NoRandomness,
     /// The session does not prove what was promised.
     #[error("the connection does not prove what it must")]
     Insufficient,

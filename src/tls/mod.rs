@@ -7,7 +7,7 @@ mod secured;
 mod settings;
 mod verifier;
 
-pub(crate) use connector::{Connector, Peer};
+pub(crate) use connector::{Connector, Handshake, Peer};
 pub use error::TlsError;
 pub use requirement::{Promise, Requirement, Start};
 pub use secured::{Proof, Secured, TlsVersion};

@@ -66,6 +66,13 @@ impl Requirement {
         }
     }
 
+    /// What a relay must prove before credentials are sent to it: never less than the hop itself asks for.
+    pub(crate) fn with_credentials(self, any_certificate: bool) -> Self {
+        let least = if any_certificate { Promise::Encrypted } else { Promise::Pkix };
+        let start = if self.start == Start::Never { Start::StartTls } else { self.start };
+        Self { start, promise: self.promise.max(least) }
+    }
+
     fn by_starttls(level: TlsLevel) -> Self {
         match level {
             TlsLevel::Off => Self::CLEARTEXT,

@@ -31,7 +31,7 @@ pub enum Proof {
 }
 
 impl Secured {
-    pub(super) fn new(version: TlsVersion, proof: Proof, resumed: bool) -> Self {
+    pub(crate) fn new(version: TlsVersion, proof: Proof, resumed: bool) -> Self {
         Self { version, proof, resumed }
     }
 

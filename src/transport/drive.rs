@@ -1,5 +1,6 @@
 //! [`Link`]: a stream with the buffers that a dialogue needs, and the loop that runs a machine over it.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -14,7 +15,8 @@ use super::content_source::ContentSource;
 use super::timeouts::Timeouts;
 use crate::observer::Reporter;
 use crate::proto::{
-    Interruption, Line, Machine, Need, Output, ProtocolError, Reply, ReplyLimits, ReplyParser, Stage,
+    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyLimits, ReplyParser,
+    Stage,
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
@@ -23,7 +25,6 @@ const READ: usize = 8 * 1024;
 const SLICES: usize = 64;
 
 /// A stream and what was read from it or is to be written to it.
-#[derive(Debug)]
 pub(crate) struct Link<S> {
     stream: S,
     input: BytesMut,
@@ -33,6 +34,8 @@ pub(crate) struct Link<S> {
     /// Why nothing can be written any more.
     broken: Option<io::Error>,
     reporter: Reporter,
+    /// What is taken out of replies.
+    redaction: Redaction,
     ends: Option<Instant>,
 }
 
@@ -59,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             flushed: true,
             broken: None,
             reporter,
+            redaction: Redaction::default(),
             ends,
         }
     }
@@ -66,6 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// The stream, without what was read from it or is to be written to it.
     pub(crate) fn into_stream(self) -> S {
         self.stream
+    }
+
+    /// From now on replies are rid of this.
+    pub(crate) fn redact(&mut self, redaction: Redaction) {
+        self.redaction = redaction;
     }
 
     /// Runs a machine until it needs nothing. Whatever goes wrong is handed to the machine.
@@ -124,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 break;
             }
             let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
+            let reply = self.redaction.reply(reply);
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
             any = true;
@@ -220,6 +230,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn is_quiet(&mut self) -> bool {
         let waiting = poll_fn(|context| Poll::Ready(self.poll_read(context).is_ready())).await;
         !waiting && self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+    }
+}
+
+/// Shows lengths only: what was read may hold a secret.
+impl<S: fmt::Debug> fmt::Debug for Link<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, input, output, .. } = self;
+        write!(f, "Link({stream:?}, {} octets were read, {output:?})", input.len())
     }
 }
 

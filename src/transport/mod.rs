@@ -6,12 +6,15 @@ mod drive;
 #[cfg(test)]
 mod drive_tests;
 mod establish;
+mod login;
 mod session;
 mod stream;
 mod timeouts;
 
 pub(crate) use connect::connect;
 pub(crate) use establish::{Established, NotEstablished, Terms, establish};
+pub(crate) use login::Login;
+pub use login::LoginSettings;
 pub(crate) use session::was_accepted;
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::Stream;

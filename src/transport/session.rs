@@ -6,13 +6,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::content_source::ContentSource;
 use super::drive::Link;
+use super::login::Dialogue;
 use super::timeouts::Timeouts;
 use crate::mail::{Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Capabilities, ClientName, Ending, Interruption, Machine, Opening, Protocol, Reply, ReplyCode,
-    ReplyLimits, Single, Stage, Terms, Transaction, Verdict,
+    Authentication, AuthenticationFailure, Capabilities, ClientName, Ending, Interruption, Machine,
+    Mechanism, MechanismSet, Opening, Protocol, Reply, ReplyCode, ReplyLimits, SaslTerms, Single, Stage,
+    Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -84,6 +86,7 @@ pub struct Session<S> {
     settings: SessionSettings,
     capabilities: Capabilities,
     state: State,
+    authenticated: bool,
 }
 
 /// What may happen next on a session.
@@ -138,7 +141,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn new(stream: S, protocol: Protocol, settings: SessionSettings, reporter: Reporter) -> Self {
         let link = Link::new(stream, settings.replies, &settings.timeouts, reporter);
-        Self { link, protocol, settings, capabilities: Capabilities::default(), state: State::Ready }
+        Self {
+            link,
+            protocol,
+            settings,
+            capabilities: Capabilities::default(),
+            state: State::Ready,
+            authenticated: false,
+        }
     }
 
     async fn introduce(mut self, mut opening: Opening<'_>) -> Result<Self, Failure> {
@@ -155,6 +165,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let mut asking = Single::start_tls(&mut self.link.output);
         self.run(&mut asking, None).await;
         asking.finish().map_err(refusal)
+    }
+
+    /// From now on every reply is rid of what the login sent.
+    async fn run_login(&mut self, mut login: Authentication) -> Result<(), AuthenticationFailure> {
+        self.run(&mut login, None).await;
+        self.link.redact(login.redaction());
+        let result = login.finish();
+        match &result {
+            Ok(()) => self.authenticated = true,
+            Err(AuthenticationFailure::Refused { reply, .. })
+                if reply.code() != ReplyCode::SERVICE_CLOSING => {}
+            Err(AuthenticationFailure::NoMechanism) => {}
+            Err(_) => self.state = State::Unusable,
+        }
+        result
     }
 
     /// The stream, if nothing was read from it that nobody asked for (RFC 3207 section 4, the injection of
@@ -258,8 +283,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             capabilities: self.capabilities,
             pipelining: self.settings.pipelining,
             eight_bit_clean: self.settings.eight_bit_clean,
+            authenticated: self.authenticated,
             kept_text: self.settings.replies.kept_text,
         }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue for Session<S> {
+    fn offered(&self) -> MechanismSet {
+        self.capabilities.auth
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        terms: &SaslTerms<'_>,
+    ) -> Result<(), AuthenticationFailure> {
+        let login = Authentication::new(mechanism, terms, &mut self.link.output);
+        self.run_login(login).await
     }
 }
 

@@ -55,7 +55,7 @@ impl SaslPolicy {
 mod tests {
     use super::*;
 
-    const BINDING: ChannelBinding = ChannelBinding::TlsExporter([7; 32]);
+    const BINDING: ChannelBinding = ChannelBinding([7; 32]);
     const OPEN: SaslPolicy = SaslPolicy { only: None, plaintext_allowed: true, cram_md5_allowed: false };
 
     fn set(names: &str) -> MechanismSet {

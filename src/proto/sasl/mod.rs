@@ -29,6 +29,6 @@ pub use limits::SaslLimits;
 pub use mechanism::{Mechanism, UnknownMechanism};
 pub use mechanism_set::MechanismSet;
 pub(crate) use nonce::Nonce;
-pub(crate) use redaction::{Redaction, shown_line, shown_reply};
+pub(crate) use redaction::{Redaction, shown_line};
 pub use secret::Secret;
 pub(crate) use secret::SecretOctets;

@@ -10,7 +10,7 @@ use memchr::memmem;
 use super::credentials::Credentials;
 use super::prepare::prepared;
 use super::secret::SecretOctets;
-use crate::proto::reply::{Reply, ReplyClass};
+use crate::proto::reply::Reply;
 
 /// What stands in the place of a secret.
 const MASK: &str = "***";
@@ -110,15 +110,6 @@ pub(crate) fn shown_line(line: &str) -> String {
     }
 }
 
-/// A reply in an authentication as a trace may show it: nothing of a challenge.
-pub(crate) fn shown_reply(reply: &Reply, redaction: &Redaction) -> String {
-    let silent = reply.lines().all(<[u8]>::is_empty);
-    match reply.class() {
-        ReplyClass::Intermediate if !silent => format!("{} {MASK}", reply.code()),
-        _ => redaction.reply(reply.clone()).to_string(),
-    }
-}
-
 fn masked(response: &str) -> &str {
     if matches!(response, "" | "=" | "*") { response } else { MASK }
 }
@@ -182,16 +173,6 @@ mod tests {
         ] {
             assert_eq!(shown_line(line), shown);
         }
-    }
-
-    #[test]
-    fn check_201_replies_of_a_trace() {
-        let redaction = Redaction::of(&Credentials::bearer("ya29"));
-        let shown =
-            |code, text: &'static str| shown_reply(&Reply::new(ReplyCode::new(code), text), &redaction);
-        assert_eq!(shown(334, "cj1mb28="), "334 ***");
-        assert_eq!(shown(334, ""), "334");
-        assert_eq!(shown(535, "5.7.8 ya29"), "535 5.7.8 ***");
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
+use super::channel_binding::ChannelBinding;
 use super::error::{CredentialsError, SaslError};
 use super::exchange::{Exchange, SaslTerms};
 use super::hash::Hash;
@@ -163,7 +164,7 @@ fn hash(mechanism: Mechanism) -> Hash {
 /// that a server which does offers one learns that its list was changed on the way; else `n`.
 fn header(mechanism: Mechanism, terms: &SaslTerms<'_>, authorization: &str) -> String {
     let flag = match terms.binding {
-        Some(binding) if mechanism.is_bound() => format!("p={}", binding.name()),
+        Some(_) if mechanism.is_bound() => format!("p={}", ChannelBinding::NAME),
         Some(_) if !terms.offered.iter().any(Mechanism::is_bound) => "y".to_owned(),
         _ => "n".to_owned(),
     };

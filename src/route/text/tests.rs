@@ -204,14 +204,24 @@ fn check_177_schemes_say_how_tls_begins_and_what_it_must_prove() {
 }
 
 #[test]
-fn credentials_are_told_from_a_broken_host() {
-    for text in
-        ["smtp://user:p%40ss@host:26", "smtp://user@host:26", "smtp://u:p@x@host:26", "smtp://u:p/w@host:26"]
-    {
-        assert_eq!(hop_error(text), NextHopError::CredentialsNotSupported { target: "host:26".into() });
+fn credentials_stand_before_the_host_and_are_never_written() {
+    for (text, user, password) in [
+        ("smtps://user:p%40ss@host:26", "user", "p@ss"),
+        ("smtps://u:p@x@host:26", "u", "p@x"),
+        ("smtps://u:p%2Fw:x@host:26", "u", "p/w:x"),
+        ("smtps://%C3%BC:@host:26", "\u{fc}", ""),
+    ] {
+        let hop: NextHop = text.parse().unwrap();
+        assert_eq!(hop.credentials(), Some(&Credentials::password(user, password)), "{text}");
+        assert_eq!(hop.to_string(), "smtps://host:26");
     }
-    let expected = NextHopError::CredentialsNotSupported { target: "/run/x".into() };
-    assert_eq!(hop_error("lmtp+unix://user:secret@/run/x"), expected);
+}
+
+#[test]
+fn credentials_without_a_password_or_before_a_path_are_refused() {
+    let broken = |target: &str| NextHopError::BrokenCredentials { target: target.into() };
+    assert_eq!(hop_error("smtps://user@host:26"), broken("host:26"));
+    assert_eq!(hop_error("lmtp+unix://user:secret@/run/x"), broken("/run/x"));
 }
 
 #[test]
