@@ -243,7 +243,7 @@ fn attack_a39_no_error_shows_a_password() {
         "smtp://user:x,s3cret@host",
         "smtp:user:s3cret@host",
         "nonsense://user:s3cret@host",
-        "smtps://user:s3cret@host",
+        "smtps://user:s3cret@ho st",
         "lmtp+unix://user:s3cret@relative",
     ] {
         let error = error(text);
