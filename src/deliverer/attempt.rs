@@ -12,7 +12,8 @@ use crate::proto::{Credentials, Stage, Verdict};
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
 use crate::transport::{
-    Established, Login, NotEstablished, Session, Stream, Terms, connect, establish, was_accepted,
+    Established, Login, NotEstablished, Session, SessionSettings, Stream, Terms, connect, establish,
+    was_accepted,
 };
 
 /// Tries the candidates of a plan in turn until every recipient is settled.
@@ -103,6 +104,12 @@ impl Visit<'_> {
         Login { credentials, settings, any_certificate: self.any_certificate(), host, port }
     }
 
+    fn settings(&self) -> SessionSettings {
+        let takes_eight_bit = self.candidate.relay.as_ref().is_some_and(NextHop::takes_eight_bit);
+        let settings = self.parts.session.clone();
+        SessionSettings { eight_bit_clean: settings.eight_bit_clean || takes_eight_bit, ..settings }
+    }
+
     fn any_certificate(&self) -> bool {
         let relay = self.candidate.relay.as_ref();
         relay.is_some_and(|relay| {
@@ -126,7 +133,7 @@ impl Visit<'_> {
         requirement: Requirement,
         login: Option<Login<'_>>,
     ) -> Result<Established, (NotEstablished, bool)> {
-        let settings = &self.parts.session;
+        let settings = &self.settings();
         let endpoint = dial.endpoint();
         let reporter = &Reporter::new(settings.observer.clone(), settings.trace, &endpoint.to_string());
         reporter.connecting();

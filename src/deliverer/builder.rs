@@ -50,6 +50,7 @@ pub struct DelivererBuilder {
     timeouts: Timeouts,
     replies: ReplyLimits,
     pipelining: bool,
+    refuse_long_lines: bool,
     tls: TlsSettings,
     credentials: Option<Arc<dyn CredentialProvider>>,
     login: LoginSettings,
@@ -92,6 +93,7 @@ impl DelivererBuilder {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            refuse_long_lines: false,
             tls: TlsSettings::default(),
             credentials: None,
             login: LoginSettings::default(),
@@ -155,6 +157,13 @@ impl DelivererBuilder {
         self
     }
 
+    /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
+    /// (RFC 5321 section 4.5.3.1.6).
+    pub fn refuse_long_lines(mut self, refuse: bool) -> Self {
+        self.refuse_long_lines = refuse;
+        self
+    }
+
     /// How connections are secured.
     pub fn tls(mut self, settings: TlsSettings) -> Self {
         self.tls = settings;
@@ -213,6 +222,7 @@ impl DelivererBuilder {
             timeouts: self.timeouts,
             replies: self.replies,
             pipelining: self.pipelining,
+            refuse_long_lines: self.refuse_long_lines,
             observer: self.observer,
             trace: self.trace,
             ..SessionSettings::new(client_name)

@@ -19,6 +19,9 @@ const GROUP: usize = 16 * 1024;
 /// Octets of content that are queued at once.
 const CONTENT: usize = 64 * 1024;
 
+/// Octets of a text line without its end (RFC 5321 section 4.5.3.1.6).
+const MAX_LINE: u64 = 998;
+
 /// What is known of the server and decided by the host about a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
@@ -28,6 +31,8 @@ pub(crate) struct Terms {
     pub(crate) pipelining: bool,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
+    /// Whether messages with lines of more than 998 octets are not sent.
+    pub(crate) refuse_long_lines: bool,
     /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
     pub(crate) authenticated: bool,
     /// Octets of text kept of a reply.
@@ -389,6 +394,9 @@ fn missing(
     }
     if facts.eight_bit && !offered.eight_bit_mime && !terms.eight_bit_clean {
         return Some(Missing::EightBitMime);
+    }
+    if terms.refuse_long_lines && facts.longest_line > MAX_LINE {
+        return Some(Missing::ShortLines { longest: facts.longest_line });
     }
     match offered.size {
         Some(SizeLimit::Octets(limit)) if facts.size > limit => {

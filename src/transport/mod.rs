@@ -1,7 +1,6 @@
 //! One connection: dialling what a policy permits, and holding a session on it.
 
 mod connect;
-mod content_source;
 mod drive;
 #[cfg(test)]
 mod drive_tests;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::content_source::ContentSource;
 use super::drive::Link;
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
-use crate::mail::{Envelope, Message, Recipient};
+use crate::mail::{ContentReader, Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
@@ -32,6 +31,9 @@ pub struct SessionSettings {
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
+    /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
+    /// (RFC 5321 section 4.5.3.1.6).
+    pub refuse_long_lines: bool,
     /// Who hears what is said; nobody.
     pub observer: Option<Arc<dyn Observer>>,
     /// What the observer hears beyond the dialogue.
@@ -47,6 +49,7 @@ impl SessionSettings {
             replies: ReplyLimits::default(),
             pipelining: true,
             eight_bit_clean: false,
+            refuse_long_lines: false,
             observer: None,
             trace: TraceLevels::default(),
         }
@@ -233,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return vec![gone(); recipients.len()];
         }
         let mut transaction = Transaction::new(self.terms(), envelope, recipients, message.facts());
-        self.run(&mut transaction, Some(ContentSource::new(message))).await;
+        self.run(&mut transaction, Some(message.reader())).await;
         let (verdicts, ending) = transaction.finish();
         self.state = match ending {
             Ending::Complete => State::Ready,
@@ -271,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Runs a machine. Should the future be dropped in the middle, the session stays unusable.
-    async fn run(&mut self, machine: &mut (dyn Machine + Send), content: Option<ContentSource<'_>>) {
+    async fn run(&mut self, machine: &mut (dyn Machine + Send), content: Option<ContentReader<'_>>) {
         let state = std::mem::replace(&mut self.state, State::Unusable);
         self.link.run(machine, &self.settings.timeouts, content).await;
         self.state = state;
@@ -283,6 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             capabilities: self.capabilities,
             pipelining: self.settings.pipelining,
             eight_bit_clean: self.settings.eight_bit_clean,
+            refuse_long_lines: self.settings.refuse_long_lines,
             authenticated: self.authenticated,
             kept_text: self.settings.replies.kept_text,
         }
