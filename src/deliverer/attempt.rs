@@ -7,7 +7,7 @@ use crate::mail::{Envelope, Message};
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::plan::{Candidate, Dial, Plan, Standing};
 use crate::proto::{Stage, Verdict};
-use crate::transport::{Session, Stream, connect, was_accepted};
+use crate::transport::{Session, Stream, connect};
 
 /// Tries the candidates of a plan in turn until every recipient is settled.
 pub(super) async fn run(
@@ -66,8 +66,7 @@ impl Visit<'_> {
         while !waiting.is_empty() {
             let rest = waiting.split_off(limit.min(waiting.len()));
             let recipients: Vec<_> = waiting.iter().map(|pending| pending.recipient).collect();
-            let verdicts = session.transact(self.envelope, &recipients, self.message).await;
-            let accepted = verdicts.iter().filter(|verdict| was_accepted(verdict)).count();
+            let (verdicts, accepted) = session.transact(self.envelope, &recipients, self.message).await;
             let again = accepted > 0 && session.is_usable();
             let mut full = Vec::new();
             for (pending, verdict) in waiting.into_iter().zip(verdicts) {

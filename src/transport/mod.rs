@@ -10,7 +10,6 @@ mod stream;
 mod timeouts;
 
 pub(crate) use connect::connect;
-pub(crate) use session::was_accepted;
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::Stream;
 pub use timeouts::Timeouts;
