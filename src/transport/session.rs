@@ -116,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
     async fn turned_away(mut self, verdict: Verdict) -> Failure {
+        let verdict = verdict.shortened(self.settings.replies.kept_text);
         if let Verdict::Refused(_, reply) = &verdict
             && reply.code() != ReplyCode::SERVICE_CLOSING
         {
