@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 pub(crate) const CLIENT: &str = "client.example";
 
 /// A time that only a test which hangs takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs to the end, or fails the test that would hang.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
