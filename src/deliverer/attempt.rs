@@ -13,7 +13,6 @@ use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
 use crate::transport::{
     Established, Login, NotEstablished, Session, SessionSettings, Stream, Terms, connect, establish,
-    was_accepted,
 };
 
 /// Tries the candidates of a plan in turn until every recipient is settled.
@@ -154,8 +153,7 @@ impl Visit<'_> {
         while !waiting.is_empty() {
             let rest = waiting.split_off(limit.min(waiting.len()));
             let recipients: Vec<_> = waiting.iter().map(|pending| pending.recipient).collect();
-            let verdicts = session.transact(self.envelope, &recipients, self.message).await;
-            let accepted = verdicts.iter().filter(|verdict| was_accepted(verdict)).count();
+            let (verdicts, accepted) = session.transact(self.envelope, &recipients, self.message).await;
             let again = accepted > 0 && session.is_usable();
             let mut full = Vec::new();
             for (pending, verdict) in waiting.into_iter().zip(verdicts) {

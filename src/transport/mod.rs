@@ -14,7 +14,6 @@ pub(crate) use connect::connect;
 pub(crate) use establish::{Established, NotEstablished, Terms, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
-pub(crate) use session::was_accepted;
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::Stream;
 pub use timeouts::Timeouts;
