@@ -178,9 +178,9 @@ async fn check_288_plans() {
             "recipients": ["a@x.example", "b@x.example"],
             "route": "mx:x.example",
             "candidates": [
-                { "host": "a.example", "preference": 10, "endpoint": "198.41.0.4:25", "verdict": "allowed", "reason": null, "tls": "off" },
-                { "host": "b.example", "preference": 20, "endpoint": "127.0.0.1:25", "verdict": "denied", "reason": null, "tls": "off" },
-                { "host": "c.example", "preference": 30, "endpoint": null, "verdict": "denied", "reason": "the host c.example has no addresses", "tls": "off" },
+                { "host": "a.example", "preference": 10, "endpoint": "198.41.0.4:25", "verdict": "allowed", "reason": null, "tls": "opportunistic" },
+                { "host": "b.example", "preference": 20, "endpoint": "127.0.0.1:25", "verdict": "denied", "reason": null, "tls": "opportunistic" },
+                { "host": "c.example", "preference": 30, "endpoint": null, "verdict": "denied", "reason": "the host c.example has no addresses", "tls": "opportunistic" },
             ],
             "error": null,
         },
