@@ -377,6 +377,7 @@ impl Failure {
             Missing::EightBitMime | Missing::BinaryMime => (6, 3),
             Missing::Utf8Mailbox => (6, 7),
             Missing::Utf8Header => (6, 9),
+            Missing::ShortLines { .. } => (6, 0),
             Missing::Size { .. } => (3, 4),
         };
         Self::new(FailureKind::Unsupported, Lasting::AtThisHost, numbers, missing.to_string())

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
 use crate::credentials::CredentialProvider;
@@ -27,13 +28,19 @@ pub struct DeliveryLimits {
     pub recipients: usize,
     /// Routers asked side by side for the recipients of one message; 20.
     pub routings: usize,
+    /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
+    /// least (RFC 8305 section 5). One that fails is not waited for.
+    pub stagger: Duration,
 }
 
 impl Default for DeliveryLimits {
     fn default() -> Self {
-        Self { destinations: 10, recipients: 1000, routings: 20 }
+        Self { destinations: 10, recipients: 1000, routings: 20, stagger: Duration::from_millis(250) }
     }
 }
+
+/// RFC 8305 section 5: never less than this.
+const LEAST_STAGGER: Duration = Duration::from_millis(100);
 
 /// Builds a [`Deliverer`]. Whatever is not chosen has a default: routes by MX, the system's DNS servers, the
 /// [`DefaultPolicy`], the time limits of RFC 5321, no store of its own.
@@ -50,6 +57,7 @@ pub struct DelivererBuilder {
     timeouts: Timeouts,
     replies: ReplyLimits,
     pipelining: bool,
+    refuse_long_lines: bool,
     tls: TlsSettings,
     credentials: Option<Arc<dyn CredentialProvider>>,
     login: LoginSettings,
@@ -92,6 +100,7 @@ impl DelivererBuilder {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            refuse_long_lines: false,
             tls: TlsSettings::default(),
             credentials: None,
             login: LoginSettings::default(),
@@ -155,6 +164,13 @@ impl DelivererBuilder {
         self
     }
 
+    /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
+    /// (RFC 5321 section 4.5.3.1.6).
+    pub fn refuse_long_lines(mut self, refuse: bool) -> Self {
+        self.refuse_long_lines = refuse;
+        self
+    }
+
     /// How connections are secured.
     pub fn tls(mut self, settings: TlsSettings) -> Self {
         self.tls = settings;
@@ -213,12 +229,14 @@ impl DelivererBuilder {
             timeouts: self.timeouts,
             replies: self.replies,
             pipelining: self.pipelining,
+            refuse_long_lines: self.refuse_long_lines,
             observer: self.observer,
             trace: self.trace,
             ..SessionSettings::new(client_name)
         };
         let sources = one_a_family(self.sources)?;
-        let (router, policy, local, limits) = (self.router, self.policy, self.local, self.limits);
+        let (router, policy, local, mut limits) = (self.router, self.policy, self.local, self.limits);
+        limits.stagger = limits.stagger.max(LEAST_STAGGER);
         Ok(Deliverer::new(Parts {
             router,
             resolver,

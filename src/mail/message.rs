@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::content_facts::{ContentFacts, ContentScan, LineEndError};
+use super::content_reader::ContentReader;
 
 /// Octets read from a file at once.
 const FILE_BLOCK: usize = 64 * 1024;
@@ -34,10 +35,10 @@ pub struct Message {
 
 /// A file that is the last part of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ContentFile {
-    pub(crate) path: PathBuf,
+pub(super) struct ContentFile {
+    pub(super) path: PathBuf,
     /// Its octets when it was looked at; a file of another length is not sent.
-    pub(crate) size: u64,
+    pub(super) size: u64,
 }
 
 /// Why something is not acceptable as a message. Nothing is sent of such a message.
@@ -128,11 +129,16 @@ impl Message {
         &self.facts
     }
 
-    pub(crate) fn segments(&self) -> &[Bytes] {
+    /// Reads the content from its beginning.
+    pub fn reader(&self) -> ContentReader<'_> {
+        ContentReader::new(self)
+    }
+
+    pub(super) fn segments(&self) -> &[Bytes] {
         &self.segments
     }
 
-    pub(crate) fn file(&self) -> Option<&ContentFile> {
+    pub(super) fn file(&self) -> Option<&ContentFile> {
         self.file.as_deref()
     }
 }

@@ -1,6 +1,7 @@
 //! The words of mail: names, mailboxes, the envelope, the message.
 
 mod content_facts;
+mod content_reader;
 mod domain;
 mod dsn;
 mod envelope;
@@ -10,12 +11,11 @@ mod mailbox;
 mod message;
 mod xtext;
 
-pub(crate) use content_facts::ContentScan;
 pub use content_facts::{ContentFacts, LineEndError};
+pub use content_reader::ContentReader;
 pub use domain::{DnsName, Domain, DomainError};
 pub use dsn::{DsnError, EnvelopeId, Notify, NotifyOn, OriginalRecipient, RecipientDsn, Ret};
 pub use envelope::{Envelope, ForwardPath, Postmaster, Recipient, ReversePath};
 pub use host::{Host, HostError};
 pub use mailbox::{Mailbox, MailboxDomain, MailboxError};
-pub(crate) use message::ContentFile;
 pub use message::{Message, MessageError};

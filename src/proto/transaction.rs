@@ -19,6 +19,9 @@ const GROUP: usize = 16 * 1024;
 /// Octets of content that are queued at once.
 const CONTENT: usize = 64 * 1024;
 
+/// Octets of a text line without its end (RFC 5321 section 4.5.3.1.6).
+const MAX_LINE: u64 = 998;
+
 /// What is known of the server and decided by the host about a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
@@ -28,6 +31,8 @@ pub(crate) struct Terms {
     pub(crate) pipelining: bool,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
+    /// Whether messages with lines of more than 998 octets are not sent.
+    pub(crate) refuse_long_lines: bool,
     /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
     pub(crate) authenticated: bool,
     /// Octets of text kept of a reply.
@@ -46,6 +51,8 @@ pub(crate) struct Transaction<'a> {
     progress: Progress,
     /// Whether MAIL was refused.
     refused: bool,
+    /// Recipients that were accepted, whatever became of the message.
+    accepted: usize,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
@@ -122,6 +129,7 @@ impl<'a> Transaction<'a> {
             awaited,
             progress,
             refused: false,
+            accepted: 0,
             end_of_content: None,
             ending,
         }
@@ -134,6 +142,11 @@ impl<'a> Transaction<'a> {
             Slot::Open | Slot::Accepted => unanswered(),
         });
         (verdicts.collect(), self.ending)
+    }
+
+    /// Recipients that the server accepted, whatever became of the message.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted
     }
 
     fn lock_step(&self) -> bool {
@@ -190,7 +203,7 @@ impl<'a> Transaction<'a> {
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
             (Expected::Rcpt(_), _) if self.refused => {}
-            (Expected::Rcpt(index), ReplyClass::Completed) => self.slots[index] = Slot::Accepted,
+            (Expected::Rcpt(index), ReplyClass::Completed) => self.accept(index),
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.close(index, Verdict::Refused(Stage::RcptTo, reply));
             }
@@ -215,6 +228,11 @@ impl<'a> Transaction<'a> {
                 self.unexpected(expected.stage(), reply, output)
             }
         }
+    }
+
+    fn accept(&mut self, index: usize) {
+        self.slots[index] = Slot::Accepted;
+        self.accepted += 1;
     }
 
     /// The replies to RCPT and DATA that are still due say nothing about the recipients any more.
@@ -389,6 +407,9 @@ fn missing(
     }
     if facts.eight_bit && !offered.eight_bit_mime && !terms.eight_bit_clean {
         return Some(Missing::EightBitMime);
+    }
+    if terms.refuse_long_lines && facts.longest_line > MAX_LINE {
+        return Some(Missing::ShortLines { longest: facts.longest_line });
     }
     match offered.size {
         Some(SizeLimit::Octets(limit)) if facts.size > limit => {

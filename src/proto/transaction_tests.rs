@@ -117,6 +117,7 @@ fn terms(protocol: Protocol, pipelining: bool) -> Terms {
         capabilities,
         pipelining: true,
         eight_bit_clean: false,
+        refuse_long_lines: false,
         authenticated: false,
         kept_text: 2048,
     }
@@ -527,6 +528,19 @@ fn check_055_056_129_141_what_the_server_lacks_is_said_before_mail() {
     assert_eq!(verdicts_before_mail(eight, &["a@x.example"], utf8_header), ["Utf8Header"]);
     assert_eq!(verdicts_before_mail(eight, &["\u{fc}@x.example"], CONTENT), ["Utf8Mailbox"]);
     assert_eq!(verdicts_before_mail(small, &["a@x.example"], CONTENT), ["Size { limit: 10, size: 22 }"]);
+}
+
+#[test]
+fn check_054_long_lines_are_sent_unless_the_host_refuses_them() {
+    for (length, refuse, sent) in [(998, true, true), (999, true, false), (999, false, true)] {
+        let content = [vec![b'x'; length], b"\r\n".to_vec()].concat();
+        let facts = *Message::from_bytes(content).unwrap().facts();
+        let envelope = envelope(&["a@x.example"]);
+        let recipients: Vec<_> = envelope.recipients().iter().collect();
+        let mut play =
+            Play::new(Terms { refuse_long_lines: refuse, ..smtp() }, &envelope, &recipients, &facts);
+        assert_eq!(!play.sent().is_empty(), sent, "{length} {refuse}");
+    }
 }
 
 #[test]

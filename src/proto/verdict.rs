@@ -30,7 +30,10 @@ impl Verdict {
         match self {
             Self::Delivered(reply) => Self::Delivered(reply.shortened(max)),
             Self::Refused(stage, reply) => Self::Refused(stage, reply.shortened(max)),
-            other => other,
+            Self::Broken { stage, why, may_have_arrived } => {
+                Self::Broken { stage, why: why.shortened(max), may_have_arrived }
+            }
+            Self::Unsupported(_) => self,
         }
     }
 }
@@ -47,6 +50,11 @@ pub enum Missing {
     Utf8Mailbox,
     /// SMTPUTF8 for the header of the message (RFC 6531 section 3.2).
     Utf8Header,
+    /// Nothing: the host wants no line sent that is longer than 998 octets (RFC 5321 section 4.5.3.1.6).
+    ShortLines {
+        /// Octets of the longest line.
+        longest: u64,
+    },
     /// Room for this message: it declares a maximum that is smaller (RFC 1870 section 6.1).
     Size {
         /// Octets of the largest message it takes.
@@ -67,6 +75,9 @@ impl fmt::Display for Missing {
             }
             Self::Utf8Mailbox => f.write_str("a mailbox needs SMTPUTF8, which the server does not offer"),
             Self::Utf8Header => f.write_str("the header needs SMTPUTF8, which the server does not offer"),
+            Self::ShortLines { longest } => {
+                write!(f, "the message has a line of {longest} octets and may have none longer than 998")
+            }
             Self::Size { limit, size } => {
                 write!(f, "the message has {size} octets and the server takes at most {limit}")
             }

@@ -43,6 +43,7 @@ pub struct NextHop {
     tls: HopTls,
     any_certificate: bool,
     credentials: Option<Credentials>,
+    eight_bit_clean: bool,
 }
 
 /// Where a [`NextHop`] is.
@@ -76,6 +77,7 @@ impl NextHop {
                 tls: HopTls::default(),
                 any_certificate: false,
                 credentials: None,
+                eight_bit_clean: false,
             }),
         }
     }
@@ -94,6 +96,7 @@ impl NextHop {
             tls: HopTls::default(),
             any_certificate: false,
             credentials: None,
+            eight_bit_clean: false,
         })
     }
 
@@ -132,6 +135,19 @@ impl NextHop {
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
+    }
+
+    /// The same hop, known to take octets above 127 in content and header though it does not offer 8BITMIME or
+    /// SMTPUTF8, as stores behind LMTP often do (RFC 6152 section 3).
+    #[must_use]
+    pub fn taking_eight_bit(mut self) -> Self {
+        self.eight_bit_clean = true;
+        self
+    }
+
+    /// Whether it is known to take octets above 127.
+    pub fn takes_eight_bit(&self) -> bool {
+        self.eight_bit_clean
     }
 
     /// The credentials that the route gives for it.

@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use super::content_source::ContentSource;
 use super::timeouts::Timeouts;
+use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
     Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyLimits, ReplyParser,
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         &mut self,
         machine: &mut (dyn Machine + Send),
         timeouts: &Timeouts,
-        mut content: Option<ContentSource<'_>>,
+        mut content: Option<ContentReader<'_>>,
     ) {
         while let Err(why) = self.run_on(machine, timeouts, &mut content).await {
             machine.handle_interruption(why, &mut self.output);
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         &mut self,
         machine: &mut (dyn Machine + Send),
         timeouts: &Timeouts,
-        content: &mut Option<ContentSource<'_>>,
+        content: &mut Option<ContentReader<'_>>,
     ) -> Result<(), Interruption> {
         let mut clock = None;
         loop {
@@ -245,7 +245,7 @@ fn interruption(error: io::Error) -> Interruption {
     Interruption::Io(Arc::new(error))
 }
 
-async fn piece(content: &mut Option<ContentSource<'_>>) -> Result<Option<bytes::Bytes>, Interruption> {
+async fn piece(content: &mut Option<ContentReader<'_>>) -> Result<Option<bytes::Bytes>, Interruption> {
     match content {
         None => Ok(None),
         Some(source) => source.next().await.map_err(|error| Interruption::Content(Arc::new(error))),

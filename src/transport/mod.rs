@@ -1,12 +1,12 @@
 //! One connection: dialling what a policy permits, and holding a session on it.
 
 mod connect;
-mod content_source;
 mod drive;
 #[cfg(test)]
 mod drive_tests;
 mod establish;
 mod login;
+mod race;
 mod session;
 mod stream;
 mod timeouts;
@@ -15,7 +15,7 @@ pub(crate) use connect::connect;
 pub(crate) use establish::{Established, NotEstablished, Terms, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
-pub(crate) use session::was_accepted;
+pub(crate) use race::{Race, RaceSettings, race};
 pub use session::{Session, SessionSettings};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Socket, Stream};
 pub use timeouts::Timeouts;

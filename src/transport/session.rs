@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::content_source::ContentSource;
 use super::drive::Link;
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
-use crate::mail::{Envelope, Message, Recipient};
+use crate::mail::{ContentReader, Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
@@ -32,6 +31,9 @@ pub struct SessionSettings {
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
+    /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
+    /// (RFC 5321 section 4.5.3.1.6).
+    pub refuse_long_lines: bool,
     /// Who hears what is said; nobody.
     pub observer: Option<Arc<dyn Observer>>,
     /// What the observer hears beyond the dialogue.
@@ -47,6 +49,7 @@ impl SessionSettings {
             replies: ReplyLimits::default(),
             pipelining: true,
             eight_bit_clean: false,
+            refuse_long_lines: false,
             observer: None,
             trace: TraceLevels::default(),
         }
@@ -190,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
     async fn turned_away(mut self, verdict: Verdict) -> Failure {
+        let verdict = verdict.shortened(self.settings.replies.kept_text);
         if let Verdict::Refused(_, reply) = &verdict
             && reply.code() != ReplyCode::SERVICE_CLOSING
         {
@@ -219,28 +223,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// content is not sent. The session is not usable afterwards.
     pub async fn send(&mut self, envelope: &Envelope, message: &Message) -> Vec<Outcome> {
         let recipients: Vec<_> = envelope.recipients().iter().collect();
-        judge_all(self.transact(envelope, &recipients, message).await)
+        let (verdicts, accepted) = self.transact(envelope, &recipients, message).await;
+        judge_all(verdicts, accepted > 0)
     }
 
-    /// One transaction for some of an envelope's recipients: a verdict for each of them.
+    /// One transaction for some of an envelope's recipients: a verdict for each of them, and how many the
+    /// server accepted, whatever became of the message.
     pub(crate) async fn transact(
         &mut self,
         envelope: &Envelope,
         recipients: &[&Recipient],
         message: &Message,
-    ) -> Vec<Verdict> {
+    ) -> (Vec<Verdict>, usize) {
         if !self.prepare().await {
-            return vec![gone(); recipients.len()];
+            return (vec![gone(); recipients.len()], 0);
         }
         let mut transaction = Transaction::new(self.terms(), envelope, recipients, message.facts());
-        self.run(&mut transaction, Some(ContentSource::new(message))).await;
+        self.run(&mut transaction, Some(message.reader())).await;
+        let accepted = transaction.accepted();
         let (verdicts, ending) = transaction.finish();
         self.state = match ending {
             Ending::Complete => State::Ready,
             Ending::Aborted => State::Aborted,
             Ending::Unusable => State::Unusable,
         };
-        verdicts
+        (verdicts, accepted)
     }
 
     /// Says goodbye and closes. The reply is waited for as long as [`Timeouts::quit`] says; it changes nothing.
@@ -271,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Runs a machine. Should the future be dropped in the middle, the session stays unusable.
-    async fn run(&mut self, machine: &mut (dyn Machine + Send), content: Option<ContentSource<'_>>) {
+    async fn run(&mut self, machine: &mut (dyn Machine + Send), content: Option<ContentReader<'_>>) {
         let state = std::mem::replace(&mut self.state, State::Unusable);
         self.link.run(machine, &self.settings.timeouts, content).await;
         self.state = state;
@@ -283,6 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             capabilities: self.capabilities,
             pipelining: self.settings.pipelining,
             eight_bit_clean: self.settings.eight_bit_clean,
+            refuse_long_lines: self.settings.refuse_long_lines,
             authenticated: self.authenticated,
             kept_text: self.settings.replies.kept_text,
         }
@@ -304,20 +312,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue for Session<S> {
     }
 }
 
-/// Outcomes of the verdicts of one transaction.
-fn judge_all(verdicts: Vec<Verdict>) -> Vec<Outcome> {
-    let others = verdicts.iter().any(was_accepted);
+/// Outcomes of the verdicts of one transaction; `others` tells whether the server accepted a recipient.
+fn judge_all(verdicts: Vec<Verdict>, others: bool) -> Vec<Outcome> {
     let outcome = |verdict| Failure::judge(verdict, others).map_or_else(Outcome::from, Outcome::Delivered);
     verdicts.into_iter().map(outcome).collect()
-}
-
-/// Whether the server accepted the recipient, whatever became of the message.
-pub(crate) fn was_accepted(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Delivered(_) => true,
-        Verdict::Refused(stage, _) => matches!(stage, Stage::Data | Stage::Content | Stage::Final),
-        Verdict::Unsupported(_) | Verdict::Broken { .. } => false,
-    }
 }
 
 /// The failure of a dialogue before any message.

@@ -1,4 +1,4 @@
-//! [`ContentSource`]: the content of a message, piece by piece.
+//! [`ContentReader`]: the content of a message, piece by piece.
 
 use std::io;
 
@@ -6,14 +6,17 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use crate::mail::{ContentFile, ContentScan, Message};
+use super::content_facts::ContentScan;
+use super::message::{ContentFile, Message};
 
 /// Octets of a piece. Segments are handed out in slices of this size, files read in blocks of it.
 const PIECE: usize = 64 * 1024;
 
-/// Reads a message from its beginning. Made anew for each attempt.
+/// Reads the content of a message from its beginning: what a store of the host's own needs.
+///
+/// Segments are handed out without a copy, files are opened anew and read in blocks of 64 KiB.
 #[derive(Debug)]
-pub(crate) struct ContentSource<'a> {
+pub struct ContentReader<'a> {
     segments: std::slice::Iter<'a, Bytes>,
     current: Bytes,
     file: FilePart<'a>,
@@ -26,14 +29,20 @@ enum FilePart<'a> {
     Open { file: File, left: u64, scan: ContentScan },
 }
 
-impl<'a> ContentSource<'a> {
-    pub(crate) fn new(message: &'a Message) -> Self {
+impl<'a> ContentReader<'a> {
+    pub(super) fn new(message: &'a Message) -> Self {
         let file = message.file().map_or(FilePart::None, FilePart::Closed);
         Self { segments: message.segments().iter(), current: Bytes::new(), file }
     }
 
-    /// The next piece; `None` at the end. A file that is not what it was when it was looked at is an error.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    /// The next piece, at most 64 KiB; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what it was when it was looked at: what was read of it is no message.
+    ///
+    /// # Cancellation
+    /// A piece may be lost; begin again.
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         if self.current.is_empty() {
             self.current = self.segments.next().cloned().unwrap_or_default();
         }
@@ -73,7 +82,7 @@ mod tests {
     use super::*;
 
     async fn read(message: &Message) -> io::Result<Vec<u8>> {
-        let (mut source, mut content) = (ContentSource::new(message), Vec::new());
+        let (mut source, mut content) = (ContentReader::new(message), Vec::new());
         while let Some(piece) = source.next().await? {
             assert!(piece.len() <= PIECE);
             content.extend_from_slice(&piece);
@@ -86,7 +95,7 @@ mod tests {
         let big = Bytes::from(b"abcdefgh".repeat(20_000));
         let message = Message::from_segments([Bytes::from_static(b"x: y\r\n\r\n"), big.clone()]).unwrap();
         assert_eq!(read(&message).await.unwrap(), [b"x: y\r\n\r\n", &big[..]].concat());
-        let mut source = ContentSource::new(&message);
+        let mut source = ContentReader::new(&message);
         source.next().await.unwrap();
         assert_eq!(source.next().await.unwrap().unwrap().as_ptr(), big.as_ptr());
     }
