@@ -48,7 +48,7 @@ enum Expected {
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum AuthenticationFailure {
     /// The server refused, with 4yz for now; the session goes on, unless it said 421.
-    #[error("the server refused the authentication")]
+    #[error("the server refused the authentication{}", said(.complaint.as_deref()))]
     Refused {
         reply: Reply,
         /// What the mechanism let it say of the reason, as one line: an error in JSON (RFC 7628 section 3.2.2), a
@@ -64,6 +64,11 @@ pub(crate) enum AuthenticationFailure {
     /// There is nothing that the server offers, the credentials suit and the host allows.
     #[error("no SASL mechanism that may be used")]
     NoMechanism,
+}
+
+/// What is told of the reason.
+fn said(complaint: Option<&str>) -> String {
+    complaint.map(|complaint| format!(": {complaint}")).unwrap_or_default()
 }
 
 impl AuthenticationFailure {

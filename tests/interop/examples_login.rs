@@ -173,9 +173,28 @@ fn deliver_explains_a_route_without_its_password() {
     assert_hidden("wrong-Battery", &everything(&output));
 }
 
+/// A command line that is wrong, and what is said of it.
+fn is_wrong(output: &Output, said: &str) {
+    assert_eq!(output.status.code(), Some(USAGE), "{output:?}");
+    assert!(text(&output.stderr).contains(said), "{output:?}");
+    assert_hidden("wrong-Battery", &everything(output));
+}
+
 #[test]
 fn deliver_refuses_a_route_without_showing_its_password() {
     let Some(output) = with_route("*=submission://alice:wrong-Battery@localhost:70000", &[]) else { return };
-    assert_eq!(output.status.code(), Some(USAGE), "{output:?}");
-    assert_hidden("wrong-Battery", &everything(&output));
+    is_wrong(&output, "not a port: \"localhost:70000\"");
+}
+
+#[test]
+fn deliver_refuses_a_route_without_a_pattern_without_showing_its_password() {
+    let Some(output) = with_route("submission://alice:wrong-Battery=@localhost", &[]) else { return };
+    is_wrong(&output, "no = between pattern and next hop");
+}
+
+#[test]
+fn relay_to_lmtp_refuses_a_next_hop_without_showing_its_password() {
+    let Some(mut relay) = example("relay_to_lmtp") else { return };
+    let lmtp = "lmtp://alice:wrong-Battery@localhost:70000";
+    is_wrong(&run(relay.args(["--to", "alice@example.test", "--lmtp", lmtp]), MESSAGE), "not a port");
 }
