@@ -327,3 +327,42 @@ fn refusal(verdict: Verdict) -> Failure {
 fn gone() -> Verdict {
     Verdict::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Credentials, Nonce, SaslLimits};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    /// Greets, and answers whatever comes next with the next reply.
+    async fn serve(mut stream: DuplexStream) {
+        for reply in ["220 there\r\n", "250-there\r\n250 AUTH PLAIN\r\n", "235 fine\r\n"] {
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            let _ = stream.read(&mut [0; 512]).await.unwrap();
+        }
+    }
+
+    async fn log_in(stream: DuplexStream, credentials: &Credentials) -> Session<DuplexStream> {
+        let settings = SessionSettings::new(ClientName::parse("client.example").unwrap());
+        let mut session = Session::open(stream, Protocol::Smtp, settings).await.unwrap();
+        let (nonce, limits, offered) = (Nonce::of("n"), SaslLimits::default(), session.offered());
+        let terms =
+            SaslTerms { credentials, offered, binding: None, nonce: &nonce, host: None, port: None, limits };
+        session.authenticate(Mechanism::Plain, &terms).await.unwrap();
+        session
+    }
+
+    #[tokio::test]
+    async fn check_201_debugging_a_session_shows_no_secret() {
+        let (near, far) = duplex(1024);
+        let credentials = Credentials::password("ann", "s3cret-Passw0rd");
+        let server = tokio::spawn(serve(far));
+        let shown = format!("{:?}", log_in(near, &credentials).await);
+        server.abort();
+        assert!(!shown.contains("s3cret"), "{shown}");
+        // base64 of the same, wherever it begins
+        for part in ["czNjcmV0", "MzY3JldC", "zM2NyZX"] {
+            assert!(!shown.contains(part), "{shown}");
+        }
+    }
+}
