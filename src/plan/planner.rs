@@ -91,16 +91,38 @@ impl<'a> Planner<'a> {
         let answer = self.resolver.mx(&Query::new(domain.clone())).await;
         let answer = answer.map_err(|error| mx_failure(domain, error))?;
         let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
-            Exchangers::Implicit => {
-                return Ok(self.exchanger(&implicit(&answer.canonical_name), limits, route).await);
-            }
+            Exchangers::Implicit if self.is_own_name(domain.dns_name()) => return Err(mail_loop(domain)),
+            Exchangers::Implicit => vec![implicit(&answer.canonical_name)],
             Exchangers::Null => return Err(null_mx(domain)),
             Exchangers::Loop => return Err(mail_loop(domain)),
             Exchangers::Hosts(hosts) => hosts,
         };
         hosts.truncate(self.host_limit(limits));
         let candidates = join_all(hosts.iter().map(|mx| self.exchanger(mx, limits, route))).await;
-        Ok(candidates.into_iter().flatten().collect())
+        Ok(self.without_loops(candidates.into_iter().flatten().collect()))
+    }
+
+    fn is_own_name(&self, name: &DnsName) -> bool {
+        self.settings.own_names.iter().any(|own| own.dns_name() == name)
+    }
+
+    /// RFC 5321 section 5.1: an exchanger at an address of this host, and all that are no better, lead back here.
+    fn without_loops(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let own = candidates
+            .iter()
+            .filter(|candidate| self.is_own(candidate))
+            .map(|candidate| candidate.preference);
+        let Some(best_own) = own.min() else { return candidates };
+        candidates.iter_mut().filter(|candidate| candidate.preference >= best_own).for_each(|candidate| {
+            candidate.standing = Standing::Unusable(Failure::leads_back(&candidate.name()));
+        });
+        candidates
+    }
+
+    fn is_own(&self, candidate: &Candidate) -> bool {
+        let Some(Endpoint::Tcp(endpoint)) = &candidate.endpoint else { return false };
+        let address = endpoint.ip().to_canonical();
+        !address.is_loopback() && self.settings.own_addresses.iter().any(|own| own.to_canonical() == address)
     }
 
     fn of_exchanger(&self) -> Requirement {
