@@ -118,7 +118,7 @@ impl<'a> Visit<'a> {
         let requirement = self.requirement(login.as_ref(), dial);
         let first = self.establish(dial, socket, requirement, login).await;
         let fall_back =
-            requirement.allows_cleartext() && login.is_none() && self.parts.cleartext_after_failure;
+            requirement.allows_cleartext() && login.is_none() && self.parts.tls.cleartext_after_failure;
         let established = match first {
             Err(error) if error.in_handshake && fall_back => {
                 let limit = self.parts.session.timeouts.connect;
@@ -166,7 +166,7 @@ impl<'a> Visit<'a> {
     fn any_certificate(&self) -> bool {
         let relay = self.candidate.relay.as_ref();
         relay.is_some_and(|relay| {
-            self.parts.plan.any_relay_certificate || relay.accepts_invalid_certificates()
+            self.parts.tls.accept_invalid_certificates || relay.accepts_invalid_certificates()
         })
     }
 

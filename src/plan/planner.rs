@@ -14,8 +14,8 @@ use crate::outcome::Failure;
 use crate::policy::{AddressPolicy, Origin, Peer, Permitted};
 use crate::proto::Protocol;
 use crate::resolver::{Query, ResolveError, Resolver};
-use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route};
-use crate::tls::Requirement;
+use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, TlsLevel};
+use crate::tls::{Requirement, TlsSettings};
 
 /// Makes plans. Looks up and decides, connects to nobody.
 ///
@@ -44,6 +44,7 @@ pub struct Planner<'a> {
     resolver: &'a dyn Resolver,
     policy: &'a dyn AddressPolicy,
     settings: &'a PlanSettings,
+    tls: Option<&'a TlsSettings>,
 }
 
 /// What the candidates of one host have in common.
@@ -65,7 +66,17 @@ impl<'a> Planner<'a> {
         policy: &'a dyn AddressPolicy,
         settings: &'a PlanSettings,
     ) -> Self {
-        Self { resolver, policy, settings }
+        Self { resolver, policy, settings, tls: None }
+    }
+
+    /// The same planner with what the host chose about TLS, instead of the defaults.
+    #[must_use]
+    pub fn with_tls(self, tls: &'a TlsSettings) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    fn tls_level(&self) -> TlsLevel {
+        self.tls.map_or_else(TlsLevel::default, |tls| tls.level)
     }
 
     /// The plan for a destination. Takes as long as the resolver does.
@@ -126,7 +137,7 @@ impl<'a> Planner<'a> {
     }
 
     fn of_exchanger(&self) -> Requirement {
-        Requirement::of_exchanger(self.settings.tls_level)
+        Requirement::of_exchanger(self.tls_level())
     }
 
     fn host_limit(&self, limits: &MxRoute) -> usize {
@@ -161,7 +172,8 @@ impl<'a> Planner<'a> {
 
     async fn relay(&self, hop: &NextHop, route: &Route) -> Vec<Candidate> {
         let protocol = hop.protocol();
-        let tls = Requirement::of_relay(hop, self.settings.tls_level, self.settings.any_relay_certificate);
+        let any_certificate = self.tls.is_some_and(|tls| tls.accept_invalid_certificates);
+        let tls = Requirement::of_relay(hop, self.tls_level(), any_certificate);
         let (host, port) = match hop.target() {
             HopTarget::Unix(path) => return vec![unix(hop, tls, Dial::unix(path))],
             HopTarget::Tcp { host, port } => (host.clone(), *port),

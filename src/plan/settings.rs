@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use crate::mail::Domain;
-use crate::route::TlsLevel;
 
 /// How plans are made.
 #[derive(Debug, Clone)]
@@ -23,12 +22,6 @@ pub struct PlanSettings {
     /// one of them, and those that are no better, would be a loop (RFC 5321 section 5.1). Loopback addresses are never
     /// taken for own ones.
     pub own_addresses: Vec<IpAddr>,
-    /// The level of TLS on hops that say nothing themselves; [`TlsLevel::Opportunistic`]. A deliverer puts that of
-    /// its [`TlsSettings`](crate::TlsSettings) here.
-    pub tls_level: TlsLevel,
-    /// Whether no certificate of a relay is looked at; `false`. A deliverer puts what its
-    /// [`TlsSettings`](crate::TlsSettings) say here.
-    pub any_relay_certificate: bool,
 }
 
 impl Default for PlanSettings {
@@ -39,8 +32,6 @@ impl Default for PlanSettings {
             max_addresses: 8,
             own_names: Vec::new(),
             own_addresses: Vec::new(),
-            tls_level: TlsLevel::default(),
-            any_relay_certificate: false,
         }
     }
 }
