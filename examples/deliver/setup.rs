@@ -9,7 +9,7 @@ use nexthop::resolver::{HickoryResolver, ResolverSettings};
 use nexthop::tls::Roots;
 use nexthop::{
     Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, Timeouts,
-    TlsSettings,
+    TlsSettings, TraceLevels,
 };
 
 use crate::arguments::{Arguments, LimitedStage};
@@ -33,7 +33,7 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         Some(credentials) => builder.credentials(credentials),
         None => builder,
     };
-    let builder = if arguments.trace { builder.observer(Transcript) } else { builder };
+    let builder = if arguments.trace { builder.observer(Transcript).trace(levels()) } else { builder };
     let builder =
         arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
@@ -108,6 +108,13 @@ fn tls(arguments: &Arguments) -> TlsSettings {
         tls.roots = Roots::File(file.clone());
     }
     tls
+}
+
+/// The dialogue and what may be shown of an authentication.
+fn levels() -> TraceLevels {
+    let mut levels = TraceLevels::default();
+    levels.authentication = true;
+    levels
 }
 
 fn login(arguments: &Arguments) -> LoginSettings {

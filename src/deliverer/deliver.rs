@@ -138,7 +138,7 @@ impl Deliverer {
         let (plan, nowhere) = match group.way {
             Way::Server(destination) => (Some(self.planner().plan(&destination).await), None),
             Way::Nowhere(failure) => (None, Some(failure)),
-            Way::Local => (None, None),
+            Way::Local => (None, self.0.local.is_none().then(no_store)),
         };
         GroupPlan { recipients, route: group.route, plan, nowhere }
     }
@@ -177,13 +177,17 @@ impl Deliverer {
         message: &Message,
     ) -> Option<Failure> {
         let Some(local) = &self.0.local else {
-            return Some(Failure::local_for_now("no local delivery is set up"));
+            return Some(no_store());
         };
         let recipients: Vec<_> = pending.iter().map(|pending| pending.recipient).collect();
         let outcomes = local.deliver(&LocalRequest::new(envelope, &recipients, message)).await;
         pending.iter_mut().zip(outcomes).for_each(|(pending, outcome)| pending.settle(honest(outcome), None));
         Some(Failure::local_for_now("the local delivery gave no outcome"))
     }
+}
+
+fn no_store() -> Failure {
+    Failure::local_for_now("no local delivery is set up")
 }
 
 /// An outcome whose word agrees with its failure.

@@ -49,7 +49,7 @@ pub enum MessageError {
     #[error("the message is not made of lines that end in CRLF")]
     LineEnd(#[from] LineEndError),
     /// A header in front of the message that does not end its last line, or that would end the header.
-    #[error("a header to be put in front is not made of complete lines")]
+    #[error("the header to be put in front is not made of complete lines that end in CRLF")]
     IncompleteHeader,
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
@@ -115,7 +115,8 @@ impl Message {
     /// `lines` has a bare CR or LF, does not end in CRLF, or has an empty line, which would end the header.
     pub fn with_header(&self, lines: impl Into<Bytes>) -> Result<Self, MessageError> {
         let lines = lines.into();
-        let header = scan(std::slice::from_ref(&lines))?.finish()?;
+        let header = scan(std::slice::from_ref(&lines)).and_then(ContentScan::finish);
+        let header = header.map_err(|_| MessageError::IncompleteHeader)?;
         let complete = lines.ends_with(b"\r\n") && !lines.starts_with(b"\r\n");
         if !complete || memchr::memmem::find(&lines, b"\r\n\r\n").is_some() {
             return Err(MessageError::IncompleteHeader);

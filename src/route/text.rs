@@ -207,7 +207,8 @@ fn split_userinfo(text: &str) -> (Option<&str>, &str) {
 /// `user:password`, both percent-encoded. No error shows any of it.
 fn parse_credentials(userinfo: &str, target: &str) -> Result<Credentials, NextHopError> {
     let broken = || NextHopError::BrokenCredentials { target: target.into() };
-    let (user, password) = userinfo.split_once(':').ok_or_else(broken)?;
+    let no_password = || NextHopError::NoPassword { target: target.into() };
+    let (user, password) = userinfo.split_once(':').ok_or_else(no_password)?;
     let decoded = |text: &str| {
         let sound = is_percent_encoded(text).then(|| percent_decode_str(text).decode_utf8().ok());
         sound.flatten().map(String::from).ok_or_else(broken)

@@ -61,7 +61,9 @@ pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Establ
         true => terms.log_in(established).await,
         false => {
             established.session.quit().await;
-            Err(Failure::securing(TlsError::NotOffered, Some(Stage::StartTls)).into())
+            let error =
+                if terms.login.is_some() { TlsError::NotOfferedForCredentials } else { TlsError::NotOffered };
+            Err(Failure::securing(error, Some(Stage::StartTls)).into())
         }
     }
 }

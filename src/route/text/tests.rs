@@ -220,7 +220,7 @@ fn credentials_stand_before_the_host_and_are_never_written() {
 #[test]
 fn credentials_without_a_password_or_before_a_path_are_refused() {
     let broken = |target: &str| NextHopError::BrokenCredentials { target: target.into() };
-    assert_eq!(hop_error("smtps://user@host:26"), broken("host:26"));
+    assert_eq!(hop_error("smtps://user@host:26"), NextHopError::NoPassword { target: "host:26".into() });
     assert_eq!(hop_error("lmtp+unix://user:secret@/run/x"), broken("/run/x"));
 }
 
