@@ -12,11 +12,11 @@ use crate::proto::{Credentials, Stage, Verdict};
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
 use crate::transport::{
-    Established, Login, NotEstablished, Session, SessionSettings, Stream, Terms, connect, establish,
-    was_accepted,
+    Established, Login, NotEstablished, Race, RaceSettings, Session, SessionSettings, Socket, Stream, Terms,
+    connect, establish, race,
 };
 
-/// Tries the candidates of a plan in turn until every recipient is settled.
+/// Tries the hosts of a plan in turn until every recipient is settled.
 pub(super) async fn run(
     parts: &Parts,
     plan: &Plan,
@@ -24,15 +24,45 @@ pub(super) async fn run(
     message: &Message,
     pending: &mut [Pending<'_>],
 ) {
-    for candidate in &plan.candidates {
+    for host in plan.hosts() {
         if pending.iter().all(Pending::is_settled) {
             return;
         }
-        let visit = Visit { parts, candidate, envelope, message };
-        if let Err(tried) = visit.run(pending).await {
-            open(pending).for_each(|pending| pending.failed(tried.clone()));
-        }
+        let visits = host.iter().map(|candidate| Visit { parts, candidate, envelope, message });
+        visit_host(visits.collect(), pending).await;
     }
+}
+
+/// Tries the addresses of one host: whichever is connected to first, and after it the others for whoever is not settled
+/// then (check 101).
+async fn visit_host(visits: Vec<Visit<'_>>, pending: &mut [Pending<'_>]) {
+    let (mut left, denied): (Vec<_>, Vec<_>) = visits.into_iter().partition(|visit| visit.dial().is_some());
+    denied.iter().filter_map(Visit::denied).for_each(|tried| failed(pending, &tried));
+    while !left.is_empty() && pending.iter().any(|pending| !pending.is_settled()) {
+        let dials: Vec<_> = left.iter().filter_map(Visit::dial).collect();
+        let race = left[0].race(&dials).await;
+        race.failed.iter().for_each(|(place, failure)| {
+            failed(pending, &left[*place].tried(failure.clone(), None));
+        });
+        let mut done: Vec<_> = race.failed.iter().map(|(place, _)| *place).collect();
+        if let Some((place, socket)) = race.winner {
+            done.push(place);
+            if let Err(tried) = left[place].run(socket, pending).await {
+                failed(pending, &tried);
+            }
+        }
+        left = left
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| !done.contains(place))
+            .map(|(_, visit)| visit)
+            .collect();
+    }
+}
+
+/// Notes a failure for all who are not settled.
+fn failed(pending: &mut [Pending<'_>], tried: &Tried) {
+    open(pending).for_each(|pending| pending.failed(tried.clone()));
 }
 
 fn open<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
@@ -47,37 +77,59 @@ struct Visit<'a> {
     message: &'a Message,
 }
 
-impl Visit<'_> {
-    /// A session with the candidate; an error is that of all who are not settled.
-    async fn run(&self, pending: &mut [Pending<'_>]) -> Result<(), Tried> {
-        let dial = match (&self.candidate.standing, self.candidate.failure()) {
-            (Standing::Allowed(dial), _) => dial,
-            (_, Some(failure)) => return Err(self.tried(failure, None)),
-            (_, None) => return Ok(()),
-        };
-        let (mut session, hop) = self.session(dial).await?;
+impl<'a> Visit<'a> {
+    fn dial(&self) -> Option<&'a Dial> {
+        match &self.candidate.standing {
+            Standing::Allowed(dial) => Some(dial),
+            Standing::Denied(_) | Standing::Unusable(_) => None,
+        }
+    }
+
+    fn denied(&self) -> Option<Tried> {
+        self.candidate.failure().map(|failure| self.tried(failure, None))
+    }
+
+    async fn race(&self, dials: &[&Dial]) -> Race {
+        let (limit, stagger) = (self.parts.session.timeouts.connect, self.parts.limits.stagger);
+        let settings = RaceSettings { sources: &self.parts.sources, limit, stagger };
+        dials.iter().for_each(|dial| self.reporter(dial).connecting());
+        race(dials, settings).await
+    }
+
+    fn reporter(&self, dial: &Dial) -> Reporter {
+        let SessionSettings { observer, trace, .. } = &self.parts.session;
+        Reporter::new(observer.clone(), *trace, &dial.endpoint().to_string())
+    }
+
+    /// A session on a connection; an error is that of all who are not settled.
+    async fn run(&self, socket: Socket, pending: &mut [Pending<'_>]) -> Result<(), Tried> {
+        let Some(dial) = self.dial() else { return Ok(()) };
+        let (mut session, hop) = self.session(dial, socket).await?;
         self.transactions(&mut session, &hop, pending).await;
         session.quit().await;
         Ok(())
     }
 
     /// A session that proves what it must. On an opportunistic hop a handshake that failed is followed by one more
-    /// connection to the same host, in the clear (check 166).
-    async fn session(&self, dial: &Dial) -> Result<(Session<Stream>, Hop), Tried> {
+    /// connection to the same address, in the clear (check 166).
+    async fn session(&self, dial: &Dial, socket: Socket) -> Result<(Session<Stream>, Hop), Tried> {
         let credentials = self.credentials().await.map_err(|failure| self.tried(failure, None))?;
         let login = credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.requirement(login.as_ref(), dial);
-        let first = self.establish(dial, requirement, login).await;
+        let first = self.establish(dial, socket, requirement, login).await;
         let fall_back = requirement.allows_cleartext() && self.parts.cleartext_after_failure;
         let established = match first {
-            Err((error, _)) if error.in_handshake && fall_back => {
-                self.establish(dial, Requirement::CLEARTEXT, login).await
+            Err(error) if error.in_handshake && fall_back => {
+                let limit = self.parts.session.timeouts.connect;
+                let socket = connect(dial, &self.parts.sources, limit).await;
+                let socket = socket.map_err(|failure| self.tried(failure, None))?;
+                self.establish(dial, socket, Requirement::CLEARTEXT, login).await
             }
             first => first,
         };
         match established {
             Ok(Established { session, secured, .. }) => Ok((session, self.hop(dial, secured))),
-            Err((error, reached)) => Err(self.tried(error.failure, reached.then(|| self.hop(dial, None)))),
+            Err(error) => Err(self.tried(error.failure, Some(self.hop(dial, None)))),
         }
     }
 
@@ -126,24 +178,21 @@ impl Visit<'_> {
         }
     }
 
-    /// A connection and a session on it; with an error comes whether the connection was established.
+    /// A session on a connection.
     async fn establish(
         &self,
         dial: &Dial,
+        socket: Socket,
         requirement: Requirement,
         login: Option<Login<'_>>,
-    ) -> Result<Established, (NotEstablished, bool)> {
+    ) -> Result<Established, NotEstablished> {
         let settings = &self.settings();
-        let endpoint = dial.endpoint();
-        let reporter = &Reporter::new(settings.observer.clone(), settings.trace, &endpoint.to_string());
-        reporter.connecting();
-        let socket = connect(dial, &self.parts.sources, settings.timeouts.connect).await;
-        let socket = socket.map_err(|failure| (failure.into(), false))?;
+        let (endpoint, reporter) = (dial.endpoint(), &self.reporter(dial));
         reporter.connected();
         let peer = Peer { host: self.candidate.host.as_ref(), endpoint: &endpoint };
         let (protocol, connector) = (self.candidate.protocol, &self.parts.connector);
         let terms = Terms { reporter, protocol, settings, connector, peer, requirement, login };
-        establish(socket, terms).await.map_err(|error| (error, true))
+        establish(socket, terms).await
     }
 
     /// Transactions until every open recipient was asked for. A transaction that was full is followed by
@@ -154,8 +203,7 @@ impl Visit<'_> {
         while !waiting.is_empty() {
             let rest = waiting.split_off(limit.min(waiting.len()));
             let recipients: Vec<_> = waiting.iter().map(|pending| pending.recipient).collect();
-            let verdicts = session.transact(self.envelope, &recipients, self.message).await;
-            let accepted = verdicts.iter().filter(|verdict| was_accepted(verdict)).count();
+            let (verdicts, accepted) = session.transact(self.envelope, &recipients, self.message).await;
             let again = accepted > 0 && session.is_usable();
             let mut full = Vec::new();
             for (pending, verdict) in waiting.into_iter().zip(verdicts) {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
 use crate::credentials::CredentialProvider;
@@ -27,13 +28,19 @@ pub struct DeliveryLimits {
     pub recipients: usize,
     /// Routers asked side by side for the recipients of one message; 20.
     pub routings: usize,
+    /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
+    /// least (RFC 8305 section 5). One that fails is not waited for.
+    pub stagger: Duration,
 }
 
 impl Default for DeliveryLimits {
     fn default() -> Self {
-        Self { destinations: 10, recipients: 1000, routings: 20 }
+        Self { destinations: 10, recipients: 1000, routings: 20, stagger: Duration::from_millis(250) }
     }
 }
+
+/// RFC 8305 section 5: never less than this.
+const LEAST_STAGGER: Duration = Duration::from_millis(100);
 
 /// Builds a [`Deliverer`]. Whatever is not chosen has a default: routes by MX, the system's DNS servers, the
 /// [`DefaultPolicy`], the time limits of RFC 5321, no store of its own.
@@ -228,7 +235,8 @@ impl DelivererBuilder {
             ..SessionSettings::new(client_name)
         };
         let sources = one_a_family(self.sources)?;
-        let (router, policy, local, limits) = (self.router, self.policy, self.local, self.limits);
+        let (router, policy, local, mut limits) = (self.router, self.policy, self.local, self.limits);
+        limits.stagger = limits.stagger.max(LEAST_STAGGER);
         Ok(Deliverer::new(Parts {
             router,
             resolver,

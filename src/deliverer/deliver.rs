@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt;
@@ -47,6 +48,10 @@ use crate::transport::{LoginSettings, SessionSettings};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Deliverer(Arc<Parts>);
+
+/// Futures that are made as their turn comes. Without names for these types a closure would be a part of the
+/// deliverer's futures, and the compiler could not prove that they may be spawned.
+type Waiting<'a, T> = Box<dyn Iterator<Item = BoxFuture<'a, T>> + Send + 'a>;
 
 /// What a deliverer is made of.
 #[derive(Debug)]
@@ -93,10 +98,11 @@ impl Deliverer {
     /// server may have accepted all of it, which nobody is told then.
     pub async fn attempt(&self, envelope: &Envelope, message: &Message, attempt: Attempt) -> Report {
         let routes = self.routes(envelope, attempt).await;
-        let groups = stream::iter(groups(envelope, routes));
-        let served = groups.map(|group| Box::pin(self.serve(group, envelope, message)));
-        let mut reports: Vec<_> =
-            served.buffer_unordered(self.0.limits.destinations.max(1)).collect::<Vec<_>>().await.concat();
+        let groups = groups(envelope, routes).into_iter();
+        let served: Waiting<'_, _> =
+            Box::new(groups.map(|group| self.serve(group, envelope, message).boxed()));
+        let served = stream::iter(served).buffer_unordered(self.0.limits.destinations.max(1));
+        let mut reports: Vec<_> = served.collect::<Vec<_>>().await.concat();
         reports.sort_by_key(|(index, _)| *index);
         Report::new(reports.into_iter().map(|(_, report)| report).collect())
     }
@@ -104,16 +110,17 @@ impl Deliverer {
     /// What would be done: routes asked for, names looked up, addresses judged. Connects to nobody.
     pub async fn plans(&self, envelope: &Envelope, attempt: Attempt) -> Vec<GroupPlan> {
         let routes = self.routes(envelope, attempt).await;
-        let groups = stream::iter(groups(envelope, routes));
-        let plans = groups.map(|group| self.plan(group));
-        plans.buffered(self.0.limits.destinations.max(1)).collect().await
+        let groups = groups(envelope, routes).into_iter();
+        let plans: Waiting<'_, _> = Box::new(groups.map(|group| self.plan(group).boxed()));
+        stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
     }
 
     /// The route of each recipient, in the order of the envelope.
     async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Vec<Result<Route, Failure>> {
-        let recipients = stream::iter(envelope.recipients());
-        let routes = recipients.map(|recipient| self.route(recipient, envelope, attempt));
-        routes.buffered(self.0.limits.routings.max(1)).collect().await
+        let recipients = envelope.recipients().iter();
+        let routes: Waiting<'_, _> =
+            Box::new(recipients.map(move |recipient| self.route(recipient, envelope, attempt).boxed()));
+        stream::iter(routes).buffered(self.0.limits.routings.max(1)).collect().await
     }
 
     async fn route(

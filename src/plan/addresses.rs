@@ -30,7 +30,7 @@ pub(super) async fn addresses(
     let (v4, v6) = match families {
         Families::V4Only => (Some(resolver.ipv4(&query).await), None),
         Families::V6Only => (None, Some(resolver.ipv6(&query).await)),
-        Families::V4ThenV6 | Families::V6ThenV4 => {
+        Families::V4ThenV6 | Families::V6ThenV4 | Families::Balanced => {
             let (v6, v4) = join(resolver.ipv6(&query), resolver.ipv4(&query)).await;
             (Some(v4), Some(v6))
         }
@@ -38,9 +38,9 @@ pub(super) async fn addresses(
     let (v4, v6) = (v4.map(records), v6.map(records));
     let found = match families {
         Families::V4ThenV6 | Families::V4Only => both(v4, v6),
-        Families::V6ThenV4 | Families::V6Only => both(v6, v4),
+        Families::V6ThenV4 | Families::V6Only | Families::Balanced => both(v6, v4),
     }?;
-    Ok(cut(found, limit))
+    Ok(cut(if families == Families::Balanced { interleaved(found) } else { found }, limit))
 }
 
 type Found = Result<Vec<IpAddr>, ResolveError>;
@@ -68,6 +68,15 @@ fn both(first: Option<Found>, second: Option<Found>) -> Result<Vec<IpAddr>, NoAd
         None if missing == asked => Err(NoAddresses::NoSuchName),
         None => Err(NoAddresses::None),
     }
+}
+
+/// The families in turn, that of the first address first.
+fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (four, six): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
+    let (first, second) =
+        if addresses.first().is_some_and(IpAddr::is_ipv4) { (four, six) } else { (six, four) };
+    let longest = first.len().max(second.len());
+    (0..longest).flat_map(|place| [first.get(place), second.get(place)]).flatten().copied().collect()
 }
 
 /// The first `limit` addresses, but two at least, and one of each family that there is.
@@ -98,6 +107,15 @@ mod tests {
         assert_eq!(cut(list("2001:db8::1 2001:db8::2 192.0.2.1"), 2), list("2001:db8::1 192.0.2.1"));
         assert_eq!(cut(list("2001:db8::1 192.0.2.1 192.0.2.2"), 2), list("2001:db8::1 192.0.2.1"));
         assert_eq!(cut(Vec::new(), 5), Vec::<IpAddr>::new());
+    }
+
+    #[test]
+    fn check_097_the_families_take_turns() {
+        let found = list("2001:db8::1 2001:db8::2 2001:db8::3 192.0.2.1 192.0.2.2");
+        let turns = list("2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2 2001:db8::3");
+        assert_eq!(interleaved(found), turns);
+        assert_eq!(interleaved(list("192.0.2.1 2001:db8::1")), list("192.0.2.1 2001:db8::1"));
+        assert_eq!(interleaved(list("192.0.2.1 192.0.2.2")), list("192.0.2.1 192.0.2.2"));
     }
 
     #[test]

@@ -68,7 +68,7 @@ enum Target {
 }
 
 impl Dial {
-    pub(super) fn tcp(permitted: Permitted) -> Self {
+    pub(crate) fn tcp(permitted: Permitted) -> Self {
         Self(Target::Tcp(permitted))
     }
 
@@ -102,6 +102,11 @@ impl Plan {
             .or_else(|| Some(Failure::local_for_now("a plan without candidates")))
     }
 
+    /// The candidates host by host: those of one host are tried side by side, hosts one after another.
+    pub fn hosts(&self) -> impl Iterator<Item = &[Candidate]> {
+        self.candidates.chunk_by(Candidate::is_of_same_host)
+    }
+
     /// The limits of the route, for a plan by mail exchangers.
     pub fn mx_route(&self) -> Option<&MxRoute> {
         match &self.destination {
@@ -120,6 +125,11 @@ impl Candidate {
             (None, Some(endpoint)) => endpoint.to_string(),
             (None, None) => String::new(),
         }
+    }
+
+    fn is_of_same_host(&self, other: &Self) -> bool {
+        let named = self.host.is_some() && self.host == other.host;
+        named && self.preference == other.preference && self.relay == other.relay
     }
 
     /// Why it is not dialled; `None` if it may be.

@@ -62,6 +62,16 @@ pub enum Interruption {
     Content(#[source] Arc<io::Error>),
 }
 
+impl Interruption {
+    /// The same with at most `max` octets of a reply's text.
+    pub(super) fn shortened(self, max: usize) -> Self {
+        match self {
+            Self::Protocol(error) => Self::Protocol(error.shortened(max)),
+            other => other,
+        }
+    }
+}
+
 /// How a server broke the protocol.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -75,6 +85,16 @@ pub enum ProtocolError {
     /// A reply whose code has no meaning at that point.
     #[error("a reply with a code that has no meaning here")]
     Unexpected(Reply),
+}
+
+impl ProtocolError {
+    fn shortened(self, max: usize) -> Self {
+        match self {
+            Self::Unsolicited(reply) => Self::Unsolicited(reply.shortened(max)),
+            Self::Unexpected(reply) => Self::Unexpected(reply.shortened(max)),
+            Self::Reply(_) => self,
+        }
+    }
 }
 
 /// Replies that are due, oldest first. Each is tied to the place in the stream at which its command ends, so

@@ -51,6 +51,8 @@ pub(crate) struct Transaction<'a> {
     progress: Progress,
     /// Whether MAIL was refused.
     refused: bool,
+    /// Recipients that were accepted, whatever became of the message.
+    accepted: usize,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
@@ -127,6 +129,7 @@ impl<'a> Transaction<'a> {
             awaited,
             progress,
             refused: false,
+            accepted: 0,
             end_of_content: None,
             ending,
         }
@@ -139,6 +142,11 @@ impl<'a> Transaction<'a> {
             Slot::Open | Slot::Accepted => unanswered(),
         });
         (verdicts.collect(), self.ending)
+    }
+
+    /// Recipients that the server accepted, whatever became of the message.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted
     }
 
     fn lock_step(&self) -> bool {
@@ -195,7 +203,7 @@ impl<'a> Transaction<'a> {
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
             (Expected::Rcpt(_), _) if self.refused => {}
-            (Expected::Rcpt(index), ReplyClass::Completed) => self.slots[index] = Slot::Accepted,
+            (Expected::Rcpt(index), ReplyClass::Completed) => self.accept(index),
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.close(index, Verdict::Refused(Stage::RcptTo, reply));
             }
@@ -220,6 +228,11 @@ impl<'a> Transaction<'a> {
                 self.unexpected(expected.stage(), reply, output)
             }
         }
+    }
+
+    fn accept(&mut self, index: usize) {
+        self.slots[index] = Slot::Accepted;
+        self.accepted += 1;
     }
 
     /// The replies to RCPT and DATA that are still due say nothing about the recipients any more.

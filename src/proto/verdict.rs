@@ -30,7 +30,10 @@ impl Verdict {
         match self {
             Self::Delivered(reply) => Self::Delivered(reply.shortened(max)),
             Self::Refused(stage, reply) => Self::Refused(stage, reply.shortened(max)),
-            other => other,
+            Self::Broken { stage, why, may_have_arrived } => {
+                Self::Broken { stage, why: why.shortened(max), may_have_arrived }
+            }
+            Self::Unsupported(_) => self,
         }
     }
 }

@@ -111,9 +111,11 @@ pub enum Families {
     V6Only,
     /// Both, IPv4 first.
     V4ThenV6,
-    /// Both, IPv6 first (RFC 8305 section 4, RFC 6724).
-    #[default]
+    /// Both, all of IPv6 first.
     V6ThenV4,
+    /// Both in turn, IPv6 first (RFC 8305 section 4, First Address Family Count 1).
+    #[default]
+    Balanced,
 }
 
 /// Why a route leads nowhere: one line of text, never blank.

@@ -193,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
     async fn turned_away(mut self, verdict: Verdict) -> Failure {
+        let verdict = verdict.shortened(self.settings.replies.kept_text);
         if let Verdict::Refused(_, reply) = &verdict
             && reply.code() != ReplyCode::SERVICE_CLOSING
         {
@@ -222,28 +223,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// content is not sent. The session is not usable afterwards.
     pub async fn send(&mut self, envelope: &Envelope, message: &Message) -> Vec<Outcome> {
         let recipients: Vec<_> = envelope.recipients().iter().collect();
-        judge_all(self.transact(envelope, &recipients, message).await)
+        let (verdicts, accepted) = self.transact(envelope, &recipients, message).await;
+        judge_all(verdicts, accepted > 0)
     }
 
-    /// One transaction for some of an envelope's recipients: a verdict for each of them.
+    /// One transaction for some of an envelope's recipients: a verdict for each of them, and how many the
+    /// server accepted, whatever became of the message.
     pub(crate) async fn transact(
         &mut self,
         envelope: &Envelope,
         recipients: &[&Recipient],
         message: &Message,
-    ) -> Vec<Verdict> {
+    ) -> (Vec<Verdict>, usize) {
         if !self.prepare().await {
-            return vec![gone(); recipients.len()];
+            return (vec![gone(); recipients.len()], 0);
         }
         let mut transaction = Transaction::new(self.terms(), envelope, recipients, message.facts());
         self.run(&mut transaction, Some(message.reader())).await;
+        let accepted = transaction.accepted();
         let (verdicts, ending) = transaction.finish();
         self.state = match ending {
             Ending::Complete => State::Ready,
             Ending::Aborted => State::Aborted,
             Ending::Unusable => State::Unusable,
         };
-        verdicts
+        (verdicts, accepted)
     }
 
     /// Says goodbye and closes. The reply is waited for as long as [`Timeouts::quit`] says; it changes nothing.
@@ -308,20 +312,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue for Session<S> {
     }
 }
 
-/// Outcomes of the verdicts of one transaction.
-fn judge_all(verdicts: Vec<Verdict>) -> Vec<Outcome> {
-    let others = verdicts.iter().any(was_accepted);
+/// Outcomes of the verdicts of one transaction; `others` tells whether the server accepted a recipient.
+fn judge_all(verdicts: Vec<Verdict>, others: bool) -> Vec<Outcome> {
     let outcome = |verdict| Failure::judge(verdict, others).map_or_else(Outcome::from, Outcome::Delivered);
     verdicts.into_iter().map(outcome).collect()
-}
-
-/// Whether the server accepted the recipient, whatever became of the message.
-pub(crate) fn was_accepted(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Delivered(_) => true,
-        Verdict::Refused(stage, _) => matches!(stage, Stage::Data | Stage::Content | Stage::Final),
-        Verdict::Unsupported(_) | Verdict::Broken { .. } => false,
-    }
 }
 
 /// The failure of a dialogue before any message.

@@ -1,0 +1,20 @@
+//! The crate as its hosts see it: whole deliveries and sessions with scripted servers on real sockets.
+//!
+//! A test carries the number of the check or attack of the conformance catalogue that it proves.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod content;
+mod hops;
+mod hostile;
+mod json;
+mod lmtp;
+mod naive;
+mod outcomes;
+mod replies;
+mod routes;
+mod sequence;
+mod sessions;
+mod support;
+mod tap;
+mod transactions;
