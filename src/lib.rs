@@ -44,7 +44,7 @@
 //!         │  plan: MX order, null MX, loop rule, limits ◀── Resolver
 //!         ▼
 //!  candidates, in order ── AddressPolicy::check ─▶ Permitted (the only thing that can be dialled)
-//!         │  transport: TCP or unix socket, one address after the other
+//!         │  transport: TCP or unix socket, the addresses of a host in a race
 //!         │  tls: STARTTLS or from the first octet ─▶ Secured, what the server proved
 //!         │  login: AUTH, at relays only ◀── CredentialProvider
 //!         ▼                                                          ─▶ Observer
