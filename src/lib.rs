@@ -116,7 +116,10 @@ pub mod testing;
 pub use credentials::{
     CredentialError, CredentialProvider, CredentialRequest, StaticCredentials, StoredCredentials,
 };
-pub use deliverer::{Deliverer, RecipientReport, Report};
+pub use deliverer::{
+    BuildError, Deliverer, DelivererBuilder, DeliveryLimits, GroupPlan, Hop, HopAttempt, RecipientReport,
+    Report,
+};
 pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
@@ -124,6 +127,7 @@ pub use mail::{
 };
 pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
+pub use plan::PlanSettings;
 pub use policy::{AddressPolicy, DefaultPolicy};
 pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]

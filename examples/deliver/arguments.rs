@@ -41,6 +41,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FQDN")]
     pub(crate) hostname: Option<String>,
 
+    /// An address of this host, for loop detection besides those of its interfaces (repeatable)
+    #[arg(long, value_name = "IP")]
+    pub(crate) own_address: Vec<IpAddr>,
+
     /// A local address to connect from (repeatable, one a family)
     #[arg(long, value_name = "IP")]
     pub(crate) source_ip: Vec<IpAddr>,

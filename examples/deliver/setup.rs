@@ -19,6 +19,7 @@ use crate::transcript::Transcript;
 pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.mx_port = arguments.mx_port;
+    plan.own_addresses = own_addresses(arguments);
     let builder = Deliverer::builder(client_name(arguments)?)
         .router(routes(arguments)?)
         .resolver(resolver(arguments)?)
@@ -53,6 +54,12 @@ fn client_name(arguments: &Arguments) -> Result<String, Trouble> {
     let system = gethostname::gethostname().to_string_lossy().into_owned();
     let name = ClientName::parse(&system).ok().filter(|name| name.domain().is_some());
     Ok(name.unwrap_or_else(|| ClientName::from(own_address())).to_string())
+}
+
+/// The addresses given, and those of the interfaces.
+fn own_addresses(arguments: &Arguments) -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    arguments.own_address.iter().copied().chain(interfaces.iter().map(if_addrs::Interface::ip)).collect()
 }
 
 /// An address of an interface that is not a loopback one, if there is any.

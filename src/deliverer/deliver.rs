@@ -20,7 +20,7 @@ use crate::policy::AddressPolicy;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
-use crate::tls::Connector;
+use crate::tls::{Connector, TlsSettings};
 use crate::transport::{LoginSettings, SessionSettings};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
@@ -66,7 +66,7 @@ pub(super) struct Parts {
     pub(super) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(super) login: LoginSettings,
     pub(super) connector: Connector,
-    pub(super) cleartext_after_failure: bool,
+    pub(super) tls: TlsSettings,
     pub(super) sources: Vec<IpAddr>,
 }
 
@@ -144,7 +144,7 @@ impl Deliverer {
     }
 
     fn planner(&self) -> Planner<'_> {
-        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan)
+        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan).with_tls(&self.0.tls)
     }
 
     /// Brings recipients of one way where they are to go.

@@ -10,6 +10,8 @@ use crate::resolver::{MemoryResolver, MemoryResolverBuilder, RecordKind, Resolve
 use crate::route::Route;
 
 const PUBLIC: [u8; 4] = [198, 41, 0, 4];
+/// An address of this host.
+const OWN: [u8; 4] = [198, 41, 0, 99];
 
 fn dns() -> MemoryResolverBuilder {
     MemoryResolver::builder()
@@ -19,8 +21,9 @@ fn dns() -> MemoryResolverBuilder {
 async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
     let resolver = dns.build().unwrap();
     let policy = DefaultPolicy::default();
-    let settings =
-        PlanSettings { own_names: vec![Domain::parse("me.example").unwrap()], ..PlanSettings::default() };
+    let own_addresses = vec![OWN.into()];
+    let own_names = vec![Domain::parse("me.example").unwrap()];
+    let settings = PlanSettings { own_names, own_addresses, ..PlanSettings::default() };
     let route: Route = route.parse().unwrap();
     let destination = Destination::new(&route, &Recipient::parse(to).unwrap()).unwrap().unwrap();
     let plan = Planner::new(&resolver, &policy, &settings).plan(&destination).await;
@@ -91,6 +94,36 @@ async fn check_083_a_null_mx_ends_it_without_a_further_question() {
 async fn check_077_attack_a04_the_best_exchanger_is_this_host() {
     let (plan, _) = plan(dns().mx("x.example", 10, "ME.example").mx("x.example", 20, "mx.x.example")).await;
     assert_eq!(error(&plan), ("5.4.6".into(), FailureKind::Routing));
+}
+
+#[tokio::test]
+async fn check_077_078_an_exchanger_at_an_own_address_drops_all_that_are_no_better() {
+    let dns = || {
+        dns()
+            .mx("x.example", 5, "a.example")
+            .mx("x.example", 10, "b.example")
+            .mx("x.example", 20, "c.example")
+            .ipv4("a.example", PUBLIC)
+            .ipv4("c.example", PUBLIC)
+    };
+    let (cut, _) = plan(dns().ipv4("b.example", OWN)).await;
+    let usable: Vec<_> = cut.candidates.iter().filter(|c| c.failure().is_none()).map(|c| c.name()).collect();
+    assert_eq!(usable, ["a.example"]);
+    let (own, _) = plan(
+        dns()
+            .ipv6("b.example", "::ffff:198.41.0.99".parse::<std::net::Ipv6Addr>().unwrap())
+            .ipv4("a.example", OWN),
+    )
+    .await;
+    assert_eq!(error(&own), ("5.4.6".into(), FailureKind::Routing));
+}
+
+#[tokio::test]
+async fn check_077_an_implicit_exchanger_that_is_this_host_is_a_loop() {
+    let (named, _) = plan_on("mx", "ann@me.example", dns().ipv4("me.example", PUBLIC)).await;
+    assert_eq!(error(&named), ("5.4.6".into(), FailureKind::Routing));
+    let (addressed, _) = plan(dns().ipv4("x.example", OWN)).await;
+    assert_eq!(error(&addressed), ("5.4.6".into(), FailureKind::Routing));
 }
 
 #[tokio::test]

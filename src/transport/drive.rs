@@ -6,10 +6,11 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
@@ -28,6 +29,9 @@ const SLICES: usize = 64;
 pub(crate) struct Link<S> {
     stream: S,
     input: BytesMut,
+    /// How much was written when the reply that is coming began to come, and when octets came last.
+    began_at: u64,
+    read_at: u64,
     pub(crate) output: Output,
     parser: ReplyParser,
     flushed: bool,
@@ -48,8 +52,7 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(crate) fn new(stream: S, limits: ReplyLimits, timeouts: &Timeouts, reporter: Reporter) -> Self {
-        let ends = timeouts.session.map(|limit| Instant::now() + limit);
+    pub(crate) fn new(stream: S, limits: ReplyLimits, ends: Option<Instant>, reporter: Reporter) -> Self {
         let (input, mut output) = (BytesMut::new(), Output::default());
         if reporter.is_heard() {
             output.keep_journal();
@@ -57,6 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Self {
             stream,
             input,
+            began_at: 0,
+            read_at: 0,
             output,
             parser: ReplyParser::new(limits),
             flushed: true,
@@ -107,7 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let stage = match need {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    let piece = piece(content).await?;
+                    let limit = timeouts.of(Stage::Content);
+                    let piece = timeout(limit, piece(content)).await.unwrap_or_else(|_| Err(too_slow()))?;
                     self.reporter.content(piece.as_deref().unwrap_or_default());
                     machine.handle_content(piece, &mut self.output);
                     continue;
@@ -133,6 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 break;
             }
             let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
+            self.output.hear_at(self.began_at);
+            self.began_at = self.read_at;
             let reply = self.redaction.reply(reply);
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
@@ -212,8 +220,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let begins = self.input.is_empty() && !self.parser.is_amid_reply();
         self.input.reserve(READ);
-        pin!(self.stream.read_buf(&mut self.input)).poll(context)
+        let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(context))?;
+        self.read_at = self.output.written();
+        if begins {
+            self.began_at = self.read_at;
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -223,6 +237,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.output.advance(count);
         self.flushed = false;
         Poll::Ready(Ok(count))
+    }
+
+    /// A reply that waits though nobody asked for anything.
+    pub(crate) fn unasked(&mut self) -> Option<Reply> {
+        self.parser.next(&mut self.input).ok().flatten().map(|reply| self.redaction.reply(reply))
+    }
+
+    /// Ends the writing side: in TLS the server is told (RFC 8446 section 6.1).
+    pub(crate) async fn shut_down(&mut self, limit: Duration) {
+        // whether it gets there matters to nobody any more
+        let _ = timeout(limit, self.stream.shutdown()).await;
     }
 
     /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
@@ -243,6 +268,10 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
 
 fn interruption(error: io::Error) -> Interruption {
     Interruption::Io(Arc::new(error))
+}
+
+fn too_slow() -> Interruption {
+    Interruption::Content(Arc::new(io::ErrorKind::TimedOut.into()))
 }
 
 async fn piece(content: &mut Option<ContentReader<'_>>) -> Result<Option<bytes::Bytes>, Interruption> {

@@ -63,6 +63,9 @@ impl Redaction {
 
     /// The reply with `***` in the place of what is not to be kept. To be done before a reply is shortened.
     pub(crate) fn reply(&self, reply: Reply) -> Reply {
+        if self.0.is_empty() {
+            return reply;
+        }
         let text = reply.lines().collect::<Vec<_>>().join(&b'\n');
         match self.text(&text) {
             Cow::Borrowed(_) => reply,
