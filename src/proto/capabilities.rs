@@ -56,7 +56,8 @@ impl Capabilities {
         match (keyword.as_str(), parameter) {
             ("PIPELINING", None) => self.pipelining = true,
             ("8BITMIME", None) => self.eight_bit_mime = true,
-            ("SMTPUTF8", None) => self.smtp_utf8 = true,
+            // RFC 6531 section 3.1: as if its parameters were not there
+            ("SMTPUTF8", _) => self.smtp_utf8 = true,
             ("DSN", None) => self.dsn = true,
             ("STARTTLS", None) => self.starttls = true,
             ("SIZE", limit) => self.size = smaller(self.size, limit),
@@ -105,6 +106,12 @@ mod tests {
         let wanted = Capabilities { pipelining: true, eight_bit_mime: true, ..Capabilities::default() };
         assert_eq!(found, wanted);
         assert!(!read("PIPELINING").pipelining, "the first line names the server");
+    }
+
+    #[test]
+    fn check_024_what_is_behind_a_keyword_that_takes_nothing_unmakes_it_but_for_smtputf8() {
+        let found = read("x\nPIPELINING 5\n8BITMIME yes\nDSN x\nSMTPUTF8 later");
+        assert_eq!(found, Capabilities { smtp_utf8: true, ..Capabilities::default() });
     }
 
     #[test]
