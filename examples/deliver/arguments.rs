@@ -164,6 +164,8 @@ impl FromStr for Rule {
     /// A local part may hold `=`: the first one behind which a next hop stands divides.
     fn from_str(text: &str) -> Result<Self, String> {
         let divisions = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        // what has slashes is a next hop, up to a = in its password
+        let divisions = divisions.filter(|(pattern, _)| !pattern.contains("://"));
         let mut first = None;
         for (pattern, route) in divisions {
             match Self::parse(pattern, route) {
@@ -171,7 +173,7 @@ impl FromStr for Rule {
                 Err(error) => first = first.or(Some(error)),
             }
         }
-        Err(first.unwrap_or_else(|| format!("no = in \"{}\"", text.escape_debug())))
+        Err(first.unwrap_or_else(|| "no = between pattern and next hop".to_owned()))
     }
 }
 

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
+
 pub(crate) const USAGE: u8 = 64;
 pub(crate) const DATA: u8 = 65;
 pub(crate) const NO_INPUT: u8 = 66;
@@ -55,8 +57,13 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Help goes to standard output and is no error; the rest goes to standard error.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+/// Help goes to standard output and is no error; the rest goes to standard error. Of a route that does not parse the
+/// reason is shown, but not the route: there may be a password in it.
+pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if argument.is_some_and(|argument| argument.starts_with("--route ")) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
     let printed = error.print();
     match (error.use_stderr(), printed) {
         (false, Ok(())) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ const MESSAGE: &str = "From: News <news@example.net>\n\
 async fn main() -> ExitCode {
     let arguments = match real::Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return show::usage(&error),
+        Err(error) => return show::usage(error),
     };
     if arguments.lmtp.is_some() {
         return real::deliver(&arguments).await;

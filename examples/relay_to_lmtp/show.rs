@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use nexthop::Report;
 use nexthop::deliverer::GroupPlan;
 
@@ -30,8 +31,13 @@ pub(crate) fn trouble(error: &dyn Error) -> ExitCode {
     ExitCode::from(70)
 }
 
-/// Help goes to standard output and is no error; the rest goes to standard error.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+/// Help goes to standard output and is no error; the rest goes to standard error. Of a next hop that does not parse the
+/// reason is shown, but not the next hop: there may be a password in it.
+pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if argument.is_some_and(|argument| argument.starts_with("--lmtp ")) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
+    }
     let printed = error.print();
     match (error.use_stderr(), printed) {
         (false, Ok(())) => ExitCode::SUCCESS,

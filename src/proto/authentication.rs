@@ -49,8 +49,8 @@ enum Expected {
 #[non_exhaustive]
 pub enum AuthenticationFailure {
     /// The server refused, with 4yz for now; the session goes on, unless it said 421.
-    #[error("the server refused the authentication")]
-    #[non_exhaustive]
+        #[non_exhaustive]
+    #[error("the server refused the authentication{}", said(.complaint.as_deref()))]
     Refused {
         /// What it said.
         reply: Reply,
@@ -67,6 +67,11 @@ pub enum AuthenticationFailure {
     /// There is nothing that the server offers, the credentials suit and the host allows.
     #[error("no SASL mechanism that may be used")]
     NoMechanism,
+}
+
+/// What is told of the reason.
+fn said(complaint: Option<&str>) -> String {
+    complaint.map(|complaint| format!(": {complaint}")).unwrap_or_default()
 }
 
 impl AuthenticationFailure {

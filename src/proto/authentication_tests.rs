@@ -346,6 +346,16 @@ fn check_199_200_what_the_server_says_of_a_token_is_told() {
 }
 
 #[test]
+fn check_199_the_failure_tells_what_the_server_says_of_a_token() {
+    let mut play = Play::token(Mechanism::OAuthBearer);
+    play.sent();
+    play.challenges("{\"status\":\"invalid_token\"}");
+    play.says("535 5.7.8 bad token\r\n");
+    let told = play.result().expect_err("it was refused").to_string();
+    assert_eq!(told, "the server refused the authentication: {\"status\":\"invalid_token\"}");
+}
+
+#[test]
 fn check_199_a_complaint_is_bounded() {
     let mut play = Play::token(Mechanism::OAuthBearer);
     play.sent();

@@ -10,12 +10,14 @@ use crate::samples::{self, MESSAGE};
 use crate::stored::{as_submitted, sha256};
 
 /// The exit status of sysexits(3) for a service that is not available.
-const UNAVAILABLE: i32 = 69;
+pub(crate) const UNAVAILABLE: i32 = 69;
+/// The one for what may go better another time.
+pub(crate) const TEMPORARY_FAILURE: i32 = 75;
 
 /// An example beside this test; `None` where it was not built.
 ///
 /// `cargo test` builds both, `cargo test --test interop` does not.
-fn example(name: &str) -> Option<Command> {
+pub(crate) fn example(name: &str) -> Option<Command> {
     let path = target_directory().join("examples").join(name);
     if !path.exists() {
         return skipped(&format!("example {name}"), &format!("run `cargo build --example {name}` before"));
@@ -31,7 +33,7 @@ fn target_directory() -> PathBuf {
     test.ancestors().nth(2).map(Path::to_owned).expect("a test lies two folders deep")
 }
 
-fn run(command: &mut Command, input: &str) -> Output {
+pub(crate) fn run(command: &mut Command, input: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example starts");
     // closed when it goes, so that the program sees the end of its input; one that ended before tells why
@@ -39,12 +41,12 @@ fn run(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().expect("the example ends")
 }
 
-fn text(output: &[u8]) -> String {
+pub(crate) fn text(output: &[u8]) -> String {
     String::from_utf8_lossy(output).into_owned()
 }
 
 /// Outcome, reply code, status and stage of each recipient, and the hop's endpoint.
-fn told(output: &Output) -> Vec<String> {
+pub(crate) fn told(output: &Output) -> Vec<String> {
     let report: serde_json::Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let recipients = report["recipients"].as_array().expect("an array");

@@ -119,15 +119,19 @@ impl Home {
         path
     }
 
-    /// Writes a file in it: a template in which `@NAME@` is replaced by the value of `NAME`.
+    /// Writes a file in it: a template with its values, as [`fill`] has it.
     pub(crate) fn write(&self, name: &str, template: &str, values: &[(&str, &dyn ToString)]) -> PathBuf {
-        let text = values.iter().fold(template.to_owned(), |text, (name, value)| {
-            text.replace(&format!("@{name}@"), &value.to_string())
-        });
         let path = self.join(name);
-        fs::write(&path, text).expect("the directory is ours");
+        fs::write(&path, fill(template, values)).expect("the directory is ours");
         path
     }
+}
+
+/// A template in which `@NAME@` is replaced by the value of `NAME`.
+pub(crate) fn fill(template: &str, values: &[(&str, &dyn ToString)]) -> String {
+    values.iter().fold(template.to_owned(), |text, (name, value)| {
+        text.replace(&format!("@{name}@"), &value.to_string())
+    })
 }
 
 /// Makes an account the owner of what lies at a path.

@@ -9,16 +9,27 @@
 // unix sockets, /proc, and the paths of these servers
 #![cfg(target_os = "linux")]
 
+mod certificate;
 mod delivery;
 mod dovecot;
 mod examples;
+mod examples_login;
+mod examples_tls;
 mod launcher;
 mod lmtp;
 mod lmtp_content;
 mod lmtp_session;
+mod lmtp_tls;
+mod login;
 mod postfix;
+mod relay;
 mod samples;
+mod secrecy;
+mod secrets;
 mod smtp;
 mod smtp_extensions;
+mod smtp_resumption;
+mod smtp_tls;
 mod stored;
 mod tap;
+mod token;

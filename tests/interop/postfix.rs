@@ -27,16 +27,22 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Starts one and waits until it accepts connections; `None` where it is not installed, or not for root.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("", &[])
+    }
+
+    /// The same with more services, lines of master(5) that listen on these addresses.
+    pub(crate) fn start_with(services: &str, addresses: &[SocketAddr]) -> Option<Self> {
         if let Some(reason) = what_is_missing() {
             return skipped("Postfix", &reason);
         }
         let (home, address) = (Home::new(), free_address());
-        make_directories(&home, address);
+        make_directories(&home, address, services);
         // The master process makes itself the leader of a process group.
         let command = &mut Command::new(setting(&home, "daemon_directory") + "/master");
         command.args(["-s", "-e", LIFETIME, "-c"]).arg(home.join("etc"));
         let mut daemon = Daemon::start(command, home.join("log"));
-        daemon.wait_until(|| TcpStream::connect(address).is_ok());
+        let listens = |address: &SocketAddr| TcpStream::connect(address).is_ok();
+        daemon.wait_until(|| addresses.iter().chain([&address]).all(listens));
         Some(Self { daemon, home, address })
     }
 
@@ -66,9 +72,17 @@ impl Postfix {
     /// # Panics
     /// None has disconnected after ten seconds.
     pub(crate) fn await_commands(&self) -> String {
+        self.await_log(commands)
+    }
+
+    /// What is found in the first line of the log that has it.
+    ///
+    /// # Panics
+    /// There is none after ten seconds.
+    pub(crate) fn await_log(&self, find: impl Fn(&str) -> Option<&str>) -> String {
         let log = || self.daemon.log();
-        let find = || Some(log().lines().find_map(commands)?.to_owned());
-        eventually(find).unwrap_or_else(|| panic!("no client has disconnected:\n{}", log()))
+        let found = || Some(log().lines().find_map(&find)?.to_owned());
+        eventually(found).unwrap_or_else(|| panic!("the log does not say it:\n{}", log()))
     }
 
     /// Its process group.
@@ -90,7 +104,7 @@ fn what_is_missing() -> Option<String> {
     (!is_root()).then(|| "only root can start Postfix".to_owned())
 }
 
-fn make_directories(home: &Home, address: SocketAddr) {
+fn make_directories(home: &Home, address: SocketAddr, services: &str) {
     let account = Account::unprivileged();
     let values: [(&str, &dyn ToString); 4] = [
         ("HOME", &home.path().display()),
@@ -102,7 +116,7 @@ fn make_directories(home: &Home, address: SocketAddr) {
     home.directory("spool");
     give(&home.directory("mail"), &account);
     make_old(&home.write("etc/main.cf", include_str!("main.cf"), &values));
-    home.write("etc/master.cf", include_str!("master.cf"), &values);
+    home.write("etc/master.cf", &[include_str!("master.cf"), services].concat(), &values);
     make_queue(home);
 }
 
