@@ -213,7 +213,9 @@ impl<'a> Visit<'a> {
             let rest = waiting.split_off(limit.min(waiting.len()));
             let recipients: Vec<_> = waiting.iter().map(|(pending, _)| pending.recipient).collect();
             let (verdicts, accepted) = session.transact(self.envelope, &recipients, self.message).await;
-            let again = accepted > 0 && session.is_usable();
+            // only a message that was taken is worth sending once more
+            let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
+            let again = taken && session.is_usable();
             let mut full = Vec::new();
             for ((pending, _), verdict) in waiting.into_iter().zip(verdicts) {
                 match again && is_full(&verdict) {

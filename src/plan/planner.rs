@@ -1,5 +1,6 @@
 //! [`Planner`]: asks the resolver, asks the policy, and writes down what they said.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use futures_util::future::join_all;
@@ -110,7 +111,7 @@ impl<'a> Planner<'a> {
         };
         hosts.truncate(self.host_limit(limits));
         let candidates = join_all(hosts.iter().map(|mx| self.exchanger(mx, limits, route))).await;
-        Ok(self.without_loops(candidates.into_iter().flatten().collect()))
+        Ok(without_doubles(self.without_loops(candidates.into_iter().flatten().collect())))
     }
 
     fn is_own_name(&self, name: &DnsName) -> bool {
@@ -221,6 +222,16 @@ impl Hop<'_> {
             standing,
         }
     }
+}
+
+/// An address that several hosts have is dialled once, unless a name must be proved there.
+fn without_doubles(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    candidates.retain(|candidate| match &candidate.endpoint {
+        Some(endpoint) if candidate.tls.allows_cleartext() => seen.insert(endpoint.clone()),
+        _ => true,
+    });
+    candidates
 }
 
 fn implicit(name: &DnsName) -> Exchanger {

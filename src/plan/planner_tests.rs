@@ -148,11 +148,21 @@ async fn check_087_attack_a06_exchangers_and_addresses_are_bounded() {
         let name = format!("mx{host}.example");
         dns = dns.mx("x.example", host, &name);
         for last in 1..=100 {
-            dns = dns.ipv4(&name, [198, 41, 0, last]);
+            dns = dns.ipv4(&name, [198, 41, (host % 250) as u8, last]);
         }
     }
     let (plan, asked) = plan(dns).await;
     assert_eq!((plan.candidates.len(), asked.len()), (80, 21));
+}
+
+#[tokio::test]
+async fn attack_a06_an_address_of_several_hosts_is_dialled_once() {
+    let mut dns = dns();
+    for host in 0..5u16 {
+        let name = format!("mx{host}.example");
+        dns = dns.mx("x.example", host, &name).ipv4(&name, PUBLIC).ipv4(&name, [198, 41, 0, 5]);
+    }
+    assert_eq!(plan(dns).await.0.candidates.len(), 2);
 }
 
 #[tokio::test]

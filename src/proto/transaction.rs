@@ -305,6 +305,17 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// 421 is the answer to all that is open. With LMTP each recipient has its own reply to the content: whoever has
+    /// none yet may have the message (law 3).
+    fn closing(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
+        if let Expected::FinalOf(index) = expected {
+            self.close(index, Verdict::Refused(Stage::Final, reply));
+            return self.break_off(Stage::Final, Interruption::Disconnected, output);
+        }
+        self.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
+        self.abandon(output);
+    }
+
     fn unexpected(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
         self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
     }
@@ -364,8 +375,7 @@ impl Machine for Transaction<'_> {
             return self.unasked(reply, output);
         };
         if reply.code() == ReplyCode::SERVICE_CLOSING {
-            self.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
-            return self.abandon(output);
+            return self.closing(expected, reply, output);
         }
         self.answer(expected, reply, output);
     }

@@ -16,8 +16,8 @@ use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
-    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyLimits, ReplyParser,
-    Stage,
+    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass, ReplyLimits,
+    ReplyParser, Stage,
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
@@ -40,6 +40,8 @@ pub(crate) struct Link<S> {
     reporter: Reporter,
     /// What is taken out of replies.
     redaction: Redaction,
+    /// Octets that are kept of a reply's text.
+    kept_text: usize,
     ends: Option<Instant>,
 }
 
@@ -68,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             broken: None,
             reporter,
             redaction: Redaction::default(),
+            kept_text: limits.kept_text,
             ends,
         }
     }
@@ -77,9 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.stream
     }
 
-    /// From now on replies are rid of this.
-    pub(crate) fn redact(&mut self, redaction: Redaction) {
-        self.redaction = redaction;
+    /// From now on replies are rid of this too.
+    pub(crate) fn redact(&mut self, redaction: &Redaction) {
+        self.redaction.extend(redaction);
     }
 
     /// Runs a machine until it needs nothing. Whatever goes wrong is handed to the machine.
@@ -121,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let deadline = *clock.get_or_insert_with(|| Instant::now() + timeouts.of(stage));
+            let deadline = *clock.get_or_insert_with(|| after(timeouts.of(stage)));
             if self.progress(deadline).await? == Step::Wrote {
                 clock = None;
             }
@@ -141,12 +144,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
             self.output.hear_at(self.began_at);
             self.began_at = self.read_at;
-            let reply = self.redaction.reply(reply);
+            let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
             any = true;
         }
         Ok(any)
+    }
+
+    /// Of a reply no more than is kept of it, unless all of it is to be read.
+    fn kept(&self, need: Need, reply: Reply) -> Reply {
+        let to_be_read = matches!(need, Need::Io(Stage::Hello | Stage::Auth))
+            && matches!(reply.class(), ReplyClass::Completed | ReplyClass::Intermediate);
+        if to_be_read { reply } else { reply.shortened(self.kept_text) }
     }
 
     /// Tells whoever listens what was queued.
@@ -264,6 +274,12 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
         let Self { stream, input, output, .. } = self;
         write!(f, "Link({stream:?}, {} octets were read, {output:?})", input.len())
     }
+}
+
+/// The end of a time from now on. One that no clock reaches ends in years.
+pub(crate) fn after(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + Duration::from_secs(3600 * 24 * 365 * 30))
 }
 
 fn interruption(error: io::Error) -> Interruption {

@@ -2,12 +2,13 @@
 
 use tokio::time::Instant;
 
+use super::drive::after;
 use super::login::{Login, log_in};
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, FailureKind};
-use crate::proto::{ChannelBinding, Protocol, Reply, ReplyClass, ReplyCode, Stage};
+use crate::proto::{ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage};
 use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError};
 
 /// What is wanted of a connection.
@@ -51,7 +52,7 @@ impl From<Failure> for NotEstablished {
 /// Opens a session and secures it as required. Before the last check nothing but greeting, EHLO and STARTTLS was
 /// said (law 6), before the login nothing of the envelope.
 pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Established, NotEstablished> {
-    let terms = Terms { ends: terms.settings.timeouts.session.map(|limit| Instant::now() + limit), ..terms };
+    let terms = Terms { ends: terms.settings.timeouts.session.map(after), ..terms };
     let established = match terms.requirement.start {
         Start::Immediate => terms.immediate(socket).await,
         Start::StartTls => terms.by_starttls(socket).await,
@@ -91,6 +92,11 @@ impl Terms<'_> {
         }
     }
 
+    /// What no reply may show, also one to a connection before the login: an earlier one may have sent it.
+    fn redaction(&self) -> Redaction {
+        self.login.map_or_else(Redaction::default, |login| Redaction::of(login.credentials))
+    }
+
     async fn in_the_clear(&self, socket: Socket) -> Result<Established, NotEstablished> {
         let session = self.open(Stream::Plain(socket)).await?;
         Ok(Established { session, secured: None, binding: None })
@@ -116,9 +122,15 @@ impl Terms<'_> {
             return Err(Failure::injected().into());
         };
         let (stream, secured, binding) = self.handshake(socket).await?;
-        let session =
-            Session::reopen(stream, self.protocol, self.settings.clone(), self.ends, self.reporter.clone())
-                .await?;
+        let session = Session::reopen(
+            stream,
+            self.protocol,
+            self.settings.clone(),
+            self.ends,
+            self.reporter.clone(),
+            &self.redaction(),
+        )
+        .await?;
         Ok(Established { session, secured: Some(secured), binding })
     }
 
@@ -142,7 +154,15 @@ impl Terms<'_> {
     }
 
     async fn open(&self, stream: Stream) -> Result<Session<Stream>, Failure> {
-        Session::open_as(stream, self.protocol, self.settings.clone(), self.ends, self.reporter.clone()).await
+        Session::open_as(
+            stream,
+            self.protocol,
+            self.settings.clone(),
+            self.ends,
+            self.reporter.clone(),
+            &self.redaction(),
+        )
+        .await
     }
 
     async fn handshake(&self, socket: Socket) -> Result<Secure, NotEstablished> {

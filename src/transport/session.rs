@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::drive::Link;
+use super::drive::{Link, after};
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
 use crate::mail::{ContentReader, Envelope, Message, Recipient};
@@ -13,8 +13,8 @@ use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
     Authentication, AuthenticationFailure, Capabilities, ClientName, Ending, Interruption, Machine,
-    Mechanism, MechanismSet, Opening, Protocol, Reply, ReplyCode, ReplyLimits, SaslTerms, Single, Stage,
-    Terms, Transaction, Verdict,
+    Mechanism, MechanismSet, Opening, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms, Single,
+    Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -114,8 +114,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Dropping the future closes the stream.
     pub async fn open(stream: S, protocol: Protocol, settings: SessionSettings) -> Result<Self, Failure> {
         let reporter = Reporter::new(settings.observer.clone(), settings.trace, "session");
-        let ends = settings.timeouts.session.map(|limit| Instant::now() + limit);
-        Self::open_as(stream, protocol, settings, ends, reporter).await
+        let ends = settings.timeouts.session.map(after);
+        Self::open_as(stream, protocol, settings, ends, reporter, &Redaction::default()).await
     }
 
     /// Opens a session that is over at a given time, and of which an observer hears under the name of the reporter.
@@ -125,8 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         settings: SessionSettings,
         ends: Option<Instant>,
         reporter: Reporter,
+        redaction: &Redaction,
     ) -> Result<Self, Failure> {
-        let session = Self::new(stream, protocol, settings, ends, reporter);
+        let mut session = Self::new(stream, protocol, settings, ends, reporter);
+        session.link.redact(redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::new(protocol, &name, &session.link.output);
         session.introduce(opening).await
@@ -139,8 +141,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         settings: SessionSettings,
         ends: Option<Instant>,
         reporter: Reporter,
+        redaction: &Redaction,
     ) -> Result<Self, Failure> {
         let mut session = Self::new(stream, protocol, settings, ends, reporter);
+        session.link.redact(redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
         session.introduce(opening).await
@@ -183,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// From now on every reply is rid of what the login sent.
     async fn run_login(&mut self, mut login: Authentication) -> Result<(), AuthenticationFailure> {
         self.run(&mut login, None).await;
-        self.link.redact(login.redaction());
+        self.link.redact(&login.redaction());
         let result = login.finish();
         match &result {
             Ok(()) => self.authenticated = true,

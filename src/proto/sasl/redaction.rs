@@ -51,9 +51,14 @@ impl Redaction {
         }
     }
 
+    /// Everything that another one leaves out, too.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        other.0.iter().for_each(|text| self.add(text));
+    }
+
     /// Text that is not to be kept as it is.
     pub(crate) fn add(&mut self, text: &[u8]) {
-        if text.is_empty() {
+        if text.is_empty() || self.0.iter().any(|known| **known == *text) {
             return;
         }
         self.0.push(SecretOctets::join(&[text]));

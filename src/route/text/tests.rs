@@ -241,6 +241,7 @@ fn attack_a39_no_error_shows_a_password() {
         "smtp://user:s3cret%@host",
         "smtp://user:s3cret,x@host",
         "smtp://user:x,s3cret@host",
+        "smtp://u:s3cret,c://ret@h.example",
         "smtp:user:s3cret@host",
         "nonsense://user:s3cret@host",
         "smtps://user:s3cret@ho st",
