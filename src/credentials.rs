@@ -73,6 +73,12 @@ impl CredentialError {
     }
 }
 
+impl From<Box<dyn Error + Send + Sync>> for CredentialError {
+    fn from(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self(source)
+    }
+}
+
 /// The same credentials for every relay.
 #[derive(Debug, Clone)]
 pub struct StaticCredentials(Credentials);

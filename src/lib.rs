@@ -31,6 +31,8 @@
 //! | [`Resolver`] | what does the DNS say of this name? | `HickoryResolver` (feature `hickory`), [`MemoryResolver`] |
 //! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
 //! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
+//! | [`CredentialProvider`] | who is the client at this relay? | [`StoredCredentials`], [`StaticCredentials`] |
+//! | [`Observer`] | hear what happens on connections | none: its words are the host's |
 //!
 //! # A delivery
 //!
@@ -42,8 +44,10 @@
 //!         │  plan: MX order, null MX, loop rule, limits ◀── Resolver
 //!         ▼
 //!  candidates, in order ── AddressPolicy::check ─▶ Permitted (the only thing that can be dialled)
-//!         │  transport: TCP or unix socket, one address after the other
-//!         ▼
+//!         │  transport: TCP or unix socket, the addresses of a host in a race
+//!         │  tls: STARTTLS or from the first octet ─▶ Secured, what the server proved
+//!         │  login: AUTH, at relays only ◀── CredentialProvider
+//!         ▼                                                          ─▶ Observer
 //!  proto: greeting, EHLO or LHLO ─▶ MAIL, RCPT, DATA ─▶ one verdict a recipient
 //!         │  unresolved recipients go on to the next candidate
 //!         ▼
@@ -52,7 +56,8 @@
 //!
 //! Each step can be used alone: a [`Router`], [`plan::Planner`], [`Session`]. The [manual] says how, and gives the
 //! exact rules: [routing](manual::routing), [outcomes and retries](manual::outcomes),
-//! [address policy](manual::address_policy), [content](manual::content), [bounds and time limits](manual::bounds),
+//! [address policy](manual::address_policy), [TLS](manual::tls), [credentials](manual::credentials),
+//! [content](manual::content), [bounds and time limits](manual::bounds), [observing](manual::observing),
 //! [embedding](manual::embedding), [conformance](manual::conformance).
 //!
 //! # What this crate leaves to you
@@ -61,9 +66,8 @@
 //! - Reports to senders. An [`Outcome`] has what one needs to be written (RFC 3464).
 //! - The message. Nothing in it is changed; a `Received:` line is put in front by [`Message::with_header`].
 //! - Limits across messages: how many deliveries at once, how many to one host, how fast.
-//! - Configuration, logs, metrics. There is no global state, and no task outlives a call.
-//! - TLS and authentication are not served yet: everything is cleartext. A next hop that asks for them is refused
-//!   when it is read.
+//! - Configuration, logs, metrics; an [`Observer`] hears what they need. There is no global state, and no task
+//!   outlives a call.
 //!
 //! # Features
 //!
@@ -72,7 +76,9 @@
 //! | `hickory` (default) | `HickoryResolver`, the default resolver | `hickory-resolver` |
 //! | `json` | [`Report`]s and plans as JSON, `RouteTable::from_json` | `serde`, `serde_json` |
 //! | `testing` | `testing::ScriptedServer`, a scripted SMTP and LMTP server | none |
-//! | `aws-lc-rs` (default), `ring`, `native-roots` (default) | nothing yet: what TLS will be made of | `aws-lc-rs`, `ring`, `rustls-native-certs` |
+//! | `aws-lc-rs` (default) | the cryptography of TLS | `aws-lc-rs`, which compiles C |
+//! | `ring` | the same, used where `aws-lc-rs` is not enabled | `ring` |
+//! | `native-roots` (default) | the trust anchors of the system: [`tls::Roots`] | `rustls-native-certs` |
 
 // The modules stand in the order of their floors; a module uses only floors above its own.
 // rustfmt would sort them within a block, so a comment stands between those whose order says something.
@@ -110,7 +116,10 @@ pub mod testing;
 pub use credentials::{
     CredentialError, CredentialProvider, CredentialRequest, StaticCredentials, StoredCredentials,
 };
-pub use deliverer::{Deliverer, RecipientReport, Report};
+pub use deliverer::{
+    BuildError, Deliverer, DelivererBuilder, DeliveryLimits, GroupPlan, Hop, HopAttempt, RecipientReport,
+    Report,
+};
 pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{
     DnsName, Domain, Envelope, EnvelopeId, ForwardPath, Host, Mailbox, MailboxDomain, Message, Notify,
@@ -118,6 +127,7 @@ pub use mail::{
 };
 pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
+pub use plan::PlanSettings;
 pub use policy::{AddressPolicy, DefaultPolicy};
 pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]

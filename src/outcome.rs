@@ -269,6 +269,12 @@ impl Failure {
         Self::new(FailureKind::Resolving, Lasting::Temporary, (4, 4), what)
     }
 
+    /// An exchanger that is this host, or is no better than this host.
+    pub(crate) fn leads_back(host: &str) -> Self {
+        let what = format!("mail to {host} would come back to this host");
+        Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what)
+    }
+
     /// The address policy denies an address.
     pub(crate) fn forbidden(what: String) -> Self {
         Self::new(FailureKind::Forbidden, Lasting::AtThisHost, (4, 4), what)
@@ -280,10 +286,10 @@ impl Failure {
     }
 
     /// TLS was not to be had as it was required (4.7.5, RFC 3463, RFC 7672 section 2.2).
-    pub(crate) fn securing(error: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn securing(error: impl Error + Send + Sync + 'static, stage: Option<Stage>) -> Self {
         let what = "the connection is not secured as it must be".to_owned();
         let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).because(error);
-        failure.inner().stage = Some(Stage::StartTls);
+        failure.inner().stage = stage;
         failure
     }
 
@@ -299,9 +305,17 @@ impl Failure {
         failure
     }
 
+    /// The server closes the session instead of doing what it was asked for (RFC 5321 section 3.8).
+    pub(crate) fn closing(stage: Stage, reply: Reply) -> Self {
+        Self::refused(stage, reply, false)
+    }
+
     /// The client could not log in. A relay's refusal of the credentials is no refusal of the mail (check 186).
     pub(crate) fn authenticating(failure: AuthenticationFailure) -> Self {
         let (reply, numbers) = match &failure {
+            AuthenticationFailure::Refused { reply, .. } if reply.code() == ReplyCode::SERVICE_CLOSING => {
+                return Self::closing(Stage::Auth, reply.clone());
+            }
             AuthenticationFailure::Interrupted(why) => return Self::broken(Stage::Auth, why.clone(), false),
             AuthenticationFailure::Refused { reply, .. } => (Some(reply.clone()), (7, 8)),
             AuthenticationFailure::Mechanism(_) | AuthenticationFailure::NoMechanism => (None, (7, 0)),
@@ -364,7 +378,7 @@ impl Failure {
         let class =
             if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
         let said = reply.enhanced().filter(|code| code.class() == class);
-        let mut failure = Self::new(FailureKind::Refused, lasting, own_status(stage, &reply), what);
+        let mut failure = Self::new(FailureKind::Refused, lasting, own_status(stage, &reply, lasting), what);
         let inner = failure.inner();
         inner.status = said.unwrap_or(inner.status);
         inner.stage = shown_stage(stage);
@@ -507,10 +521,10 @@ pub(crate) fn is_too_many_recipients(reply: &Reply, others: bool) -> bool {
     }
 }
 
-fn own_status(stage: Stage, reply: &Reply) -> (u16, u16) {
+fn own_status(stage: Stage, reply: &Reply, lasting: Lasting) -> (u16, u16) {
     match stage {
         Stage::Greeting | Stage::Hello => (3, 2),
-        Stage::RcptTo if reply.code().as_u16() == 552 => (5, 3),
+        Stage::RcptTo if reply.code().as_u16() == 552 && lasting == Lasting::Temporary => (5, 3),
         _ => (0, 0),
     }
 }

@@ -6,12 +6,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
+
+use crate::exit::chain;
 use nexthop::policy::Cidr;
 use nexthop::{EnvelopeId, Mechanism, Notify, OriginalRecipient, Pattern, Ret, Route, TlsLevel};
 
+const STATUSES: &str = "Exit status: 0 every recipient delivered; 75 at least one deferred, none failed; 69 at least one \
+failed; 64 wrong usage; 65 the message or an address is not acceptable; 66 the input cannot be read; 70 internal error; \
+78 configuration error";
+
 /// Delivers a message and reports on each recipient.
 #[derive(Debug, Parser)]
-#[command(name = "deliver", disable_version_flag = true, args_override_self = true)]
+#[command(name = "deliver", disable_version_flag = true, args_override_self = true, after_help = STATUSES)]
 pub(crate) struct Arguments {
     /// The reverse-path; '' or '<>' is the null one
     #[arg(long, value_name = "REVERSE_PATH")]
@@ -40,6 +46,10 @@ pub(crate) struct Arguments {
     /// The name given in EHLO and LHLO; by default the system's, or an address literal
     #[arg(long, value_name = "FQDN")]
     pub(crate) hostname: Option<String>,
+
+    /// An address of this host, for loop detection besides those of its interfaces (repeatable)
+    #[arg(long, value_name = "IP")]
+    pub(crate) own_address: Vec<IpAddr>,
 
     /// A local address to connect from (repeatable, one a family)
     #[arg(long, value_name = "IP")]
@@ -169,8 +179,8 @@ impl FromStr for Rule {
 
 impl Rule {
     fn parse(pattern: &str, route: &str) -> Result<Self, String> {
-        let pattern = pattern.parse().map_err(|error: nexthop::router::PatternError| error.to_string())?;
-        let route = route.parse().map_err(|error: nexthop::route::RouteParseError| error.to_string())?;
+        let pattern = pattern.parse().map_err(|error: nexthop::router::PatternError| chain(&error))?;
+        let route = route.parse().map_err(|error: nexthop::route::RouteParseError| chain(&error))?;
         Ok(Self { pattern, route })
     }
 }

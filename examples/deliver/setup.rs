@@ -9,7 +9,7 @@ use nexthop::resolver::{HickoryResolver, ResolverSettings};
 use nexthop::tls::Roots;
 use nexthop::{
     Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, Timeouts,
-    TlsSettings,
+    TlsSettings, TraceLevels,
 };
 
 use crate::arguments::{Arguments, LimitedStage};
@@ -19,6 +19,7 @@ use crate::transcript::Transcript;
 pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.mx_port = arguments.mx_port;
+    plan.own_addresses = own_addresses(arguments);
     let builder = Deliverer::builder(client_name(arguments)?)
         .router(routes(arguments)?)
         .resolver(resolver(arguments)?)
@@ -32,7 +33,7 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         Some(credentials) => builder.credentials(credentials),
         None => builder,
     };
-    let builder = if arguments.trace { builder.observer(Transcript) } else { builder };
+    let builder = if arguments.trace { builder.observer(Transcript).trace(levels()) } else { builder };
     let builder =
         arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
@@ -53,6 +54,12 @@ fn client_name(arguments: &Arguments) -> Result<String, Trouble> {
     let system = gethostname::gethostname().to_string_lossy().into_owned();
     let name = ClientName::parse(&system).ok().filter(|name| name.domain().is_some());
     Ok(name.unwrap_or_else(|| ClientName::from(own_address())).to_string())
+}
+
+/// The addresses given, and those of the interfaces.
+fn own_addresses(arguments: &Arguments) -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    arguments.own_address.iter().copied().chain(interfaces.iter().map(if_addrs::Interface::ip)).collect()
 }
 
 /// An address of an interface that is not a loopback one, if there is any.
@@ -101,6 +108,13 @@ fn tls(arguments: &Arguments) -> TlsSettings {
         tls.roots = Roots::File(file.clone());
     }
     tls
+}
+
+/// The dialogue and what may be shown of an authentication.
+fn levels() -> TraceLevels {
+    let mut levels = TraceLevels::default();
+    levels.authentication = true;
+    levels
 }
 
 fn login(arguments: &Arguments) -> LoginSettings {

@@ -2,7 +2,8 @@
 
 use nexthop::{Event, Observer};
 
-/// Prints what is said, a line each: `C:` the client, `S:` the server, `-` what else happens.
+/// Prints what is said, a line each: `C:` the client, `S:` the server, `A:` what may be shown of an
+/// authentication, `-` what else happens.
 #[derive(Debug)]
 pub(crate) struct Transcript;
 
@@ -13,6 +14,9 @@ impl Observer for Transcript {
             Event::Connected { connection, .. } => eprintln!("{connection} - connected"),
             Event::Secured { connection, what, .. } => eprintln!("{connection} - {what}"),
             Event::Sent { connection, line, .. } => eprintln!("{connection} C: {}", printable(line)),
+            Event::Authentication { connection, line, .. } => {
+                eprintln!("{connection} A: {}", printable(line))
+            }
             Event::Received { connection, reply, .. } => eprintln!("{connection} S: {reply}"),
             _ => {}
         }

@@ -117,7 +117,8 @@ impl<'a> Visit<'a> {
         let login = credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.requirement(login.as_ref(), dial);
         let first = self.establish(dial, socket, requirement, login).await;
-        let fall_back = requirement.allows_cleartext() && self.parts.cleartext_after_failure;
+        let fall_back =
+            requirement.allows_cleartext() && login.is_none() && self.parts.tls.cleartext_after_failure;
         let established = match first {
             Err(error) if error.in_handshake && fall_back => {
                 let limit = self.parts.session.timeouts.connect;
@@ -129,7 +130,7 @@ impl<'a> Visit<'a> {
         };
         match established {
             Ok(Established { session, secured, .. }) => Ok((session, self.hop(dial, secured))),
-            Err(error) => Err(self.tried(error.failure, Some(self.hop(dial, None)))),
+            Err(error) => Err(self.tried(error.failure, Some(self.hop(dial, error.secured)))),
         }
     }
 
@@ -165,7 +166,7 @@ impl<'a> Visit<'a> {
     fn any_certificate(&self) -> bool {
         let relay = self.candidate.relay.as_ref();
         relay.is_some_and(|relay| {
-            self.parts.plan.any_relay_certificate || relay.accepts_invalid_certificates()
+            self.parts.tls.accept_invalid_certificates || relay.accepts_invalid_certificates()
         })
     }
 
@@ -191,24 +192,34 @@ impl<'a> Visit<'a> {
         reporter.connected();
         let peer = Peer { host: self.candidate.host.as_ref(), endpoint: &endpoint };
         let (protocol, connector) = (self.candidate.protocol, &self.parts.connector);
-        let terms = Terms { reporter, protocol, settings, connector, peer, requirement, login };
+        let terms = Terms { reporter, protocol, settings, connector, peer, requirement, login, ends: None };
         establish(socket, terms).await
     }
 
     /// Transactions until every open recipient was asked for. A transaction that was full is followed by
     /// another with as many recipients as that one took, for as long as it took any (check 038).
     async fn transactions(&self, session: &mut Session<Stream>, hop: &Hop, pending: &mut [Pending<'_>]) {
-        let mut waiting: Vec<_> = open(pending).collect();
+        let mut waiting: Vec<_> = open(pending).map(|pending| (pending, None)).collect();
         let mut limit = self.parts.limits.recipients.max(1);
         while !waiting.is_empty() {
+            if let Err(verdict) = session.prepare().await {
+                // those for whom the transaction was full keep what the server said of it
+                let all = waiting.into_iter();
+                return all.for_each(|(pending, full): (_, Option<Verdict>)| {
+                    let others = full.is_some();
+                    self.settle(pending, full.unwrap_or_else(|| verdict.clone()), others, hop);
+                });
+            }
             let rest = waiting.split_off(limit.min(waiting.len()));
-            let recipients: Vec<_> = waiting.iter().map(|pending| pending.recipient).collect();
+            let recipients: Vec<_> = waiting.iter().map(|(pending, _)| pending.recipient).collect();
             let (verdicts, accepted) = session.transact(self.envelope, &recipients, self.message).await;
-            let again = accepted > 0 && session.is_usable();
+            // only a message that was taken is worth sending once more
+            let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
+            let again = taken && session.is_usable();
             let mut full = Vec::new();
-            for (pending, verdict) in waiting.into_iter().zip(verdicts) {
+            for ((pending, _), verdict) in waiting.into_iter().zip(verdicts) {
                 match again && is_full(&verdict) {
-                    true => full.push(pending),
+                    true => full.push((pending, Some(verdict))),
                     false => self.settle(pending, verdict, accepted > 0, hop),
                 }
             }

@@ -217,10 +217,7 @@ impl DelivererBuilder {
         let client_name = ClientName::parse(&self.client_name)?;
         let mut plan = self.plan;
         plan.own_names.extend(client_name.domain().cloned());
-        plan.tls_level = self.tls.level;
-        plan.any_relay_certificate = self.tls.accept_invalid_certificates;
         let connector = Connector::new(&self.tls)?;
-        let cleartext_after_failure = self.tls.cleartext_after_failure;
         let resolver = match self.resolver {
             Some(resolver) => resolver,
             None => system_resolver()?,
@@ -248,7 +245,7 @@ impl DelivererBuilder {
             credentials: self.credentials,
             login: self.login,
             connector,
-            cleartext_after_failure,
+            tls: self.tls,
             sources,
         }))
     }

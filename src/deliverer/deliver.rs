@@ -20,7 +20,7 @@ use crate::policy::AddressPolicy;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
-use crate::tls::Connector;
+use crate::tls::{Connector, TlsSettings};
 use crate::transport::{LoginSettings, SessionSettings};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
@@ -66,7 +66,7 @@ pub(super) struct Parts {
     pub(super) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(super) login: LoginSettings,
     pub(super) connector: Connector,
-    pub(super) cleartext_after_failure: bool,
+    pub(super) tls: TlsSettings,
     pub(super) sources: Vec<IpAddr>,
 }
 
@@ -138,13 +138,13 @@ impl Deliverer {
         let (plan, nowhere) = match group.way {
             Way::Server(destination) => (Some(self.planner().plan(&destination).await), None),
             Way::Nowhere(failure) => (None, Some(failure)),
-            Way::Local => (None, None),
+            Way::Local => (None, self.0.local.is_none().then(no_store)),
         };
         GroupPlan { recipients, route: group.route, plan, nowhere }
     }
 
     fn planner(&self) -> Planner<'_> {
-        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan)
+        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan).with_tls(&self.0.tls)
     }
 
     /// Brings recipients of one way where they are to go.
@@ -177,13 +177,17 @@ impl Deliverer {
         message: &Message,
     ) -> Option<Failure> {
         let Some(local) = &self.0.local else {
-            return Some(Failure::local_for_now("no local delivery is set up"));
+            return Some(no_store());
         };
         let recipients: Vec<_> = pending.iter().map(|pending| pending.recipient).collect();
         let outcomes = local.deliver(&LocalRequest::new(envelope, &recipients, message)).await;
         pending.iter_mut().zip(outcomes).for_each(|(pending, outcome)| pending.settle(honest(outcome), None));
         Some(Failure::local_for_now("the local delivery gave no outcome"))
     }
+}
+
+fn no_store() -> Failure {
+    Failure::local_for_now("no local delivery is set up")
 }
 
 /// An outcome whose word agrees with its failure.

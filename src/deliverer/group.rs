@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::escape;
 use crate::mail::{Envelope, Recipient};
 use crate::outcome::Failure;
 use crate::plan::{Destination, Plan};
@@ -48,7 +49,8 @@ impl GroupPlan {
 /// A line for the recipients, then the plan.
 impl std::fmt::Display for GroupPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let recipients: Vec<_> = self.recipients.iter().map(ToString::to_string).collect();
+        let shown = |recipient: &Recipient| escape::one_line(recipient.to_string().as_bytes());
+        let recipients: Vec<_> = self.recipients.iter().map(shown).collect();
         write!(f, "{}: ", recipients.join(", "))?;
         match (&self.plan, &self.nowhere) {
             (Some(plan), _) => plan.fmt(f),

@@ -4,6 +4,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::group::GroupPlan;
 use super::report::{Hop, HopAttempt, RecipientReport, Report};
+use crate::escape;
+use crate::mail::Recipient;
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Candidate, Standing};
 use crate::proto::Reply;
@@ -24,7 +26,7 @@ impl Serialize for RecipientReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let failure = self.outcome.failure();
         let mut report = serializer.serialize_struct("Recipient", 10)?;
-        report.serialize_field("recipient", &self.recipient.to_string())?;
+        report.serialize_field("recipient", &shown(&self.recipient))?;
         report.serialize_field("outcome", word(&self.outcome))?;
         report.serialize_field("status", &self.outcome.status().to_string())?;
         report.serialize_field("kind", &failure.map(|failure| failure.kind().to_string()))?;
@@ -36,6 +38,11 @@ impl Serialize for RecipientReport {
         report.serialize_field("attempts", &self.attempts)?;
         report.end()
     }
+}
+
+/// The path on one line; a local part may hold characters that turn the direction of writing.
+fn shown(recipient: &Recipient) -> String {
+    escape::one_line(recipient.to_string().as_bytes())
 }
 
 fn word(outcome: &Outcome) -> &'static str {
@@ -96,7 +103,7 @@ impl Serialize for HopAttempt {
 /// Recipients, route, candidates, and why nothing would be tried.
 impl Serialize for GroupPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let recipients: Vec<_> = self.recipients.iter().map(ToString::to_string).collect();
+        let recipients: Vec<_> = self.recipients.iter().map(shown).collect();
         let candidates: Vec<_> =
             self.plan.iter().flat_map(|plan| &plan.candidates).map(CandidateView).collect();
         let mut plan = serializer.serialize_struct("Plan", 4)?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::escape;
 use crate::mail::Recipient;
 use crate::outcome::{Failure, Outcome};
 use crate::proto::Protocol;
@@ -115,7 +116,7 @@ impl fmt::Display for Report {
 /// `ann@example.org: delivered (250 ok) by mx.example.org (192.0.2.1:25)`, or why not.
 impl fmt::Display for RecipientReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.recipient, self.outcome)?;
+        write!(f, "{}: {}", escape::one_line(self.recipient.to_string().as_bytes()), self.outcome)?;
         match (&self.hop, self.outcome.is_delivered()) {
             (Some(hop), true) => write!(f, " by {hop}"),
             (Some(hop), false) => write!(f, " [{hop}]"),

@@ -61,8 +61,10 @@ impl<'a> Pending<'a> {
     }
 
     /// The failure that tells most decides; its hop, if it was reached, is no attempt beside it any more.
+    /// An address that could not be connected to says nothing where another one of the same host was spoken to.
     fn settle_by_best(&mut self, nothing: impl FnOnce() -> Failure) {
-        let weighed = self.tried.iter().enumerate().max_by_key(|(_, tried)| tried.attempt.failure().weight());
+        let weighty = self.tried.iter().enumerate().filter(|(_, tried)| !self.is_outdone(tried));
+        let weighed = weighty.max_by_key(|(_, tried)| tried.attempt.failure().weight());
         let Some((place, best)) = weighed else {
             return self.settle(nothing().into(), None);
         };
@@ -72,5 +74,10 @@ impl<'a> Pending<'a> {
             self.tried.remove(place);
         }
         self.settle(failure.into(), hop);
+    }
+
+    fn is_outdone(&self, tried: &Tried) -> bool {
+        let of_same_host = |other: &&Tried| other.attempt.host() == tried.attempt.host();
+        tried.hop.is_none() && self.tried.iter().filter(of_same_host).any(|other| other.hop.is_some())
     }
 }

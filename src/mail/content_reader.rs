@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::content_facts::ContentScan;
+use super::content_facts::{ContentFacts, ContentScan};
 use super::message::{ContentFile, Message};
 
 /// Octets of a piece. Segments are handed out in slices of this size, files read in blocks of it.
@@ -26,7 +26,7 @@ pub struct ContentReader<'a> {
 enum FilePart<'a> {
     None,
     Closed(&'a ContentFile),
-    Open { file: File, left: u64, scan: ContentScan },
+    Open { file: File, facts: ContentFacts, left: u64, scan: ContentScan },
 }
 
 impl<'a> ContentReader<'a> {
@@ -55,12 +55,13 @@ impl<'a> ContentReader<'a> {
     async fn next_block(&mut self) -> io::Result<Option<Bytes>> {
         if let FilePart::Closed(part) = self.file {
             let file = File::open(&part.path).await?;
-            self.file = FilePart::Open { file, left: part.size, scan: ContentScan::default() };
+            let (facts, left) = (part.facts, part.facts.size);
+            self.file = FilePart::Open { file, facts, left, scan: ContentScan::default() };
         }
-        let FilePart::Open { file, left, scan } = &mut self.file else { return Ok(None) };
+        let FilePart::Open { file, facts, left, scan } = &mut self.file else { return Ok(None) };
         let mut block = BytesMut::with_capacity(PIECE);
         if file.read_buf(&mut block).await? == 0 {
-            return end_of_file(*left, std::mem::take(scan)).map(|()| None);
+            return end_of_file(*facts, std::mem::take(scan)).map(|()| None);
         }
         *left = left.checked_sub(block.len() as u64).ok_or_else(changed)?;
         scan.add(&block).map_err(|_| changed())?;
@@ -68,9 +69,9 @@ impl<'a> ContentReader<'a> {
     }
 }
 
-fn end_of_file(left: u64, scan: ContentScan) -> io::Result<()> {
-    let sound = left == 0 && scan.finish().is_ok();
-    sound.then_some(()).ok_or_else(changed)
+fn end_of_file(facts: ContentFacts, scan: ContentScan) -> io::Result<()> {
+    let unchanged = scan.finish().is_ok_and(|found| found == facts);
+    unchanged.then_some(()).ok_or_else(changed)
 }
 
 fn changed() -> io::Error {
@@ -118,7 +119,7 @@ mod tests {
         let path = folder.path().join("m");
         std::fs::write(&path, "a: b\r\n\r\n").unwrap();
         let message = Message::from_file(&path).await.unwrap();
-        for other in ["a: b\r\n", "a: b\r\n\r\n\r\n", "a: b\n\n\n\n", "a: b\r\n\r\r"] {
+        for other in ["a: b\r\n", "a: b\r\n\r\n\r\n", "a: b\n\n\n\n", "a: b\r\n\r\r", "a\0 b\r\n\r\n"] {
             std::fs::write(&path, other).unwrap();
             assert!(read(&message).await.is_err(), "{other:?}");
         }

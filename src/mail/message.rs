@@ -37,8 +37,8 @@ pub struct Message {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContentFile {
     pub(super) path: PathBuf,
-    /// Its octets when it was looked at; a file of another length is not sent.
-    pub(super) size: u64,
+    /// What it was when it was looked at; a file that is something else is not sent.
+    pub(super) facts: ContentFacts,
 }
 
 /// Why something is not acceptable as a message. Nothing is sent of such a message.
@@ -46,10 +46,10 @@ pub(super) struct ContentFile {
 #[non_exhaustive]
 pub enum MessageError {
     /// A bare CR or LF, the germ of smuggled messages.
-    #[error("the message has {0}")]
+    #[error("the message is not made of lines that end in CRLF")]
     LineEnd(#[from] LineEndError),
     /// A header in front of the message that does not end its last line, or that would end the header.
-    #[error("a header to be put in front is not made of complete lines")]
+    #[error("the header to be put in front is not made of complete lines that end in CRLF")]
     IncompleteHeader,
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
@@ -105,7 +105,7 @@ impl Message {
     fn scan_file(path: PathBuf) -> Result<Self, MessageError> {
         let scan = read_through(&path).map_err(|source| MessageError::File { path: path.clone(), source })?;
         let facts = scan?.finish()?;
-        let file = Some(Arc::new(ContentFile { path, size: facts.size }));
+        let file = Some(Arc::new(ContentFile { path, facts }));
         Ok(Self { segments: Arc::new([]), file, facts })
     }
 
@@ -115,7 +115,8 @@ impl Message {
     /// `lines` has a bare CR or LF, does not end in CRLF, or has an empty line, which would end the header.
     pub fn with_header(&self, lines: impl Into<Bytes>) -> Result<Self, MessageError> {
         let lines = lines.into();
-        let header = scan(std::slice::from_ref(&lines))?.finish()?;
+        let header = scan(std::slice::from_ref(&lines)).and_then(ContentScan::finish);
+        let header = header.map_err(|_| MessageError::IncompleteHeader)?;
         let complete = lines.ends_with(b"\r\n") && !lines.starts_with(b"\r\n");
         if !complete || memchr::memmem::find(&lines, b"\r\n\r\n").is_some() {
             return Err(MessageError::IncompleteHeader);

@@ -8,9 +8,15 @@ pub mod bounds {}
 pub mod conformance {}
 #[doc = include_str!("content.md")]
 pub mod content {}
+#[doc = include_str!("credentials.md")]
+pub mod credentials {}
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
+#[doc = include_str!("observing.md")]
+pub mod observing {}
 #[doc = include_str!("outcomes.md")]
 pub mod outcomes {}
 #[doc = include_str!("routing.md")]
 pub mod routing {}
+#[doc = include_str!("tls.md")]
+pub mod tls {}

@@ -68,8 +68,14 @@ enum Target {
 }
 
 impl Dial {
-    pub(crate) fn tcp(permitted: Permitted) -> Self {
+    pub(super) fn tcp(permitted: Permitted) -> Self {
         Self(Target::Tcp(permitted))
+    }
+
+    /// For the tests of what dials.
+    #[cfg(test)]
+    pub(crate) fn of(permitted: Permitted) -> Self {
+        Self::tcp(permitted)
     }
 
     pub(super) fn unix(path: &Path) -> Self {

@@ -1,5 +1,6 @@
 //! [`Planner`]: asks the resolver, asks the policy, and writes down what they said.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use futures_util::future::join_all;
@@ -14,8 +15,8 @@ use crate::outcome::Failure;
 use crate::policy::{AddressPolicy, Origin, Peer, Permitted};
 use crate::proto::Protocol;
 use crate::resolver::{Query, ResolveError, Resolver};
-use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route};
-use crate::tls::Requirement;
+use crate::route::{Endpoint, Families, HopTarget, MxRoute, NextHop, Route, TlsLevel};
+use crate::tls::{Requirement, TlsSettings};
 
 /// Makes plans. Looks up and decides, connects to nobody.
 ///
@@ -44,6 +45,7 @@ pub struct Planner<'a> {
     resolver: &'a dyn Resolver,
     policy: &'a dyn AddressPolicy,
     settings: &'a PlanSettings,
+    tls: Option<&'a TlsSettings>,
 }
 
 /// What the candidates of one host have in common.
@@ -65,7 +67,17 @@ impl<'a> Planner<'a> {
         policy: &'a dyn AddressPolicy,
         settings: &'a PlanSettings,
     ) -> Self {
-        Self { resolver, policy, settings }
+        Self { resolver, policy, settings, tls: None }
+    }
+
+    /// The same planner with what the host chose about TLS, instead of the defaults.
+    #[must_use]
+    pub fn with_tls(self, tls: &'a TlsSettings) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    fn tls_level(&self) -> TlsLevel {
+        self.tls.map_or_else(TlsLevel::default, |tls| tls.level)
     }
 
     /// The plan for a destination. Takes as long as the resolver does.
@@ -91,20 +103,42 @@ impl<'a> Planner<'a> {
         let answer = self.resolver.mx(&Query::new(domain.clone())).await;
         let answer = answer.map_err(|error| mx_failure(domain, error))?;
         let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
-            Exchangers::Implicit => {
-                return Ok(self.exchanger(&implicit(&answer.canonical_name), limits, route).await);
-            }
+            Exchangers::Implicit if self.is_own_name(domain.dns_name()) => return Err(mail_loop(domain)),
+            Exchangers::Implicit => vec![implicit(&answer.canonical_name)],
             Exchangers::Null => return Err(null_mx(domain)),
             Exchangers::Loop => return Err(mail_loop(domain)),
             Exchangers::Hosts(hosts) => hosts,
         };
         hosts.truncate(self.host_limit(limits));
         let candidates = join_all(hosts.iter().map(|mx| self.exchanger(mx, limits, route))).await;
-        Ok(candidates.into_iter().flatten().collect())
+        Ok(without_doubles(self.without_loops(candidates.into_iter().flatten().collect())))
+    }
+
+    fn is_own_name(&self, name: &DnsName) -> bool {
+        self.settings.own_names.iter().any(|own| own.dns_name() == name)
+    }
+
+    /// RFC 5321 section 5.1: an exchanger at an address of this host, and all that are no better, lead back here.
+    fn without_loops(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let own = candidates
+            .iter()
+            .filter(|candidate| self.is_own(candidate))
+            .map(|candidate| candidate.preference);
+        let Some(best_own) = own.min() else { return candidates };
+        candidates.iter_mut().filter(|candidate| candidate.preference >= best_own).for_each(|candidate| {
+            candidate.standing = Standing::Unusable(Failure::leads_back(&candidate.name()));
+        });
+        candidates
+    }
+
+    fn is_own(&self, candidate: &Candidate) -> bool {
+        let Some(Endpoint::Tcp(endpoint)) = &candidate.endpoint else { return false };
+        let address = endpoint.ip().to_canonical();
+        !address.is_loopback() && self.settings.own_addresses.iter().any(|own| own.to_canonical() == address)
     }
 
     fn of_exchanger(&self) -> Requirement {
-        Requirement::of_exchanger(self.settings.tls_level)
+        Requirement::of_exchanger(self.tls_level())
     }
 
     fn host_limit(&self, limits: &MxRoute) -> usize {
@@ -139,7 +173,8 @@ impl<'a> Planner<'a> {
 
     async fn relay(&self, hop: &NextHop, route: &Route) -> Vec<Candidate> {
         let protocol = hop.protocol();
-        let tls = Requirement::of_relay(hop, self.settings.tls_level, self.settings.any_relay_certificate);
+        let any_certificate = self.tls.is_some_and(|tls| tls.accept_invalid_certificates);
+        let tls = Requirement::of_relay(hop, self.tls_level(), any_certificate);
         let (host, port) = match hop.target() {
             HopTarget::Unix(path) => return vec![unix(hop, tls, Dial::unix(path))],
             HopTarget::Tcp { host, port } => (host.clone(), *port),
@@ -187,6 +222,16 @@ impl Hop<'_> {
             standing,
         }
     }
+}
+
+/// An address that several hosts have is dialled once, unless a name must be proved there.
+fn without_doubles(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    candidates.retain(|candidate| match &candidate.endpoint {
+        Some(endpoint) if candidate.tls.allows_cleartext() => seen.insert(endpoint.clone()),
+        _ => true,
+    });
+    candidates
 }
 
 fn implicit(name: &DnsName) -> Exchanger {

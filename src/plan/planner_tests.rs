@@ -10,6 +10,8 @@ use crate::resolver::{MemoryResolver, MemoryResolverBuilder, RecordKind, Resolve
 use crate::route::Route;
 
 const PUBLIC: [u8; 4] = [198, 41, 0, 4];
+/// An address of this host.
+const OWN: [u8; 4] = [198, 41, 0, 99];
 
 fn dns() -> MemoryResolverBuilder {
     MemoryResolver::builder()
@@ -19,8 +21,9 @@ fn dns() -> MemoryResolverBuilder {
 async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
     let resolver = dns.build().unwrap();
     let policy = DefaultPolicy::default();
-    let settings =
-        PlanSettings { own_names: vec![Domain::parse("me.example").unwrap()], ..PlanSettings::default() };
+    let own_addresses = vec![OWN.into()];
+    let own_names = vec![Domain::parse("me.example").unwrap()];
+    let settings = PlanSettings { own_names, own_addresses, ..PlanSettings::default() };
     let route: Route = route.parse().unwrap();
     let destination = Destination::new(&route, &Recipient::parse(to).unwrap()).unwrap().unwrap();
     let plan = Planner::new(&resolver, &policy, &settings).plan(&destination).await;
@@ -94,6 +97,36 @@ async fn check_077_attack_a04_the_best_exchanger_is_this_host() {
 }
 
 #[tokio::test]
+async fn check_077_078_an_exchanger_at_an_own_address_drops_all_that_are_no_better() {
+    let dns = || {
+        dns()
+            .mx("x.example", 5, "a.example")
+            .mx("x.example", 10, "b.example")
+            .mx("x.example", 20, "c.example")
+            .ipv4("a.example", PUBLIC)
+            .ipv4("c.example", PUBLIC)
+    };
+    let (cut, _) = plan(dns().ipv4("b.example", OWN)).await;
+    let usable: Vec<_> = cut.candidates.iter().filter(|c| c.failure().is_none()).map(|c| c.name()).collect();
+    assert_eq!(usable, ["a.example"]);
+    let (own, _) = plan(
+        dns()
+            .ipv6("b.example", "::ffff:198.41.0.99".parse::<std::net::Ipv6Addr>().unwrap())
+            .ipv4("a.example", OWN),
+    )
+    .await;
+    assert_eq!(error(&own), ("5.4.6".into(), FailureKind::Routing));
+}
+
+#[tokio::test]
+async fn check_077_an_implicit_exchanger_that_is_this_host_is_a_loop() {
+    let (named, _) = plan_on("mx", "ann@me.example", dns().ipv4("me.example", PUBLIC)).await;
+    assert_eq!(error(&named), ("5.4.6".into(), FailureKind::Routing));
+    let (addressed, _) = plan(dns().ipv4("x.example", OWN)).await;
+    assert_eq!(error(&addressed), ("5.4.6".into(), FailureKind::Routing));
+}
+
+#[tokio::test]
 async fn check_080_exchangers_without_addresses_fail_unless_nobody_knows() {
     let both = || dns().mx("x.example", 10, "a.example").mx("x.example", 20, "b.example").name("b.example");
     assert_eq!(error(&plan(both()).await.0), ("5.4.4".into(), FailureKind::Routing));
@@ -115,11 +148,21 @@ async fn check_087_attack_a06_exchangers_and_addresses_are_bounded() {
         let name = format!("mx{host}.example");
         dns = dns.mx("x.example", host, &name);
         for last in 1..=100 {
-            dns = dns.ipv4(&name, [198, 41, 0, last]);
+            dns = dns.ipv4(&name, [198, 41, (host % 250) as u8, last]);
         }
     }
     let (plan, asked) = plan(dns).await;
     assert_eq!((plan.candidates.len(), asked.len()), (80, 21));
+}
+
+#[tokio::test]
+async fn attack_a06_an_address_of_several_hosts_is_dialled_once() {
+    let mut dns = dns();
+    for host in 0..5u16 {
+        let name = format!("mx{host}.example");
+        dns = dns.mx("x.example", host, &name).ipv4(&name, PUBLIC).ipv4(&name, [198, 41, 0, 5]);
+    }
+    assert_eq!(plan(dns).await.0.candidates.len(), 2);
 }
 
 #[tokio::test]

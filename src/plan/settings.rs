@@ -1,7 +1,8 @@
 //! [`PlanSettings`]: bounds and ports of plans.
 
+use std::net::IpAddr;
+
 use crate::mail::Domain;
-use crate::route::TlsLevel;
 
 /// How plans are made.
 #[derive(Debug, Clone)]
@@ -17,12 +18,10 @@ pub struct PlanSettings {
     /// Names under which this host receives mail itself: an exchanger of that name, and those that are no
     /// better, would be a loop (RFC 5321 section 5.1).
     pub own_names: Vec<Domain>,
-    /// The level of TLS on hops that say nothing themselves; [`TlsLevel::Opportunistic`]. A deliverer puts that of
-    /// its [`TlsSettings`](crate::TlsSettings) here.
-    pub tls_level: TlsLevel,
-    /// Whether no certificate of a relay is looked at; `false`. A deliverer puts what its
-    /// [`TlsSettings`](crate::TlsSettings) say here.
-    pub any_relay_certificate: bool,
+    /// Addresses at which this host receives mail, those behind a translation of addresses among them: an exchanger at
+    /// one of them, and those that are no better, would be a loop (RFC 5321 section 5.1). Loopback addresses are never
+    /// taken for own ones.
+    pub own_addresses: Vec<IpAddr>,
 }
 
 impl Default for PlanSettings {
@@ -32,8 +31,7 @@ impl Default for PlanSettings {
             max_hosts: 10,
             max_addresses: 8,
             own_names: Vec::new(),
-            tls_level: TlsLevel::default(),
-            any_relay_certificate: false,
+            own_addresses: Vec::new(),
         }
     }
 }

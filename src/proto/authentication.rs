@@ -46,10 +46,13 @@ enum Expected {
 
 /// Why the client is not authenticated.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum AuthenticationFailure {
+#[non_exhaustive]
+pub enum AuthenticationFailure {
     /// The server refused, with 4yz for now; the session goes on, unless it said 421.
+    #[non_exhaustive]
     #[error("the server refused the authentication{}", said(.complaint.as_deref()))]
     Refused {
+        /// What it said.
         reply: Reply,
         /// What the mechanism let it say of the reason, as one line: an error in JSON (RFC 7628 section 3.2.2), a
         /// word (RFC 5802 section 7).

@@ -56,10 +56,11 @@ impl Capabilities {
         match (keyword.as_str(), parameter) {
             ("PIPELINING", None) => self.pipelining = true,
             ("8BITMIME", None) => self.eight_bit_mime = true,
-            ("SMTPUTF8", None) => self.smtp_utf8 = true,
+            // RFC 6531 section 3.1: as if its parameters were not there
+            ("SMTPUTF8", _) => self.smtp_utf8 = true,
             ("DSN", None) => self.dsn = true,
             ("STARTTLS", None) => self.starttls = true,
-            ("SIZE", limit) => self.size = Some(smaller(self.size, limit)),
+            ("SIZE", limit) => self.size = smaller(self.size, limit),
             _ => {}
         }
     }
@@ -75,21 +76,19 @@ fn mechanisms(line: &str) -> Option<&str> {
 }
 
 /// The limit, and of two of them the smaller one: a second line never widens what the first allowed.
-fn smaller(before: Option<SizeLimit>, parameter: Option<&str>) -> SizeLimit {
-    let limit = size_limit(parameter);
-    match (before, limit) {
-        (Some(SizeLimit::Octets(a)), SizeLimit::Octets(b)) => SizeLimit::Octets(a.min(b)),
-        (Some(SizeLimit::Octets(a)), SizeLimit::Unknown) => SizeLimit::Octets(a),
-        (_, limit) => limit,
+fn smaller(before: Option<SizeLimit>, parameter: Option<&str>) -> Option<SizeLimit> {
+    match (before, size_limit(parameter)) {
+        (Some(SizeLimit::Octets(a)), Some(SizeLimit::Octets(b))) => Some(SizeLimit::Octets(a.min(b))),
+        (Some(SizeLimit::Octets(a)), _) => Some(SizeLimit::Octets(a)),
+        (before, limit) => limit.or(before),
     }
 }
 
-fn size_limit(parameter: Option<&str>) -> SizeLimit {
-    let digits = parameter.filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse().ok()) {
-        None | Some(0) => SizeLimit::Unknown,
-        Some(octets) => SizeLimit::Octets(octets),
-    }
+/// What a line says; `None` if it says nothing that can be read.
+fn size_limit(parameter: Option<&str>) -> Option<SizeLimit> {
+    let Some(text) = parameter else { return Some(SizeLimit::Unknown) };
+    let number = text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    number.map(|octets| if octets == 0 { SizeLimit::Unknown } else { SizeLimit::Octets(octets) })
 }
 
 #[cfg(test)]
@@ -104,20 +103,24 @@ mod tests {
     #[test]
     fn check_024_keywords_in_any_case_and_nothing_else() {
         let found = read("PIPELINING\npipelining\n=x\nDSN hi\n\n8bitmime\nSIZE abc");
-        let wanted = Capabilities {
-            pipelining: true,
-            eight_bit_mime: true,
-            size: Some(SizeLimit::Unknown),
-            ..Capabilities::default()
-        };
+        let wanted = Capabilities { pipelining: true, eight_bit_mime: true, ..Capabilities::default() };
         assert_eq!(found, wanted);
         assert!(!read("PIPELINING").pipelining, "the first line names the server");
     }
 
     #[test]
+    fn check_024_what_is_behind_a_keyword_that_takes_nothing_unmakes_it_but_for_smtputf8() {
+        let found = read("x\nPIPELINING 5\n8BITMIME yes\nDSN x\nSMTPUTF8 later");
+        assert_eq!(found, Capabilities { smtp_utf8: true, ..Capabilities::default() });
+    }
+
+    #[test]
     fn check_130_size_without_a_usable_number_is_no_limit() {
-        for text in ["x\nSIZE", "x\nSIZE 0", "x\nSIZE x", "x\nSIZE -1", "x\nSIZE 99999999999999999999999"] {
+        for text in ["x\nSIZE", "x\nSIZE 0"] {
             assert_eq!(read(text).size, Some(SizeLimit::Unknown), "{text}");
+        }
+        for text in ["x\nSIZE x", "x\nSIZE -1", "x\nSIZE 99999999999999999999999"] {
+            assert_eq!(read(text).size, None, "{text}");
         }
         assert_eq!(read("x\nsize 1000").size, Some(SizeLimit::Octets(1000)));
     }

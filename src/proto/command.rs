@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use super::client_name::ClientName;
 use super::output::Output;
 use super::protocol::Protocol;
-use crate::mail::{EnvelopeId, Recipient, Ret, ReversePath};
+use crate::mail::{EnvelopeId, Notify, Recipient, Ret, ReversePath};
 
 /// A line that the client sends. BDAT has its place here; AUTH lines are secret and written elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -15,12 +15,22 @@ pub(crate) enum Command<'a> {
     /// HELO, where EHLO is unknown.
     Helo(&'a ClientName),
     Mail(&'a ReversePath, MailParameters<'a>),
-    /// A recipient, and whether its notification requests may be sent.
-    Rcpt(&'a Recipient, bool),
+    /// A recipient, and which of its notification requests may be sent.
+    Rcpt(&'a Recipient, Requests),
     Data,
     StartTls,
     Rset,
     Quit,
+}
+
+/// Which notification requests of a recipient are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Requests {
+    /// None: the server does not offer DSN (RFC 3461 section 5.2.2).
+    None,
+    /// `NOTIFY=NEVER` alone: the message is a notification itself (RFC 3461 section 6.1).
+    NeverOnly,
+    All,
 }
 
 /// What goes behind the reverse-path, each only where the server offers it.
@@ -58,7 +68,7 @@ impl Display for Command<'_> {
             Self::Hello(Protocol::Lmtp, name) => write!(f, "LHLO {name}"),
             Self::Helo(name) => write!(f, "HELO {name}"),
             Self::Mail(path, parameters) => write!(f, "MAIL FROM:<{path}>{parameters}"),
-            Self::Rcpt(recipient, dsn) => rcpt(f, recipient, *dsn),
+            Self::Rcpt(recipient, requests) => rcpt(f, recipient, *requests),
             Self::Data => f.write_str("DATA"),
             Self::StartTls => f.write_str("STARTTLS"),
             Self::Rset => f.write_str("RSET"),
@@ -88,13 +98,16 @@ impl Display for MailParameters<'_> {
     }
 }
 
-fn rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient, dsn: bool) -> fmt::Result {
+fn rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient, requests: Requests) -> fmt::Result {
     write!(f, "RCPT TO:<{}>", recipient.path())?;
-    if !dsn {
-        return Ok(());
-    }
-    if let Some(notify) = recipient.notify() {
+    let notify = recipient.notify().filter(|notify| match requests {
+        Requests::None => false,
+        Requests::NeverOnly => *notify == Notify::Never,
+        Requests::All => true,
+    });
+    if let Some(notify) = notify {
         write!(f, " NOTIFY={notify}")?;
     }
-    recipient.original_recipient().map_or(Ok(()), |original| write!(f, " ORCPT={}", original.to_xtext()))
+    let original = recipient.original_recipient().filter(|_| requests != Requests::None);
+    original.map_or(Ok(()), |original| write!(f, " ORCPT={}", original.to_xtext()))
 }

@@ -55,7 +55,7 @@ pub enum Interruption {
     #[error("the session took too long")]
     SessionTimedOut,
     /// The server does not keep to the protocol.
-    #[error("the server sent {0}")]
+    #[error("the server broke the protocol")]
     Protocol(#[from] ProtocolError),
     /// The content could not be read; nothing that was sent of it is complete.
     #[error("cannot read the content of the message")]
@@ -114,7 +114,7 @@ impl<A: Copy> Awaited<A> {
 
     /// What the reply that just came answers; `None` if it answers nothing.
     pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
-        let sent = self.0.front().is_some_and(|(end, _)| *end <= output.written());
+        let sent = self.0.front().is_some_and(|(end, _)| *end <= output.heard_at());
         sent.then(|| self.0.pop_front()).flatten().map(|(_, what)| what)
     }
 
@@ -135,6 +135,18 @@ impl<A: Copy> Awaited<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn law_2_check_043_a_reply_that_began_before_its_command_was_written_answers_nothing() {
+        let (mut awaited, mut output) = (Awaited::new(), Output::default());
+        output.put(b"DATA\r\n");
+        awaited.expect('d', &output);
+        output.advance(6);
+        output.hear_at(5);
+        assert_eq!(awaited.take(&output), None);
+        output.hear_at(6);
+        assert_eq!(awaited.take(&output), Some('d'));
+    }
 
     #[test]
     fn attack_a22_a_reply_before_its_command_was_written_answers_nothing() {

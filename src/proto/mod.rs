@@ -23,7 +23,8 @@ mod transaction;
 mod transaction_tests;
 mod verdict;
 
-pub(crate) use authentication::{Authentication, AuthenticationFailure};
+pub(crate) use authentication::Authentication;
+pub use authentication::AuthenticationFailure;
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
 pub use machine::{Interruption, ProtocolError};

@@ -8,7 +8,7 @@ use super::command::Command;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::protocol::Protocol;
-use super::reply::{Reply, ReplyClass};
+use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::stage::Stage;
 use super::verdict::Verdict;
 
@@ -108,6 +108,10 @@ impl Machine for Opening<'_> {
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
         let Some(expected) = self.awaited.take(output) else {
+            if reply.code() == ReplyCode::SERVICE_CLOSING {
+                self.result = Some(Err(Verdict::Refused(self.stage(), reply.without_enhanced())));
+                return;
+            }
             return self.break_off(self.stage(), ProtocolError::Unsolicited(reply).into());
         };
         match reply.class() {

@@ -15,6 +15,8 @@ pub(crate) struct Output {
     commands: BytesMut,
     waiting: usize,
     written: u64,
+    /// How much was written when the reply that is handed over began to come; `None`: as much as now.
+    heard_at: Option<u64>,
     /// Lines that were queued, for whoever listens; `None` if nobody does.
     journal: Option<Vec<Line>>,
 }
@@ -87,6 +89,17 @@ impl Output {
     /// The place in the whole stream behind the last octet that was written.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Notes how much was written when the reply that is handed over next began to come.
+    pub(crate) fn hear_at(&mut self, written: u64) {
+        self.heard_at = Some(written);
+    }
+
+    /// The place in the stream behind which nothing was written when the latest reply began to come: what stands there
+    /// cannot be what it answers.
+    pub(crate) fn heard_at(&self) -> u64 {
+        self.heard_at.unwrap_or(self.written)
     }
 
     /// Fills `slices` with what comes next and says how many of them are in use.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::capabilities::{Capabilities, SizeLimit};
-use super::command::{Command, MailParameters};
+use super::command::{Command, MailParameters, Requests};
 use super::content::DotStuffing;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
@@ -12,7 +12,7 @@ use super::protocol::Protocol;
 use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::stage::Stage;
 use super::verdict::{Missing, Verdict};
-use crate::mail::{ContentFacts, Envelope, Recipient};
+use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
 
 /// Octets of commands that are queued at once; more follow as these go out.
 const GROUP: usize = 16 * 1024;
@@ -181,9 +181,17 @@ impl<'a> Transaction<'a> {
             self.progress = Progress::Data;
             return;
         };
-        Command::Rcpt(self.recipients[next], self.terms.capabilities.dsn).write(output);
+        Command::Rcpt(self.recipients[next], self.requests()).write(output);
         self.awaited.expect(Expected::Rcpt(next), output);
         self.progress = Progress::Rcpt(next + 1);
+    }
+
+    fn requests(&self) -> Requests {
+        match (self.terms.capabilities.dsn, self.envelope.reverse_path()) {
+            (false, _) => Requests::None,
+            (true, ReversePath::Null) => Requests::NeverOnly,
+            (true, ReversePath::Mailbox(_)) => Requests::All,
+        }
     }
 
     /// DATA goes out with the recipients before it unless it is known already that none of them is accepted.
@@ -282,6 +290,11 @@ impl<'a> Transaction<'a> {
     /// A reply while nothing that was sent waits for one. A refusal of the content ahead of its end counts and
     /// the content is never ended; anything else is against the protocol.
     fn unasked(&mut self, reply: Reply, output: &mut Output) {
+        if reply.code() == ReplyCode::SERVICE_CLOSING {
+            let stage = self.stage(output);
+            self.close_rest(|| Verdict::Refused(stage, reply.clone()));
+            return self.abandon(output);
+        }
         let amid_content = matches!(self.progress, Progress::Content(_)) || self.end_of_content.is_some();
         match reply.class() {
             ReplyClass::Transient | ReplyClass::Permanent if amid_content => {
@@ -290,6 +303,17 @@ impl<'a> Transaction<'a> {
             }
             _ => self.break_off(self.stage(output), ProtocolError::Unsolicited(reply).into(), output),
         }
+    }
+
+    /// 421 is the answer to all that is open. With LMTP each recipient has its own reply to the content: whoever has
+    /// none yet may have the message (law 3).
+    fn closing(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
+        if let Expected::FinalOf(index) = expected {
+            self.close(index, Verdict::Refused(Stage::Final, reply));
+            return self.break_off(Stage::Final, Interruption::Disconnected, output);
+        }
+        self.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
+        self.abandon(output);
     }
 
     fn unexpected(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
@@ -351,8 +375,7 @@ impl Machine for Transaction<'_> {
             return self.unasked(reply, output);
         };
         if reply.code() == ReplyCode::SERVICE_CLOSING {
-            self.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
-            return self.abandon(output);
+            return self.closing(expected, reply, output);
         }
         self.answer(expected, reply, output);
     }
@@ -432,7 +455,8 @@ fn parameters<'a>(
         eight_bit: facts.eight_bit && offered.eight_bit_mime,
         no_identity: terms.authenticated && !offered.auth.is_empty(),
         smtp_utf8: offered.smtp_utf8 && (!ascii || facts.utf8_header),
-        ret: envelope.ret().filter(|_| dsn),
+        // RFC 3461 section 6.1: a notification asks for none
+        ret: envelope.ret().filter(|_| dsn && *envelope.reverse_path() != ReversePath::Null),
         envelope_id: envelope.envelope_id().filter(|_| dsn),
     }
 }

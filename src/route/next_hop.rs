@@ -189,7 +189,7 @@ fn check_socket_path(path: &Path) -> Result<(), NextHopError> {
 #[non_exhaustive]
 pub enum NextHopError {
     /// A word that is none of the schemes.
-    #[error("unknown kind of next hop: {scheme:?}")]
+    #[error("a next hop begins with smtp://, lmtp://, lmtp+unix:// and the like, not with {scheme:?}")]
     UnknownScheme {
         /// The word.
         scheme: String,
@@ -221,8 +221,14 @@ pub enum NextHopError {
         /// The host.
         host: Host,
     },
+    /// A `user@` without a password.
+    #[error("no \":password\" before {:?}", format!("@{target}"))]
+    NoPassword {
+        /// What follows the `@`.
+        target: String,
+    },
     /// A `user:password@` that is not percent-encoded, commas included.
-    #[error("broken percent-encoding before {:?}", format!("@{target}"))]
+    #[error("broken percent-encoding (a comma is written %2C) before {:?}", format!("@{target}"))]
     BrokenCredentials {
         /// What follows the `@`.
         target: String,

@@ -92,16 +92,16 @@ fn parse_mx(domain: &str) -> Result<Route, RouteParseError> {
 }
 
 fn parse_list(text: &str) -> Result<Vec<NextHop>, RouteParseError> {
-    refuse_divided_credentials(text)?;
-    text.split(',').map(parse_listed).collect()
+    let parsed: Result<Vec<_>, _> = text.split(',').map(parse_listed).collect();
+    parsed.map_err(|error| divided_credentials(text).unwrap_or(error))
 }
 
-/// A comma inside `user:password@` would make the halves of a password look like hosts and ports,
-/// and show them in the error.
-fn refuse_divided_credentials(text: &str) -> Result<(), NextHopError> {
-    let divided = text.split(',').find(|piece| piece.contains('@') && !piece.contains("://"));
-    let host = divided.and_then(|piece| piece.rsplit('@').next());
-    host.map_or(Ok(()), |host| Err(NextHopError::BrokenCredentials { target: host.into() }))
+/// A comma inside `user:password@` makes the halves of a password look like hosts and ports, which no error must show:
+/// where an `@` stands behind a comma, it may be that.
+fn divided_credentials(text: &str) -> Option<RouteParseError> {
+    let (_, behind) = text.split_once(',')?;
+    let (_, target) = behind.rsplit_once('@')?;
+    Some(NextHopError::BrokenCredentials { target: target.into() }.into())
 }
 
 fn parse_listed(piece: &str) -> Result<NextHop, RouteParseError> {
@@ -207,7 +207,8 @@ fn split_userinfo(text: &str) -> (Option<&str>, &str) {
 /// `user:password`, both percent-encoded. No error shows any of it.
 fn parse_credentials(userinfo: &str, target: &str) -> Result<Credentials, NextHopError> {
     let broken = || NextHopError::BrokenCredentials { target: target.into() };
-    let (user, password) = userinfo.split_once(':').ok_or_else(broken)?;
+    let no_password = || NextHopError::NoPassword { target: target.into() };
+    let (user, password) = userinfo.split_once(':').ok_or_else(no_password)?;
     let decoded = |text: &str| {
         let sound = is_percent_encoded(text).then(|| percent_decode_str(text).decode_utf8().ok());
         sound.flatten().map(String::from).ok_or_else(broken)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mail::{Host, HostError};
-use crate::proto::Protocol;
+use crate::proto::{Credentials, Protocol};
 use crate::route::{Families, HopTls, MxRoute, NextHop, NextHopError, Route, RouteParseError, TlsLevel};
 
 use super::pattern::{Pattern, PatternError};
@@ -71,8 +71,8 @@ impl RouteTable {
     /// - `Local`.
     ///
     /// `id`, `name` and `description` are skipped wherever they stand. Any other field that is not listed
-    /// is an error, for it may hold a promise that would be lost. So are `authUsername` that is not null, and
-    /// `authSecret` that is neither null nor `{"@type": "None"}`: this version does not serve them.
+    /// is an error, for it may hold a promise that would be lost. `authSecret` is null, `{"@type": "None"}` or
+    /// `{"@type": "Value", "secret": "…"}`; other forms of it are errors too.
     ///
     /// ```
     /// use nexthop::{Route, RouteTable};
@@ -187,27 +187,39 @@ fn read_route(route: Value) -> Result<Route, JsonRouteError> {
 
 impl Relay {
     fn into_next_hop(self) -> Result<NextHop, JsonRouteError> {
-        self.check_served()?;
+        let credentials = self.credentials()?;
         let protocol = self.protocol.into();
         let tls = if self.implicit_tls { HopTls::Immediate(TlsLevel::Verified) } else { HopTls::Configured };
         let host = read_host(&self.address)?;
         let port = self.port.unwrap_or(NextHop::default_port(protocol, tls));
         let hop = NextHop::tcp(protocol, host, port)?.with_tls(tls);
-        Ok(if self.allow_invalid_certs { hop.accepting_invalid_certificates() } else { hop })
+        let hop = if self.allow_invalid_certs { hop.accepting_invalid_certificates() } else { hop };
+        Ok(match credentials {
+            Some(credentials) => hop.with_credentials(credentials),
+            None => hop,
+        })
     }
 
-    fn check_served(&self) -> Result<(), JsonRouteError> {
-        let field = match self {
-            _ if !self.auth_username.is_null() => "authUsername",
-            _ if !is_no_secret(&self.auth_secret) => "authSecret",
-            _ => return Ok(()),
-        };
-        Err(JsonRouteError::NotServed { field })
+    /// A user with a password that stands in the file.
+    fn credentials(&self) -> Result<Option<Credentials>, JsonRouteError> {
+        let field = |field| JsonRouteError::NotServed { field };
+        match (&self.auth_username, secret(&self.auth_secret).ok_or_else(|| field("authSecret"))?) {
+            (Value::Null, None) => Ok(None),
+            (Value::String(user), Some(secret)) => Ok(Some(Credentials::password(user, secret))),
+            (Value::Null, Some(_)) => Err(field("authSecret")),
+            (_, _) => Err(field("authUsername")),
+        }
     }
 }
 
-fn is_no_secret(secret: &Value) -> bool {
-    secret.is_null() || *secret == serde_json::json!({"@type": "None"})
+/// The secret in a field; the outer `None`: a form of secret that is not served.
+fn secret(value: &Value) -> Option<Option<&str>> {
+    let Value::Object(fields) = value else { return value.is_null().then_some(None) };
+    match (fields.get("@type").and_then(Value::as_str), fields.get("secret")) {
+        (Some("None"), None) if fields.len() == 1 => Some(None),
+        (Some("Value"), Some(Value::String(secret))) if fields.len() == 2 => Some(Some(secret)),
+        _ => None,
+    }
 }
 
 fn read_host(address: &str) -> Result<Host, HostError> {
@@ -339,6 +351,14 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_may_have_a_user_and_a_password() {
+        let json = r#"{"@type": "Relay", "address": "a.example", "authUsername": "ann",
+            "authSecret": {"@type": "Value", "secret": "s3cret"}}"#;
+        let Route::Relay(hops) = read(json).unwrap() else { panic!("no relay") };
+        assert_eq!(hops[0].credentials(), Some(&Credentials::password("ann", "s3cret")));
+    }
+
+    #[test]
     fn a_local_route_and_a_text() {
         assert_eq!(read(r#"{"@type": "Local", "name": "local"}"#).unwrap(), Route::Local);
         assert_eq!(read(r#""refuse:gone, for good""#).unwrap(), Route::refuse("gone, for good"));
@@ -348,8 +368,10 @@ mod tests {
     fn promises_that_are_not_served_are_refused() {
         for (field, value) in [
             ("authUsername", json!("ann")),
+            ("authUsername", json!(7)),
             ("authSecret", json!("s3cret")),
             ("authSecret", json!({"@type": "Value", "secret": "s3cret"})),
+            ("authSecret", json!({"@type": "File", "filePath": "s3cret"})),
             ("authSecret", json!({"@type": "None", "secret": "s3cret"})),
         ] {
             let error = read_with(field, value).unwrap_err().to_string();

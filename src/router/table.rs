@@ -72,7 +72,11 @@ impl RouteTable {
     /// # Errors
     /// Not a mailbox.
     pub fn mailbox(self, mailbox: &str, route: Route) -> Result<Self, PatternError> {
-        Ok(self.with(Pattern::Mailbox(Mailbox::parse(mailbox)?), route))
+        match mailbox.parse()? {
+            pattern @ Pattern::Mailbox(_) => Ok(self.with(pattern, route)),
+            // what is no mailbox fails to be one with the reason
+            _ => Ok(self.with(Pattern::Mailbox(Mailbox::parse(mailbox)?), route)),
+        }
     }
 
     /// Adds a rule for the mailboxes of a domain, its subdomains not included.

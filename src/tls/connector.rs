@@ -148,7 +148,8 @@ impl Connector {
         }))
     }
 
-    /// What the connection proved. A resumed session is judged anew: its certificate may have expired since.
+    /// What the connection proved. The chain is judged once more: in a resumed session nobody has judged it yet, and its
+    /// certificate may have expired since.
     fn judge(
         &self,
         connection: &ClientConnection,
@@ -160,7 +161,7 @@ impl Connector {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         };
-        if verified && resumed {
+        if verified {
             self.verify(connection, name)?;
         }
         let proof = if verified { Proof::Pkix } else { Proof::Unverified };

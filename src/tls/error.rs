@@ -10,6 +10,9 @@ pub enum TlsError {
     /// The server does not offer STARTTLS.
     #[error("the server does not offer STARTTLS")]
     NotOffered,
+    /// The server does not offer STARTTLS, and credentials are to be sent.
+    #[error("the server does not offer STARTTLS, and credentials are not sent in the clear")]
+    NotOfferedForCredentials,
     /// A certificate is to be verified, and no issuer is trusted.
     #[error("no trust anchors are loaded")]
     NoRoots,

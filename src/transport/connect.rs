@@ -32,7 +32,10 @@ pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) ->
 async fn tcp(address: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) {
-        socket.bind(SocketAddr::new(*source, 0))?;
+        let bound = socket.bind(SocketAddr::new(*source, 0));
+        bound.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot connect from {source}: {error}"))
+        })?;
     }
     socket.set_nodelay(true)?;
     let stream = socket.connect(address).await?;

@@ -6,17 +6,18 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
-    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyLimits, ReplyParser,
-    Stage,
+    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass, ReplyLimits,
+    ReplyParser, Stage,
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
@@ -28,6 +29,9 @@ const SLICES: usize = 64;
 pub(crate) struct Link<S> {
     stream: S,
     input: BytesMut,
+    /// How much was written when the reply that is coming began to come, and when octets came last.
+    began_at: u64,
+    read_at: u64,
     pub(crate) output: Output,
     parser: ReplyParser,
     flushed: bool,
@@ -36,6 +40,8 @@ pub(crate) struct Link<S> {
     reporter: Reporter,
     /// What is taken out of replies.
     redaction: Redaction,
+    /// Octets that are kept of a reply's text.
+    kept_text: usize,
     ends: Option<Instant>,
 }
 
@@ -48,8 +54,7 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(crate) fn new(stream: S, limits: ReplyLimits, timeouts: &Timeouts, reporter: Reporter) -> Self {
-        let ends = timeouts.session.map(|limit| Instant::now() + limit);
+    pub(crate) fn new(stream: S, limits: ReplyLimits, ends: Option<Instant>, reporter: Reporter) -> Self {
         let (input, mut output) = (BytesMut::new(), Output::default());
         if reporter.is_heard() {
             output.keep_journal();
@@ -57,12 +62,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Self {
             stream,
             input,
+            began_at: 0,
+            read_at: 0,
             output,
             parser: ReplyParser::new(limits),
             flushed: true,
             broken: None,
             reporter,
             redaction: Redaction::default(),
+            kept_text: limits.kept_text,
             ends,
         }
     }
@@ -72,9 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.stream
     }
 
-    /// From now on replies are rid of this.
-    pub(crate) fn redact(&mut self, redaction: Redaction) {
-        self.redaction = redaction;
+    /// From now on replies are rid of this too.
+    pub(crate) fn redact(&mut self, redaction: &Redaction) {
+        self.redaction.extend(redaction);
     }
 
     /// Runs a machine until it needs nothing. Whatever goes wrong is handed to the machine.
@@ -107,7 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let stage = match need {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    let piece = piece(content).await?;
+                    let limit = timeouts.of(Stage::Content);
+                    let piece = timeout(limit, piece(content)).await.unwrap_or_else(|_| Err(too_slow()))?;
                     self.reporter.content(piece.as_deref().unwrap_or_default());
                     machine.handle_content(piece, &mut self.output);
                     continue;
@@ -115,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let deadline = *clock.get_or_insert_with(|| Instant::now() + timeouts.of(stage));
+            let deadline = *clock.get_or_insert_with(|| after(timeouts.of(stage)));
             if self.progress(deadline).await? == Step::Wrote {
                 clock = None;
             }
@@ -133,12 +142,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 break;
             }
             let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
-            let reply = self.redaction.reply(reply);
+            self.output.hear_at(self.began_at);
+            self.began_at = self.read_at;
+            let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
             any = true;
         }
         Ok(any)
+    }
+
+    /// Of a reply no more than is kept of it, unless all of it is to be read.
+    fn kept(&self, need: Need, reply: Reply) -> Reply {
+        let to_be_read = matches!(need, Need::Io(Stage::Hello | Stage::Auth))
+            && matches!(reply.class(), ReplyClass::Completed | ReplyClass::Intermediate);
+        if to_be_read { reply } else { reply.shortened(self.kept_text) }
     }
 
     /// Tells whoever listens what was queued.
@@ -212,8 +230,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let begins = self.input.is_empty() && !self.parser.is_amid_reply();
         self.input.reserve(READ);
-        pin!(self.stream.read_buf(&mut self.input)).poll(context)
+        let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(context))?;
+        self.read_at = self.output.written();
+        if begins {
+            self.began_at = self.read_at;
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -223,6 +247,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.output.advance(count);
         self.flushed = false;
         Poll::Ready(Ok(count))
+    }
+
+    /// A reply that waits though nobody asked for anything.
+    pub(crate) fn unasked(&mut self) -> Option<Reply> {
+        self.parser.next(&mut self.input).ok().flatten().map(|reply| self.redaction.reply(reply))
+    }
+
+    /// Ends the writing side: in TLS the server is told (RFC 8446 section 6.1).
+    pub(crate) async fn shut_down(&mut self, limit: Duration) {
+        // whether it gets there matters to nobody any more
+        let _ = timeout(limit, self.stream.shutdown()).await;
     }
 
     /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
@@ -241,8 +276,18 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
     }
 }
 
+/// The end of a time from now on. One that no clock reaches ends in years.
+pub(crate) fn after(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + Duration::from_secs(3600 * 24 * 365 * 30))
+}
+
 fn interruption(error: io::Error) -> Interruption {
     Interruption::Io(Arc::new(error))
+}
+
+fn too_slow() -> Interruption {
+    Interruption::Content(Arc::new(io::ErrorKind::TimedOut.into()))
 }
 
 async fn piece(content: &mut Option<ContentReader<'_>>) -> Result<Option<bytes::Bytes>, Interruption> {

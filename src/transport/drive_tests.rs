@@ -354,9 +354,40 @@ async fn check_015_what_comes_on_an_idle_session_belongs_to_no_message() {
     let (mut session, mut server) = opened(Protocol::Smtp, settings(), "").await;
     server.says("421 bye\r\n").await;
     let outcomes = session.send(&envelope(1), &Message::from_bytes("a: b\r\n").unwrap()).await;
-    assert_eq!(failure(&outcomes[0]), (FailureKind::Disconnected, Some(Stage::MailFrom), false));
+    assert_eq!(failure(&outcomes[0]), (FailureKind::Refused, Some(Stage::MailFrom), false));
     drop(session);
     assert_eq!(server.rest().await, b"", "nothing was sent to it");
+}
+
+#[tokio::test]
+async fn law_2_a_reply_that_began_before_the_end_of_the_content_delivers_nobody() {
+    let (mut session, mut server) = opened(Protocol::Smtp, settings(), "250-PIPELINING\r\n").await;
+    let message = Message::from_bytes("a: b\r\n").unwrap();
+    let envelope = envelope(1);
+    let played = async {
+        server.hears("DATA\r\n").await;
+        server.says("250\r\n250\r\n354 go\r\n250 2.0.0 que").await;
+        server.hears(".\r\n").await;
+        server.says("ued\r\n550 5.7.1 no\r\n").await;
+    };
+    let (outcomes, ()) = tokio::join!(session.send(&envelope, &message), played);
+    assert_eq!(failure(&outcomes[0]), (FailureKind::Protocol, Some(Stage::Final), true));
+}
+
+#[tokio::test]
+async fn check_014_421_at_any_time_is_the_answer_to_what_is_open() {
+    let (mut session, mut server) = opened(Protocol::Smtp, settings(), "").await;
+    let message = Message::from_bytes("a: b\r\n").unwrap();
+    let envelope = envelope(2);
+    let played = async {
+        server.hears("\r\n").await;
+        server.says("250 ok\r\n").await;
+        server.hears("\r\n").await;
+        server.says("550 no\r\n421 bye\r\n").await;
+    };
+    let (outcomes, ()) = tokio::join!(session.send(&envelope, &message), played);
+    assert_eq!(outcomes[0].reply().map(|reply| reply.code().as_u16()), Some(550));
+    assert_eq!(failure(&outcomes[1]).0, FailureKind::Refused);
 }
 
 #[tokio::test]

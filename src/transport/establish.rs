@@ -1,11 +1,14 @@
 //! From a dialled socket to a session that proves what it must.
 
+use tokio::time::Instant;
+
+use super::drive::after;
 use super::login::{Login, log_in};
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
 use crate::observer::Reporter;
-use crate::outcome::Failure;
-use crate::proto::{ChannelBinding, Protocol, Reply, ReplyClass, ReplyCode};
+use crate::outcome::{Failure, FailureKind};
+use crate::proto::{ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage};
 use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError};
 
 /// What is wanted of a connection.
@@ -18,6 +21,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) peer: Peer<'a>,
     pub(crate) requirement: Requirement,
     pub(crate) login: Option<Login<'a>>,
+    /// When everything on the connection must be over; set by [`establish`].
+    pub(crate) ends: Option<Instant>,
 }
 
 /// A session, and what its connection proved; `None`: it is in the clear.
@@ -34,17 +39,20 @@ pub(crate) struct NotEstablished {
     pub(crate) failure: Failure,
     /// Whether a handshake failed, so that another connection in the clear may do where that is allowed.
     pub(crate) in_handshake: bool,
+    /// What the connection proved before.
+    pub(crate) secured: Option<Secured>,
 }
 
 impl From<Failure> for NotEstablished {
     fn from(failure: Failure) -> Self {
-        Self { failure, in_handshake: false }
+        Self { failure, in_handshake: false, secured: None }
     }
 }
 
 /// Opens a session and secures it as required. Before the last check nothing but greeting, EHLO and STARTTLS was
 /// said (law 6), before the login nothing of the envelope.
 pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Established, NotEstablished> {
+    let terms = Terms { ends: terms.settings.timeouts.session.map(after), ..terms };
     let established = match terms.requirement.start {
         Start::Immediate => terms.immediate(socket).await,
         Start::StartTls => terms.by_starttls(socket).await,
@@ -54,7 +62,9 @@ pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Establ
         true => terms.log_in(established).await,
         false => {
             established.session.quit().await;
-            Err(Failure::securing(TlsError::NotOffered).into())
+            let error =
+                if terms.login.is_some() { TlsError::NotOfferedForCredentials } else { TlsError::NotOffered };
+            Err(Failure::securing(error, Some(Stage::StartTls)).into())
         }
     }
 }
@@ -66,18 +76,25 @@ impl Terms<'_> {
     /// Logs in, if that is to be done and may be done here. Otherwise nothing of the envelope is sent.
     async fn log_in(&self, mut established: Established) -> Result<Established, NotEstablished> {
         let Some(login) = &self.login else { return Ok(established) };
-        if !login.is_safe(established.secured.as_ref(), self.peer.endpoint) {
+        let secured = established.secured;
+        let failed = |failure| NotEstablished { failure, in_handshake: false, secured };
+        if !login.is_safe(secured.as_ref(), self.peer.endpoint) {
             established.session.quit().await;
-            return Err(Failure::unsafe_for_credentials().into());
+            return Err(failed(Failure::unsafe_for_credentials()));
         }
         let binding = established.binding.take();
         match log_in(&mut established.session, login, binding.as_ref(), self.connector).await {
             Ok(()) => Ok(established),
             Err(failure) => {
                 established.session.quit().await;
-                Err(failure.into())
+                Err(failed(failure))
             }
         }
+    }
+
+    /// What no reply may show, also one to a connection before the login: an earlier one may have sent it.
+    fn redaction(&self) -> Redaction {
+        self.login.map_or_else(Redaction::default, |login| Redaction::of(login.credentials))
     }
 
     async fn in_the_clear(&self, socket: Socket) -> Result<Established, NotEstablished> {
@@ -96,7 +113,7 @@ impl Terms<'_> {
         if !session.capabilities().starttls {
             return Ok(Established { session, secured: None, binding: None });
         }
-        let reply = session.start_tls().await?;
+        let reply = session.start_tls().await.map_err(|failure| self.lost_at_starttls(failure))?;
         if reply.class() != ReplyClass::Completed {
             return self.without(session, reply).await;
         }
@@ -105,9 +122,22 @@ impl Terms<'_> {
             return Err(Failure::injected().into());
         };
         let (stream, secured, binding) = self.handshake(socket).await?;
-        let session =
-            Session::reopen(stream, self.protocol, self.settings.clone(), self.reporter.clone()).await?;
+        let session = Session::reopen(
+            stream,
+            self.protocol,
+            self.settings.clone(),
+            self.ends,
+            self.reporter.clone(),
+            &self.redaction(),
+        )
+        .await?;
         Ok(Established { session, secured: Some(secured), binding })
+    }
+
+    /// A server that goes away at STARTTLS is as one whose handshake fails.
+    fn lost_at_starttls(&self, failure: Failure) -> NotEstablished {
+        let in_handshake = matches!(failure.kind(), FailureKind::Disconnected | FailureKind::TimedOut);
+        NotEstablished { failure, in_handshake, secured: None }
     }
 
     /// The server offers STARTTLS and refuses it: where cleartext will do, the same session goes on.
@@ -116,25 +146,42 @@ impl Terms<'_> {
         if self.requirement.allows_cleartext() && !closing {
             return Ok(Established { session, secured: None, binding: None });
         }
-        if !closing {
-            session.quit().await;
+        if closing {
+            return Err(Failure::closing(Stage::StartTls, reply).into());
         }
+        session.quit().await;
         Err(Failure::starttls_refused(reply).into())
     }
 
     async fn open(&self, stream: Stream) -> Result<Session<Stream>, Failure> {
-        Session::open_as(stream, self.protocol, self.settings.clone(), self.reporter.clone()).await
+        Session::open_as(
+            stream,
+            self.protocol,
+            self.settings.clone(),
+            self.ends,
+            self.reporter.clone(),
+            &self.redaction(),
+        )
+        .await
     }
 
     async fn handshake(&self, socket: Socket) -> Result<Secure, NotEstablished> {
-        let limit = self.settings.timeouts.tls;
+        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(self.settings.timeouts.tls, |left| left.min(self.settings.timeouts.tls));
         let made = self.connector.handshake(socket, self.peer, self.requirement.promise, limit).await;
         match made {
             Ok(Handshake { stream, secured, binding }) => {
                 self.reporter.secured(&format!("{}, {}", secured.version(), secured.proof()));
                 Ok((Stream::Tls(Box::new(stream)), secured, binding))
             }
-            Err(error) => Err(NotEstablished { failure: Failure::securing(error), in_handshake: true }),
+            Err(error) => {
+                let stage = (self.requirement.start == Start::StartTls).then_some(Stage::StartTls);
+                Err(NotEstablished {
+                    failure: Failure::securing(error, stage),
+                    in_handshake: true,
+                    secured: None,
+                })
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::outcome::Failure;
 use crate::proto::{
     AuthenticationFailure, ChannelBinding, Credentials, Mechanism, MechanismSet, Nonce, SaslLimits,
-    SaslPolicy, SaslTerms, choose,
+    SaslPolicy, SaslTerms, Stage, choose,
 };
 use crate::route::Endpoint;
 use crate::tls::{Connector, Proof, Secured};
@@ -108,7 +108,8 @@ pub(crate) async fn log_in(
     let mut tried = MechanismSet::default();
     let mut refusal = AuthenticationFailure::NoMechanism;
     while let Some(mechanism) = login.mechanism(offered, tried, binding) {
-        let nonce = Nonce::new(connector.random().map_err(Failure::securing)?);
+        let nonce =
+            Nonce::new(connector.random().map_err(|error| Failure::securing(error, Some(Stage::Auth)))?);
         let terms = login.terms(offered, binding, &nonce);
         match dialogue.authenticate(mechanism, &terms).await {
             Ok(()) => return Ok(()),

@@ -67,7 +67,7 @@ mod tests {
     fn dial(address: SocketAddr) -> Dial {
         let host = Host::Address(address.ip());
         let peer = Peer::new(address.ip(), address.port(), &host, Origin::RelayLiteral, &Route::Local);
-        Dial::tcp(Permitted::check(&DefaultPolicy::default(), &peer).unwrap())
+        Dial::of(Permitted::check(&DefaultPolicy::default(), &peer).unwrap())
     }
 
     fn settings(stagger: Duration) -> RaceSettings<'static> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
-use super::drive::Link;
+use super::drive::{Link, after};
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
 use crate::mail::{ContentReader, Envelope, Message, Recipient};
@@ -12,8 +13,8 @@ use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
     Authentication, AuthenticationFailure, Capabilities, ClientName, Ending, Interruption, Machine,
-    Mechanism, MechanismSet, Opening, Protocol, Reply, ReplyCode, ReplyLimits, SaslTerms, Single, Stage,
-    Terms, Transaction, Verdict,
+    Mechanism, MechanismSet, Opening, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms, Single,
+    Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -113,17 +114,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Dropping the future closes the stream.
     pub async fn open(stream: S, protocol: Protocol, settings: SessionSettings) -> Result<Self, Failure> {
         let reporter = Reporter::new(settings.observer.clone(), settings.trace, "session");
-        Self::open_as(stream, protocol, settings, reporter).await
+        let ends = settings.timeouts.session.map(after);
+        Self::open_as(stream, protocol, settings, ends, reporter, &Redaction::default()).await
     }
 
-    /// Opens a session of which an observer hears under the name of the reporter.
+    /// Opens a session that is over at a given time, and of which an observer hears under the name of the reporter.
     pub(crate) async fn open_as(
         stream: S,
         protocol: Protocol,
         settings: SessionSettings,
+        ends: Option<Instant>,
         reporter: Reporter,
+        redaction: &Redaction,
     ) -> Result<Self, Failure> {
-        let session = Self::new(stream, protocol, settings, reporter);
+        let mut session = Self::new(stream, protocol, settings, ends, reporter);
+        session.link.redact(redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::new(protocol, &name, &session.link.output);
         session.introduce(opening).await
@@ -134,16 +139,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         stream: S,
         protocol: Protocol,
         settings: SessionSettings,
+        ends: Option<Instant>,
         reporter: Reporter,
+        redaction: &Redaction,
     ) -> Result<Self, Failure> {
-        let mut session = Self::new(stream, protocol, settings, reporter);
+        let mut session = Self::new(stream, protocol, settings, ends, reporter);
+        session.link.redact(redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
         session.introduce(opening).await
     }
 
-    fn new(stream: S, protocol: Protocol, settings: SessionSettings, reporter: Reporter) -> Self {
-        let link = Link::new(stream, settings.replies, &settings.timeouts, reporter);
+    fn new(
+        stream: S,
+        protocol: Protocol,
+        settings: SessionSettings,
+        ends: Option<Instant>,
+        reporter: Reporter,
+    ) -> Self {
+        let link = Link::new(stream, settings.replies, ends, reporter);
         Self {
             link,
             protocol,
@@ -173,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// From now on every reply is rid of what the login sent.
     async fn run_login(&mut self, mut login: Authentication) -> Result<(), AuthenticationFailure> {
         self.run(&mut login, None).await;
-        self.link.redact(login.redaction());
+        self.link.redact(&login.redaction());
         let result = login.finish();
         match &result {
             Ok(()) => self.authenticated = true,
@@ -235,8 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         recipients: &[&Recipient],
         message: &Message,
     ) -> (Vec<Verdict>, usize) {
-        if !self.prepare().await {
-            return (vec![gone(); recipients.len()], 0);
+        if let Err(verdict) = self.prepare().await {
+            return (vec![verdict; recipients.len()], 0);
         }
         let mut transaction = Transaction::new(self.terms(), envelope, recipients, message.facts());
         self.run(&mut transaction, Some(message.reader())).await;
@@ -254,6 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub async fn quit(mut self) {
         if self.is_usable() {
             self.farewell().await;
+            self.link.shut_down(self.settings.timeouts.quit).await;
         }
     }
 
@@ -263,18 +278,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.state = State::Unusable;
     }
 
-    /// Makes sure that a transaction may begin.
-    async fn prepare(&mut self) -> bool {
+    /// Makes sure that a transaction may begin; otherwise says what becomes of its recipients.
+    pub(crate) async fn prepare(&mut self) -> Result<(), Verdict> {
         if self.state == State::Unusable || !self.link.is_quiet().await {
             self.state = State::Unusable;
-            return false;
+            return Err(self.unasked());
         }
         if self.state == State::Aborted {
             let mut reset = Single::reset(&mut self.link.output);
             self.run(&mut reset, None).await;
             self.state = if reset.is_done() { State::Ready } else { State::Unusable };
         }
-        self.is_usable()
+        if self.is_usable() { Ok(()) } else { Err(gone()) }
+    }
+
+    /// RFC 5321 section 3.8: a server may say 421 at any time.
+    fn unasked(&mut self) -> Verdict {
+        let closing = self.link.unasked().filter(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
+        closing.map_or_else(gone, |reply| Verdict::Refused(Stage::MailFrom, reply))
     }
 
     /// Runs a machine. Should the future be dropped in the middle, the session stays unusable.

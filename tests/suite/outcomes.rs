@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use nexthop::testing::{Rules, ScriptedServer};
 use nexthop::{
-    Delivered, Deliverer, Envelope, LocalDelivery, LocalRequest, MemoryResolver, Outcome, Report, Route,
-    RouteRequest, RouteTable, Router, RouterError,
+    Delivered, Deliverer, Envelope, LocalDelivery, LocalRequest, MemoryResolver, Message, Outcome, Report,
+    Route, RouteRequest, RouteTable, Router, RouterError,
 };
 
 use crate::support::{
@@ -213,4 +213,21 @@ async fn check_068_equal_domains_in_other_writings_are_delivered_together() {
     let report = in_time(deliverer.deliver(&envelope, &message())).await;
     assert!(report.iter().all(|(_, outcome)| word(outcome) == "delivered 2.0.0"), "{report}");
     assert_eq!(server.connections(), 1);
+}
+
+/// A server on 127.0.0.1 that is reached by a name whose IPv6 address is dead.
+#[tokio::test]
+async fn check_287_a_dead_address_of_a_host_does_not_hide_what_the_host_said() {
+    let server = ScriptedServer::smtp().without("8BITMIME").listen_tcp().await.unwrap();
+    let hop = format!("smtp://localhost:{}", server.address().port());
+    let deliverer = Deliverer::builder("mail.example.net")
+        .resolver(MemoryResolver::default())
+        .router(RouteTable::new(hop.parse().unwrap()))
+        .build()
+        .unwrap();
+    let envelope = Envelope::new("s@example.net").unwrap().to("ann@x.example").unwrap();
+    let message = Message::from_bytes("Subject: x\r\n\r\n\u{fc}\r\n").unwrap();
+    let report = deliverer.deliver(&envelope, &message).await;
+    let failure = report.recipients()[0].outcome.failure().unwrap();
+    assert_eq!((failure.is_permanent(), failure.status().to_string().as_str()), (true, "5.6.3"), "{report}");
 }

@@ -209,3 +209,17 @@ async fn check_029_after_a_transaction_that_came_to_nothing_rset_comes_first() {
     in_time(session.send(&second, &message)).await;
     assert_eq!(count(&server, "RSET"), 1, "a complete transaction needs none");
 }
+
+#[tokio::test]
+async fn check_028_029_a_refused_content_ends_its_transaction() {
+    for rules in [ScriptedServer::smtp(), ScriptedServer::lmtp()] {
+        let server = rules.final_reply("554 5.6.0 no").listen_tcp().await.unwrap();
+        let mut session = session(&server).await;
+        let (envelope, message) = (envelope("a b"), message());
+        for _ in 0..2 {
+            let outcomes = in_time(session.send(&envelope, &message)).await;
+            assert_eq!(words(&outcomes), ["failed refused final 5.6.0"; 2]);
+        }
+        assert_eq!((count(&server, "MAIL"), count(&server, "RSET")), (2, 0));
+    }
+}

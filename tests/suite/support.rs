@@ -75,11 +75,12 @@ pub(crate) async fn script(dialogues: &[&str]) -> ScriptedServer {
     script.listen_tcp().await.unwrap()
 }
 
-/// A session of SMTP with a server.
+/// A session with a server.
 pub(crate) async fn session(server: &ScriptedServer) -> Session<TcpStream> {
     let stream = TcpStream::connect(server.address()).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    in_time(Session::open(stream, Protocol::Smtp, settings())).await.unwrap()
+    let protocol = if server.url().starts_with("lmtp") { Protocol::Lmtp } else { Protocol::Smtp };
+    in_time(Session::open(stream, protocol, settings())).await.unwrap()
 }
 
 pub(crate) fn settings() -> SessionSettings {

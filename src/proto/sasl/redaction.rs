@@ -51,9 +51,14 @@ impl Redaction {
         }
     }
 
+    /// Everything that another one leaves out, too.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        other.0.iter().for_each(|text| self.add(text));
+    }
+
     /// Text that is not to be kept as it is.
     pub(crate) fn add(&mut self, text: &[u8]) {
-        if text.is_empty() {
+        if text.is_empty() || self.0.iter().any(|known| **known == *text) {
             return;
         }
         self.0.push(SecretOctets::join(&[text]));
@@ -63,6 +68,9 @@ impl Redaction {
 
     /// The reply with `***` in the place of what is not to be kept. To be done before a reply is shortened.
     pub(crate) fn reply(&self, reply: Reply) -> Reply {
+        if self.0.is_empty() {
+            return reply;
+        }
         let text = reply.lines().collect::<Vec<_>>().join(&b'\n');
         match self.text(&text) {
             Cow::Borrowed(_) => reply,
