@@ -213,7 +213,10 @@ fn parse_credentials(userinfo: &str, target: &str) -> Result<Credentials, NextHo
         let sound = is_percent_encoded(text).then(|| percent_decode_str(text).decode_utf8().ok());
         sound.flatten().map(String::from).ok_or_else(broken)
     };
-    Ok(Credentials::password(decoded(user)?, decoded(password)?))
+    match decoded(user)? {
+        user if user.is_empty() => Err(broken()),
+        user => Ok(Credentials::password(user, decoded(password)?)),
+    }
 }
 
 fn is_percent_encoded(text: &str) -> bool {

@@ -280,6 +280,11 @@ fn any_route() -> impl Strategy<Value = Route> {
     ]
 }
 
+/// Whether a route holds credentials, which are never written.
+fn has_credentials(route: &Route) -> bool {
+    matches!(route, Route::Relay(hops) if hops.iter().any(|hop| hop.credentials().is_some()))
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_back(route in any_route()) {
@@ -296,14 +301,18 @@ proptest! {
         scheme in "(smtp://|lmtp://|lmtp\\+unix://|mx:|refuse:|,)?", rest in any::<String>(),
     ) {
         if let Ok(route) = format!("{scheme}{rest}").parse::<Route>() {
-            prop_assert_eq!(route.to_string().parse::<Route>(), Ok(route));
+            let written = route.to_string().parse::<Route>();
+            prop_assert!(written.is_ok());
+            prop_assert!(has_credentials(&route) || written == Ok(route));
         }
     }
 
     #[test]
     fn a_text_near_a_hop_never_panics(text in "(s|lmtp|smtp)(\\+unix)?:/{0,3}[a1:@%,\\[\\]/. ü]{0,12}") {
         if let Ok(route) = text.parse::<Route>() {
-            prop_assert_eq!(route.to_string().parse::<Route>(), Ok(route));
+            let written = route.to_string().parse::<Route>();
+            prop_assert!(written.is_ok());
+            prop_assert!(has_credentials(&route) || written == Ok(route));
         }
     }
 }
