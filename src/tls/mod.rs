@@ -11,4 +11,6 @@ pub(crate) use connector::{Connector, Peer};
 pub use error::TlsError;
 pub use requirement::{Promise, Requirement, Start};
 pub use secured::{Proof, Secured, TlsVersion};
+#[cfg(feature = "testing")]
+pub(crate) use settings::default_provider;
 pub use settings::{ClientIdentity, Roots, TlsSettings, TlsSettingsError};

@@ -14,5 +14,7 @@ pub(crate) use connect::connect;
 pub(crate) use establish::{Established, NotEstablished, Terms, establish};
 pub(crate) use session::was_accepted;
 pub use session::{Session, SessionSettings};
+#[cfg(feature = "testing")]
+pub(crate) use stream::Socket;
 pub(crate) use stream::Stream;
 pub use timeouts::Timeouts;
