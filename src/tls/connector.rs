@@ -130,7 +130,7 @@ impl Connector {
     }
 
     /// What the connection proved. A resumed session is judged anew: its certificate may have expired since.
-    fn judge(
+    pub(super) fn judge(
         &self,
         connection: &ClientConnection,
         name: &ServerName<'_>,

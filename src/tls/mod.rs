@@ -1,6 +1,8 @@
 //! What a connection must prove, and how it is proved: TLS by rustls (RFC 3207, RFC 8314, RFC 9325).
 
 mod connector;
+#[cfg(test)]
+mod connector_tests;
 mod error;
 mod requirement;
 mod secured;

@@ -5,10 +5,11 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::content_source::ContentSource;
 use super::timeouts::Timeouts;
@@ -173,8 +174,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
     /// server.
     pub(crate) async fn is_quiet(&mut self) -> bool {
-        let waiting = poll_fn(|context| Poll::Ready(self.poll_read(context).is_ready())).await;
-        !waiting && self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+        let waiting = self.look().await.is_ready();
+        !waiting && self.is_between_replies()
+    }
+
+    /// Whether nothing was said that nobody asked for; the connection may be gone.
+    pub(crate) async fn heard_nothing(&mut self) -> bool {
+        let _ = self.look().await;
+        self.is_between_replies()
+    }
+
+    /// Reads what has arrived, without waiting.
+    async fn look(&mut self) -> Poll<io::Result<usize>> {
+        poll_fn(|context| Poll::Ready(self.poll_read(context))).await
+    }
+
+    fn is_between_replies(&self) -> bool {
+        self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+    }
+
+    /// Says that nothing more will be written; in TLS by close_notify (RFC 8446 section 6.1).
+    pub(crate) async fn shutdown(&mut self, limit: Duration) {
+        // nothing depends on it any more
+        let _ = timeout(limit, self.stream.shutdown()).await;
     }
 }
 
