@@ -286,10 +286,10 @@ impl Failure {
     }
 
     /// TLS was not to be had as it was required (4.7.5, RFC 3463, RFC 7672 section 2.2).
-    pub(crate) fn securing(error: impl Error + Send + Sync + 'static, stage: Option<Stage>) -> Self {
+    pub(crate) fn securing(error: impl Error + Send + Sync + 'static, stage: Stage) -> Self {
         let what = "the connection is not secured as it must be".to_owned();
         let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).because(error);
-        failure.inner().stage = stage;
+        failure.inner().stage = Some(stage);
         failure
     }
 

@@ -9,6 +9,7 @@ pub(super) fn server(text: &str) -> Result<Action, ScriptProblem> {
         "close" => bare(arguments, Action::Close),
         "reset" => bare(arguments, Action::Reset),
         "silence" => bare(arguments, Action::Silence),
+        "tls" => bare(arguments, Action::Tls),
         "raw" => pieces(arguments).map(Action::Pieces),
         "repeat" => repeat(arguments),
         _ => Err(ScriptProblem::UnknownDirective(text.into())),
@@ -22,6 +23,7 @@ pub(super) fn client(text: &str) -> Result<Action, ScriptProblem> {
         "content" => bare(arguments, Action::Content),
         "octets" => number(arguments).map(Action::Octets),
         "rest" => bare(arguments, Action::Rest),
+        "tls-record" => bare(arguments, Action::TlsRecord),
         "close" => bare(arguments, Action::Left),
         _ => Err(ScriptProblem::UnknownDirective(text.into())),
     }

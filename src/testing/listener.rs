@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::proto::Protocol;
 
 use super::stream::Stream;
+use crate::transport::Socket;
 
 /// What the text form of a next hop writes as an escape in a path.
 const IN_PATH: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b',');
@@ -37,13 +38,14 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The text form of the next hop.
-    pub(super) fn url(&self, protocol: Protocol) -> String {
+    /// The text form of the next hop; `immediate` is TLS from the first octet.
+    pub(super) fn url(&self, protocol: Protocol, immediate: bool) -> String {
+        let s = if immediate { "s" } else { "" };
         match self {
-            Self::Tcp(address) => format!("{protocol}://{address}"),
+            Self::Tcp(address) => format!("{protocol}{s}://{address}"),
             Self::Unix(path) => {
                 let path = path.to_string_lossy();
-                format!("{protocol}+unix://{}", utf8_percent_encode(&path, IN_PATH))
+                format!("{protocol}{s}+unix://{}", utf8_percent_encode(&path, IN_PATH))
             }
         }
     }
@@ -88,9 +90,9 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 // otherwise the pieces of a reply would wait for each other
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
+                Ok(Stream::Plain(Socket::Tcp(stream)))
             }
-            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Unix(listener, _) => Ok(Stream::Plain(Socket::Unix(listener.accept().await?.0))),
         }
     }
 }

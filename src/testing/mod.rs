@@ -38,12 +38,15 @@
 //! - [`Rules`], a server that answers any number of connections with sense, except where it was told otherwise:
 //!   [`ScriptedServer::smtp`] and [`ScriptedServer::lmtp`].
 //!
+//! Both speak TLS with a [`ServerIdentity`], by STARTTLS or from the first octet.
+//!
 //! Both keep a transcript and the messages. What they keep and read is bounded by [`Limits`]. No task outlives the
 //! server: dropping it stops everything and removes its socket.
 
 mod command;
 mod content;
 mod directive;
+mod identity;
 mod ledger;
 mod limits;
 mod listener;
@@ -60,8 +63,11 @@ mod session_tests;
 mod stream;
 #[cfg(test)]
 mod test_client;
+#[cfg(test)]
+mod tls_tests;
 mod wire;
 
+pub use identity::{Handshake, IdentityError, ServerIdentity};
 pub use limits::Limits;
 pub use listener::ListenError;
 pub use record::{Departure, Got, Received};

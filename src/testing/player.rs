@@ -2,6 +2,7 @@
 
 use crate::escape::one_line;
 
+use super::identity::ServerIdentity;
 use super::ledger::Ledger;
 use super::record::{Departure, Got};
 use super::script::{Action, Dialogue, Pattern, Step};
@@ -11,13 +12,15 @@ use super::wire::{Unread, Wire};
 const BLOCK: usize = 16 * 1024;
 
 /// Plays `dialogue` to its end, or to the client's departure from it.
-pub(super) async fn play(dialogue: &Dialogue, wire: Wire) {
+pub(super) async fn play(dialogue: &Dialogue, identity: Option<&ServerIdentity>, wire: Wire) {
     let mut player = Player { wire, ledger: Ledger::default() };
     for step in &dialogue.steps {
         if step.action.is_expectation() {
             player.wire.record().awaits(player.wire.connection(), step);
         }
-        match player.act(step).await {
+        let acted;
+        (player, acted) = player.step(step, identity).await;
+        match acted {
             Ok(()) if step.action.is_last() => return player.end(&step.action).await,
             Ok(()) => {}
             Err(got) => return player.depart(step.line, &step.text, got),
@@ -33,6 +36,14 @@ struct Player {
 }
 
 impl Player {
+    async fn step(mut self, step: &Step, identity: Option<&ServerIdentity>) -> (Self, Result<(), Got>) {
+        if let (Action::Tls, Some(identity)) = (&step.action, identity) {
+            return self.secure(identity).await;
+        }
+        let acted = self.act(step).await;
+        (self, acted)
+    }
+
     async fn act(&mut self, step: &Step) -> Result<(), Got> {
         match &step.action {
             Action::Say => self.say(&step.text),
@@ -44,7 +55,10 @@ impl Player {
             Action::Line(pattern) => return self.line(pattern).await,
             Action::Content => return self.content().await,
             Action::Octets(count) => return self.octets(*count).await,
+            Action::TlsRecord => return self.tls_record().await,
             Action::Left => return self.left().await,
+            // there is an identity wherever a script has a handshake
+            Action::Tls => {}
             Action::Rest => self.wire.flush().await,
             Action::Silence | Action::Close | Action::Reset => {
                 self.wire.note_sent(step.text.as_bytes());
@@ -52,6 +66,16 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    /// A client that says more before the handshake departs (RFC 3207 section 4).
+    async fn secure(mut self, identity: &ServerIdentity) -> (Self, Result<(), Got>) {
+        if let Some(octets) = self.wire.early() {
+            return (self, Err(Got::Line(one_line(&octets))));
+        }
+        let (wire, secured) = self.wire.secure(identity).await;
+        self = Self { wire, ..self };
+        (self, secured.map_err(Got::NoTls))
     }
 
     fn say(&mut self, line: &str) {
@@ -107,6 +131,11 @@ impl Player {
             self.wire.record().message(received);
         }
         Ok(())
+    }
+
+    async fn tls_record(&mut self) -> Result<(), Got> {
+        let none = || Got::Line("no TLS record".into());
+        self.wire.tls_record().await?.ok_or_else(none)
     }
 
     async fn left(&mut self) -> Result<(), Got> {

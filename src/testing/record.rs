@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::identity::Handshake;
 use super::script::{Dialogue, Step};
 
 /// Content that a client sent to its end.
@@ -49,6 +50,8 @@ pub enum Got {
     TooLong,
     /// A connection for which there is no script.
     Connection,
+    /// No TLS handshake, for this reason.
+    NoTls(String),
 }
 
 impl fmt::Display for Got {
@@ -59,6 +62,7 @@ impl fmt::Display for Got {
             Self::Nothing => f.write_str("nothing"),
             Self::TooLong => f.write_str("more octets than the limits allow"),
             Self::Connection => f.write_str("a connection"),
+            Self::NoTls(why) => write!(f, "no handshake: {why}"),
         }
     }
 }
@@ -74,6 +78,8 @@ enum Standing {
 struct State {
     transcripts: Vec<Vec<String>>,
     messages: Vec<Received>,
+    handshakes: Vec<Handshake>,
+    ended: usize,
     kept: usize,
     standings: Vec<Standing>,
     departure: Option<Departure>,
@@ -125,6 +131,22 @@ impl Record {
         });
     }
 
+    /// Adds a handshake.
+    pub(super) fn handshake(&self, handshake: Handshake) {
+        self.change(|state| state.handshakes.push(handshake));
+    }
+
+    /// A connection came to its end.
+    pub(super) fn ended(&self) {
+        self.change(|state| state.ended += 1);
+    }
+
+    /// Whether no connection is open.
+    pub(super) fn all_ended(&self) -> bool {
+        let state = self.state();
+        state.ended == state.transcripts.len()
+    }
+
     /// The dialogue waits for the client at this step.
     pub(super) fn awaits(&self, connection: usize, step: &Step) {
         let standing = Standing::Awaits { line: step.line, expected: step.text.clone() };
@@ -170,6 +192,10 @@ impl Record {
 
     pub(super) fn messages(&self) -> Vec<Received> {
         self.state().messages.clone()
+    }
+
+    pub(super) fn handshakes(&self) -> Vec<Handshake> {
+        self.state().handshakes.clone()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

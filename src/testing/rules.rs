@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::proto::Protocol;
 
+use super::identity::ServerIdentity;
 use super::limits::Limits;
 use super::listener::{ListenError, Listener};
 use super::server::{Behaviour, ScriptedServer};
@@ -14,7 +15,7 @@ use super::server::{Behaviour, ScriptedServer};
 ///
 /// It serves any number of connections, keeps to the order of the commands (503 otherwise) and knows `EHLO`, `HELO` or
 /// `LHLO`, `MAIL`, `RCPT`, `DATA`, `RSET`, `NOOP`, `QUIT`, and `BDAT` once the keyword `CHUNKING` was given. Commands
-/// that may not be sent together (RFC 2920 section 3.1) end the connection.
+/// that may not be sent together (RFC 2920 section 3.1) end the connection. With [`Rules::tls`] it knows `STARTTLS` too.
 ///
 /// A reply is text: `550 5.1.1 no such user`, with `\n` between the lines of a longer one. It is sent as it is, right
 /// or wrong; one that begins with `2` accepts, and one that begins with `421` ends the connection. Mailboxes are
@@ -41,15 +42,33 @@ pub struct Rules {
     protocol: Protocol,
     name: String,
     keywords: Vec<String>,
+    keywords_in_tls: Changes,
     answers: HashMap<String, String>,
     recipients: HashMap<String, String>,
     finals: HashMap<String, String>,
+    tls: Option<Tls>,
     limits: Limits,
+}
+
+/// How TLS begins.
+#[derive(Debug, Clone)]
+enum Tls {
+    ByCommand(ServerIdentity),
+    AtOnce(ServerIdentity),
+}
+
+/// What is advertised otherwise inside TLS.
+#[derive(Debug, Clone, Default)]
+struct Changes {
+    added: Vec<String>,
+    removed: Vec<String>,
 }
 
 /// What the answers to no command are kept under; no verb is spelled so.
 const GREETING: &str = "greeting";
 const CONTENT: &str = "content";
+
+const STARTTLS: &str = "STARTTLS";
 
 impl Rules {
     pub(super) fn new(protocol: Protocol) -> Self {
@@ -58,9 +77,11 @@ impl Rules {
             protocol,
             name: "mx.example".into(),
             keywords: keywords.map(String::from).into(),
+            keywords_in_tls: Changes::default(),
             answers: HashMap::new(),
             recipients: HashMap::new(),
             finals: HashMap::new(),
+            tls: None,
             limits: Limits::default(),
         }
     }
@@ -82,7 +103,34 @@ impl Rules {
     /// Does not advertise a keyword. Without `PIPELINING` a command that does not wait for the reply to the one before
     /// ends the connection.
     pub fn without(mut self, keyword: &str) -> Self {
-        self.keywords.retain(|known| !first_word(known).eq_ignore_ascii_case(keyword));
+        self.keywords.retain(|known| !is_keyword(known, keyword));
+        self
+    }
+
+    /// Advertises and serves STARTTLS (RFC 3207); what is said before it is forgotten. Inside TLS it is not advertised,
+    /// and refused.
+    pub fn tls(mut self, identity: &ServerIdentity) -> Self {
+        self.tls = Some(Tls::ByCommand(identity.clone()));
+        self.keyword(STARTTLS)
+    }
+
+    /// Speaks TLS from the first octet (RFC 8314 section 3.3).
+    pub fn implicit_tls(mut self, identity: &ServerIdentity) -> Self {
+        self.tls = Some(Tls::AtOnce(identity.clone()));
+        self
+    }
+
+    /// Advertises a keyword inside TLS, in place of the same keyword with others. All the others are as outside.
+    pub fn keyword_in_tls(self, keyword: &str) -> Self {
+        let mut rules = self.without_in_tls(first_word(keyword));
+        rules.keywords_in_tls.added.push(keyword.into());
+        rules
+    }
+
+    /// Does not advertise a keyword inside TLS.
+    pub fn without_in_tls(mut self, keyword: &str) -> Self {
+        self.keywords_in_tls.added.retain(|known| !is_keyword(known, keyword));
+        self.keywords_in_tls.removed.push(keyword.into());
         self
     }
 
@@ -168,8 +216,33 @@ impl Rules {
         self.protocol
     }
 
-    pub(super) fn advertises(&self, keyword: &str) -> bool {
-        self.keywords.iter().any(|known| first_word(known).eq_ignore_ascii_case(keyword))
+    /// Who the server is, if it knows STARTTLS.
+    pub(super) fn starttls(&self) -> Option<&ServerIdentity> {
+        match &self.tls {
+            Some(Tls::ByCommand(identity)) => Some(identity),
+            Some(Tls::AtOnce(_)) | None => None,
+        }
+    }
+
+    /// Who the server is, if it speaks TLS from the first octet.
+    pub(super) fn tls_at_once(&self) -> Option<&ServerIdentity> {
+        match &self.tls {
+            Some(Tls::AtOnce(identity)) => Some(identity),
+            Some(Tls::ByCommand(_)) | None => None,
+        }
+    }
+
+    pub(super) fn advertises(&self, keyword: &str, in_tls: bool) -> bool {
+        self.keywords(in_tls).iter().any(|known| is_keyword(known, keyword))
+    }
+
+    fn keywords(&self, in_tls: bool) -> Vec<&str> {
+        let Changes { added, removed } = &self.keywords_in_tls;
+        let kept = |known: &&String| {
+            !in_tls || !is_keyword(known, STARTTLS) && !removed.iter().any(|word| is_keyword(known, word))
+        };
+        let added = if in_tls { added.as_slice() } else { &[] };
+        self.keywords.iter().filter(kept).chain(added).map(String::as_str).collect()
     }
 
     pub(super) fn greet(&self) -> String {
@@ -185,8 +258,8 @@ impl Rules {
         self.answers.get(verb).cloned().unwrap_or_else(|| default.into())
     }
 
-    pub(super) fn hello(&self, verb: &str) -> String {
-        let keywords = if verb == "HELO" { &[] } else { self.keywords.as_slice() };
+    pub(super) fn hello(&self, verb: &str, in_tls: bool) -> String {
+        let keywords = if verb == "HELO" { Vec::new() } else { self.keywords(in_tls) };
         let default = match keywords.split_last() {
             None => format!("250 {}", self.name),
             Some((last, [])) => format!("250-{}\n250 {last}", self.name),
@@ -210,6 +283,10 @@ impl Rules {
             Protocol::Lmtp => recipients.iter().map(for_one).collect(),
         }
     }
+}
+
+fn is_keyword(known: &str, keyword: &str) -> bool {
+    first_word(known).eq_ignore_ascii_case(keyword)
 }
 
 fn first_word(keyword: &str) -> &str {

@@ -7,6 +7,7 @@ use crate::proto::Protocol;
 
 use super::command;
 use super::directive;
+use super::identity::ServerIdentity;
 use super::limits::Limits;
 use super::listener::{ListenError, Listener};
 use super::server::{Behaviour, ScriptedServer};
@@ -21,6 +22,7 @@ use super::server::{Behaviour, ScriptedServer};
 /// | `S: 250 ok` | sends the line and CRLF; such lines that stand together go out in one write |
 /// | `S: <raw "25" "0 ok\r\n">` | sends these octets as they are, each string in a write of its own; `\r` `\n` `\t` `\0` `\\` `\"` `\'` `\xE9` are escapes, and `'` quotes as well |
 /// | `S: <repeat 1000 "250-x\r\n">` | sends the octets so many times |
+/// | `S: <tls>` | waits for a TLS handshake ([`Script::tls`]): behind the answer to STARTTLS, or as the first line; what follows is inside TLS |
 /// | `S: <silence>` | reads nothing and sends nothing until the client leaves |
 /// | `S: <close>` | closes at once |
 /// | `S: <reset>` | breaks the connection off with RST (a unix socket: closes) |
@@ -28,12 +30,14 @@ use super::server::{Behaviour, ScriptedServer};
 /// | `C: EHLO *` | expects a line that begins so; `\*` at the end is a star |
 /// | `C: <content>` | expects content up to the lone dot, and keeps it as a message |
 /// | `C: <octets 12>` | expects so many octets, whatever they are; after `BDAT 12` they are a chunk of a message |
+/// | `C: <tls-record>` | expects a TLS record, whatever is in it, and answers nothing: a handshake begins so |
 /// | `C: <rest>` | takes anything until the client leaves |
 /// | `C: <close>` | expects that the client leaves without another word |
 ///
 /// `<silence>`, both `<close>`, `<reset>` and `<rest>` end a script. One that ends otherwise closes the server's half
 /// of the connection; whatever the client still sends is then a [`Departure`](super::Departure). What the server sends
-/// and the client does not read is none.
+/// and the client does not read is none. In TLS, `<close>` and `<reset>` send no close_notify, and each string of
+/// `<raw>` is a record.
 ///
 /// Each script serves one connection, in the order in which they are made. One connection more is closed at once, and
 /// is a departure.
@@ -42,13 +46,14 @@ use super::server::{Behaviour, ScriptedServer};
 pub struct Script {
     dialogues: Result<Vec<Dialogue>, ScriptError>,
     protocol: Option<Protocol>,
+    identity: Option<ServerIdentity>,
     limits: Limits,
 }
 
 impl Script {
     pub(super) fn new(text: &str) -> Self {
-        let none = Self { dialogues: Ok(Vec::new()), protocol: None, limits: Limits::default() };
-        none.then(text)
+        let (dialogues, limits) = (Ok(Vec::new()), Limits::default());
+        Self { dialogues, protocol: None, identity: None, limits }.then(text)
     }
 
     /// The dialogue with the next connection.
@@ -63,6 +68,12 @@ impl Script {
     /// What [`ScriptedServer::url`] calls the protocol; by default LMTP if a client says `LHLO` in a script.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = Some(protocol);
+        self
+    }
+
+    /// Who the server is where a script says `S: <tls>`.
+    pub fn tls(mut self, identity: &ServerIdentity) -> Self {
+        self.identity = Some(identity.clone());
         self
     }
 
@@ -100,9 +111,15 @@ impl Script {
 
     fn behaviour(self) -> Result<(Behaviour, Limits), ScriptError> {
         let dialogues = self.dialogues?;
+        if self.identity.is_none() {
+            dialogues
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, dialogue)| dialogue.needs_no_tls(index + 1))?;
+        }
         let lmtp = dialogues.iter().any(Dialogue::is_lmtp);
         let protocol = self.protocol.unwrap_or(if lmtp { Protocol::Lmtp } else { Protocol::Smtp });
-        Ok((Behaviour::Script { dialogues, protocol }, self.limits))
+        Ok((Behaviour::Script { dialogues, protocol, identity: self.identity }, self.limits))
     }
 }
 
@@ -126,12 +143,14 @@ pub(super) enum Action {
     Say,
     Pieces(Vec<Vec<u8>>),
     Repeat { times: u64, octets: Vec<u8> },
+    Tls,
     Silence,
     Close,
     Reset,
     Line(Pattern),
     Content,
     Octets(u64),
+    TlsRecord,
     Rest,
     Left,
 }
@@ -139,7 +158,13 @@ pub(super) enum Action {
 impl Action {
     /// Whether the client has to do something.
     pub(super) fn is_expectation(&self) -> bool {
-        matches!(self, Self::Line(_) | Self::Content | Self::Octets(_) | Self::Left)
+        match self {
+            Self::Line(_) | Self::Content | Self::Octets(_) | Self::TlsRecord | Self::Tls | Self::Left => {
+                true
+            }
+            Self::Say | Self::Pieces(_) | Self::Repeat { .. } => false,
+            Self::Silence | Self::Close | Self::Reset | Self::Rest => false,
+        }
     }
 
     /// Whether nothing can follow.
@@ -193,6 +218,18 @@ impl Dialogue {
         if steps.is_empty() { Err(empty) } else { Ok(Self { steps }) }
     }
 
+    /// An error if there is a handshake.
+    fn needs_no_tls(&self, script: usize) -> Result<(), ScriptError> {
+        let handshake = self.steps.iter().find(|step| step.action == Action::Tls);
+        let error = |step: &Step| ScriptError { script, line: step.line, problem: ScriptProblem::NoIdentity };
+        handshake.map_or(Ok(()), |step| Err(error(step)))
+    }
+
+    /// Whether TLS begins with the first octet.
+    pub(super) fn is_tls_at_once(&self) -> bool {
+        self.steps.first().is_some_and(|step| step.action == Action::Tls)
+    }
+
     fn is_lmtp(&self) -> bool {
         let is_lhlo = |step: &Step| command::verb(step.text.as_bytes()) == "LHLO";
         self.steps.iter().any(|step| matches!(step.action, Action::Line(_)) && is_lhlo(step))
@@ -243,6 +280,9 @@ pub enum ScriptProblem {
     /// A directive with something that does not fit.
     #[error("unfit for this directive: \"{}\"", .0.escape_debug())]
     Arguments(String),
+    /// `<tls>` of a server without an identity.
+    #[error("a handshake without an identity")]
+    NoIdentity,
     /// A line after one that ends the dialogue.
     #[error("the line before ends the dialogue")]
     AfterEnd,
@@ -262,6 +302,7 @@ mod tests {
         assert_eq!(problem("\n# nothing\n"), (1, ScriptProblem::Empty));
         assert_eq!(problem("S: 220 x\n\nX: y"), (3, ScriptProblem::NoSpeaker));
         assert_eq!(problem("S: <sleep>"), (1, ScriptProblem::UnknownDirective("<sleep>".into())));
+        assert_eq!(problem("S: <tls now>"), (1, ScriptProblem::Arguments("now".into())));
         assert_eq!(problem("S: <close>\nC: QUIT"), (2, ScriptProblem::AfterEnd));
     }
 
@@ -269,6 +310,12 @@ mod tests {
     fn an_error_says_which_script_and_which_line() {
         let error = Script::new("S: 220 x").then("S: 220 y\nbye").behaviour().unwrap_err();
         assert_eq!(error.to_string(), "line 2 of script 2: begins with neither \"S:\" nor \"C:\"");
+    }
+
+    #[test]
+    fn a_handshake_needs_an_identity() {
+        let error = Script::new("S: 220 x").then("\nS: <tls>").behaviour().unwrap_err();
+        assert_eq!((error.script, error.line, error.problem), (2, 2, ScriptProblem::NoIdentity));
     }
 
     #[test]

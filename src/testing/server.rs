@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::proto::Protocol;
 
+use super::identity::{Handshake, ServerIdentity};
 use super::limits::Limits;
 use super::listener::{Listener, Place};
 use super::player;
@@ -31,6 +32,7 @@ const TURNS: usize = 8;
 pub struct ScriptedServer {
     place: Place,
     protocol: Protocol,
+    tls_at_once: bool,
     record: Arc<Record>,
     patience: Duration,
     accepting: JoinHandle<()>,
@@ -55,9 +57,10 @@ impl ScriptedServer {
     pub(super) fn start(listener: Listener, behaviour: Behaviour, limits: Limits) -> Self {
         let record = Arc::new(Record::new(limits.kept, behaviour.dialogues()));
         let (place, protocol, patience) = (listener.place(), behaviour.protocol(), limits.patience);
+        let tls_at_once = behaviour.is_tls_at_once();
         let accepting = Accepting { behaviour: Arc::new(behaviour), record: Arc::clone(&record), limits };
         let accepting = tokio::spawn(accepting.run(listener));
-        Self { place, protocol, record, patience, accepting }
+        Self { place, protocol, tls_at_once, record, patience, accepting }
     }
 
     /// The address it listens on.
@@ -84,9 +87,10 @@ impl ScriptedServer {
         }
     }
 
-    /// The text form of the next hop: `smtp://127.0.0.1:2525`, `lmtp+unix:///run/lmtp`.
+    /// The text form of the next hop: `smtp://127.0.0.1:2525`, `lmtp+unix:///run/lmtp`; with TLS from the first octet
+    /// `smtps://127.0.0.1:4650`.
     pub fn url(&self) -> String {
-        self.place.url(self.protocol)
+        self.place.url(self.protocol, self.tls_at_once)
     }
 
     /// How many connections there were.
@@ -95,7 +99,8 @@ impl ScriptedServer {
     }
 
     /// For each connection the lines of both sides, `S: …` and `C: …`, without their ends and made printable. Content
-    /// and chunks stand there as `C: <content of 12 octets>` and `C: <octets, 12 octets>`.
+    /// and chunks stand there as `C: <content of 12 octets>` and `C: <octets, 12 octets>`. What stands behind `S: <tls>` was
+    /// said inside TLS, unless `C: <no tls: …>` is next; `C: <no close_notify>` is a client that left TLS without.
     pub fn transcript(&self) -> Vec<Vec<String>> {
         self.record.transcripts()
     }
@@ -103,6 +108,18 @@ impl ScriptedServer {
     /// The messages that came to their end, in that order.
     pub fn messages(&self) -> Vec<Received> {
         self.record.messages()
+    }
+
+    /// The TLS handshakes that came to their end, in that order.
+    pub fn handshakes(&self) -> Vec<Handshake> {
+        self.record.handshakes()
+    }
+
+    /// Waits until every connection that was taken has ended, so that the transcript is complete. While nothing happens,
+    /// the wait is no longer than [`Limits::patience`]. Dropping the future has no effect.
+    pub async fn ended(&self) {
+        let mut progress = self.record.progress();
+        while !self.record.all_ended() && timeout(self.patience, progress.changed()).await.is_ok() {}
     }
 
     /// Waits until every script was played to its end, and says whether that is so. To be called once the client has
@@ -144,7 +161,7 @@ impl Drop for ScriptedServer {
 /// What a server was told.
 #[derive(Debug)]
 pub(super) enum Behaviour {
-    Script { dialogues: Vec<Dialogue>, protocol: Protocol },
+    Script { dialogues: Vec<Dialogue>, protocol: Protocol, identity: Option<ServerIdentity> },
     Rules(Box<Rules>),
 }
 
@@ -153,6 +170,13 @@ impl Behaviour {
         match self {
             Self::Script { protocol, .. } => *protocol,
             Self::Rules(rules) => rules.protocol(),
+        }
+    }
+
+    fn is_tls_at_once(&self) -> bool {
+        match self {
+            Self::Script { dialogues, .. } => dialogues.first().is_some_and(Dialogue::is_tls_at_once),
+            Self::Rules(rules) => rules.tls_at_once().is_some(),
         }
     }
 
@@ -166,8 +190,8 @@ impl Behaviour {
     async fn serve(&self, wire: Wire) {
         match self {
             Self::Rules(rules) => session::serve(rules, wire).await,
-            Self::Script { dialogues, .. } => match dialogues.get(wire.connection()) {
-                Some(dialogue) => player::play(dialogue, wire).await,
+            Self::Script { dialogues, identity, .. } => match dialogues.get(wire.connection()) {
+                Some(dialogue) => player::play(dialogue, identity.as_ref(), wire).await,
                 None => wire.record().depart(surplus(dialogues, wire.connection())),
             },
         }
@@ -208,7 +232,11 @@ impl Accepting {
 
     fn serve(&self, stream: Stream) -> impl Future<Output = ()> + Send + 'static {
         let behaviour = Arc::clone(&self.behaviour);
-        let wire = Wire::new(stream, Arc::clone(&self.record), self.record.open(), self.limits.clone());
-        async move { behaviour.serve(wire).await }
+        let record = Arc::clone(&self.record);
+        let wire = Wire::new(stream, Arc::clone(&record), record.open(), self.limits.clone());
+        async move {
+            behaviour.serve(wire).await;
+            record.ended();
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::proto::Protocol;
 
 use super::command::{self, Chunk, is_positive};
+use super::identity::ServerIdentity;
 use super::record::Received;
 use super::rules::Rules;
 use super::wire::{Unread, Wire};
@@ -14,13 +15,14 @@ const TOO_BIG: &str = "552 5.3.4 message too big";
 
 /// Serves a connection to its end.
 pub(super) async fn serve(rules: &Rules, wire: Wire) {
-    let mut session = Session { rules, wire, greeted: false, hello: false, mail: None, ending: false };
-    let greeting = rules.greet();
-    session.greeted = is_positive(&greeting);
-    session.say(&greeting);
-    while !session.ending {
-        if session.turn().await.is_err() {
-            break;
+    let mut session = Session::new(rules, wire);
+    if let Some(identity) = rules.tls_at_once() {
+        session = session.secure(identity).await;
+    }
+    session.greet();
+    while !session.ending && session.turn().await.is_ok() {
+        if let (true, Some(identity)) = (session.securing, rules.starttls()) {
+            session = session.secure(identity).await;
         }
     }
     session.wire.shutdown().await;
@@ -44,10 +46,33 @@ struct Session<'a> {
     greeted: bool,
     hello: bool,
     mail: Option<Mail>,
+    /// STARTTLS was answered with a yes.
+    securing: bool,
     ending: bool,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(rules: &'a Rules, wire: Wire) -> Self {
+        Self { rules, wire, greeted: false, hello: false, mail: None, securing: false, ending: false }
+    }
+
+    /// Forgets what was said in the clear (RFC 3207 section 4.2). Without a handshake it only listens from here on.
+    async fn secure(self, identity: &ServerIdentity) -> Self {
+        let greeted = self.greeted;
+        let (mut wire, secured) = self.wire.secure(identity).await;
+        if secured.is_err() {
+            wire.shutdown().await;
+            while wire.anything().await.is_some() {}
+        }
+        Self { greeted, ending: secured.is_err(), ..Session::new(self.rules, wire) }
+    }
+
+    fn greet(&mut self) {
+        let greeting = self.rules.greet();
+        self.greeted = is_positive(&greeting);
+        self.say(&greeting);
+    }
+
     async fn turn(&mut self) -> Result<(), Unread> {
         let line = self.wire.line().await.inspect_err(|error| self.complain(*error))?;
         let verb = command::verb(&line);
@@ -69,7 +94,7 @@ impl Session<'_> {
 
     /// RFC 2920 section 3.1; the octets of a chunk follow it in any case.
     fn may_be_followed(&self, verb: &str) -> bool {
-        verb == "BDAT" || self.rules.advertises("PIPELINING") && matches!(verb, "MAIL" | "RCPT" | "RSET")
+        verb == "BDAT" || self.advertises("PIPELINING") && matches!(verb, "MAIL" | "RCPT" | "RSET")
     }
 
     async fn command(&mut self, verb: &str, line: &[u8]) -> Result<(), Unread> {
@@ -77,10 +102,11 @@ impl Session<'_> {
             "QUIT" => self.quit(),
             _ if !self.greeted => self.say(OUT_OF_ORDER),
             "EHLO" | "HELO" | "LHLO" => self.hello(verb),
+            "STARTTLS" if self.rules.starttls().is_some() => self.start_tls(),
             "MAIL" => self.mail(line),
             "RCPT" => self.recipient(line),
             "DATA" => self.data().await?,
-            "BDAT" if self.rules.advertises("CHUNKING") => self.chunk(line).await?,
+            "BDAT" if self.advertises("CHUNKING") => self.chunk(line).await?,
             "RSET" => self.reset(),
             "NOOP" => self.answer(verb, "250 2.0.0 ok"),
             _ => self.answer(verb, UNKNOWN),
@@ -97,12 +123,25 @@ impl Session<'_> {
         if (self.rules.protocol() == Protocol::Lmtp) != (verb == "LHLO") {
             return self.say(UNKNOWN);
         }
-        let reply = self.rules.hello(verb);
+        let reply = self.rules.hello(verb, self.wire.is_tls());
         if is_positive(&reply) {
             self.hello = true;
             self.mail = None;
         }
         self.say(&reply);
+    }
+
+    fn start_tls(&mut self) {
+        if !self.hello || self.mail.is_some() || self.wire.is_tls() {
+            return self.say(OUT_OF_ORDER);
+        }
+        let reply = self.rules.reply("STARTTLS", "220 2.0.0 go ahead");
+        self.securing = is_positive(&reply);
+        self.say(&reply);
+    }
+
+    fn advertises(&self, keyword: &str) -> bool {
+        self.rules.advertises(keyword, self.wire.is_tls())
     }
 
     fn mail(&mut self, line: &[u8]) {

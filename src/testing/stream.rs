@@ -1,41 +1,73 @@
 //! [`Stream`]: an accepted connection.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
-use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-/// A connection of either kind.
+use crate::transport::Socket;
+
+use super::identity::{Handshake, ServerIdentity};
+
+/// A connection of either kind, in the clear or in TLS.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Stream {
+    /// Waits for a handshake. A stream without one is as it was before, but for what was read and written.
+    pub(super) async fn secure(
+        self,
+        identity: &ServerIdentity,
+        connection: usize,
+    ) -> (Self, io::Result<Handshake>) {
+        let Self::Plain(socket) = self else {
+            return (self, Err(io::Error::other("TLS inside TLS")));
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(&identity.config));
+        match acceptor.accept(socket).into_fallible().await {
+            Ok(mut stream) => {
+                let handshake = Handshake::of(stream.get_mut().1, connection);
+                (Self::Tls(Box::new(stream)), Ok(handshake))
+            }
+            Err((error, socket)) => (Self::Plain(socket), Err(error)),
+        }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Reads what is there; `0` says that the client left.
     pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read_buf(buffer).await,
-            Self::Unix(stream) => stream.read_buf(buffer).await,
+            Self::Plain(stream) => stream.read_buf(buffer).await,
+            Self::Tls(stream) => stream.read_buf(buffer).await,
         }
     }
 
-    /// Writes all of it.
+    /// Writes all of it, in TLS as a record.
     pub(super) async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.write_all(octets).await,
-            Self::Unix(stream) => stream.write_all(octets).await,
+            Self::Plain(stream) => stream.write_all(octets).await,
+            Self::Tls(stream) => {
+                stream.write_all(octets).await?;
+                stream.flush().await
+            }
         }
     }
 
-    /// Says that nothing more will be written.
+    /// Says that nothing more will be written; in TLS also by close_notify (RFC 8446 section 6.1).
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.shutdown().await,
-            Self::Unix(stream) => stream.shutdown().await,
+            Self::Plain(stream) => stream.shutdown().await,
+            Self::Tls(stream) => stream.shutdown().await,
         }
     }
 
@@ -45,7 +77,7 @@ impl Stream {
         reason = "zero does not block; the method for zero is younger than the tokio asked for"
     )]
     pub(super) fn reset(self) {
-        if let Self::Tcp(stream) = self {
+        if let Socket::Tcp(stream) = self.socket() {
             // a stream that is broken already has nothing left to reset
             let _ = stream.set_linger(Some(Duration::ZERO));
         }
@@ -62,33 +94,40 @@ impl Stream {
     }
 
     async fn readable(&self) -> io::Result<Ready> {
-        match self {
-            Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
-            Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+        match self.socket() {
+            Socket::Tcp(stream) => stream.ready(Interest::READABLE).await,
+            Socket::Unix(stream) => stream.ready(Interest::READABLE).await,
         }
     }
 
     /// Makes the next [`Stream::readable`] wait for something new: it would tell of the unread octets for ever.
     fn forget_readable(&self) {
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
+        let _ = match self.socket() {
+            Socket::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
+            Socket::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
         };
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
 
     async fn tcp() -> (Stream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Stream::Tcp(listener.accept().await.unwrap().0), client)
+        (Stream::Plain(Socket::Tcp(listener.accept().await.unwrap().0)), client)
     }
 
     async fn stays_until_the_client_left(server: Stream, mut client: impl AsyncWriteExt + Unpin) {
@@ -108,6 +147,6 @@ mod tests {
     #[tokio::test]
     async fn unread_octets_do_not_hide_that_a_unix_client_left() {
         let (server, client) = UnixStream::pair().unwrap();
-        stays_until_the_client_left(Stream::Unix(server), client).await;
+        stays_until_the_client_left(Stream::Plain(Socket::Unix(server)), client).await;
     }
 }

@@ -1,5 +1,6 @@
 //! [`Wire`]: a connection as lines, content and chunks, each written down.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -8,12 +9,15 @@ use memchr::memchr;
 use crate::escape::one_line;
 
 use super::content::ContentReader;
+use super::identity::ServerIdentity;
 use super::limits::Limits;
 use super::record::Record;
 use super::stream::Stream;
 
 /// Octets read from the socket at once.
 const READ: usize = 8 * 1024;
+/// Octets of the header of a TLS record.
+const RECORD_HEADER: usize = 5;
 
 /// Why a client is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,30 @@ impl Wire {
     /// Whether the client sent more than was read.
     pub(super) fn has_more(&self) -> bool {
         !self.input.is_empty()
+    }
+
+    /// Whether the connection is in TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// Waits for a handshake. Without one, the error is the reason, and the connection is still in the clear.
+    pub(super) async fn secure(mut self, identity: &ServerIdentity) -> (Self, Result<(), String>) {
+        self.note_sent(b"<tls>");
+        self.flush().await;
+        let (stream, handshake) = self.stream.secure(identity, self.connection + 1).await;
+        let wire = Self { stream, ..self };
+        let secured = handshake.map(|handshake| wire.record.handshake(handshake));
+        let secured = secured.map_err(|error| one_line(error.to_string().as_bytes()));
+        if let Err(why) = &secured {
+            wire.note("C: ", format!("<no tls: {why}>").as_bytes());
+        }
+        (wire, secured)
+    }
+
+    /// What the client sent although something is to happen before.
+    pub(super) fn early(&mut self) -> Option<BytesMut> {
+        self.has_more().then(|| self.input.split()).inspect(|octets| self.note("C: ", octets))
     }
 
     /// Puts a line into what is written next.
@@ -138,6 +166,22 @@ impl Wire {
         Ok((octets.len() as u64 == count).then_some(octets))
     }
 
+    /// A TLS record, whatever it holds (RFC 8446 section 5.1); nothing if the octets are none.
+    pub(super) async fn tls_record(&mut self) -> Result<Option<()>, Unread> {
+        while self.input.len() < RECORD_HEADER {
+            self.fill().await.inspect_err(|_| self.note_rest())?;
+        }
+        let [kind, 3, _, high, low] = self.input[..RECORD_HEADER] else { return Ok(None) };
+        self.input.advance(RECORD_HEADER);
+        let length = u16::from_be_bytes([high, low]);
+        self.note("C: ", format!("<tls record of type {kind}>").as_bytes());
+        while self.input.len() < usize::from(length) {
+            self.fill().await?;
+        }
+        self.input.advance(usize::from(length));
+        Ok(Some(()))
+    }
+
     /// What there is, or the next that comes; nothing once the client left.
     pub(super) async fn anything(&mut self) -> Option<BytesMut> {
         if self.input.is_empty() {
@@ -177,8 +221,19 @@ impl Wire {
         self.flush().await;
         self.input.reserve(READ);
         match self.stream.read(&mut self.input).await {
-            Ok(0) | Err(_) => Err(Unread::Left),
+            Ok(0) => Err(Unread::Left),
             Ok(_) => Ok(()),
+            Err(error) => {
+                self.note_truncation(error.kind());
+                Err(Unread::Left)
+            }
+        }
+    }
+
+    /// A client that leaves TLS without close_notify (RFC 8446 section 6.1).
+    fn note_truncation(&self, kind: ErrorKind) {
+        if self.is_tls() && kind == ErrorKind::UnexpectedEof {
+            self.note("C: ", b"<no close_notify>");
         }
     }
 

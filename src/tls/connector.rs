@@ -150,7 +150,7 @@ impl Connector {
 
     /// What the connection proved. The chain is judged once more: in a resumed session nobody has judged it yet, and its
     /// certificate may have expired since.
-    fn judge(
+    pub(super) fn judge(
         &self,
         connection: &ClientConnection,
         name: &ServerName<'_>,

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::CertificateError;
+
 /// Why a connection was not secured.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,10 @@ impl TlsError {
     pub(super) fn of_handshake(error: io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
+            // rustls would show its name alone
+            Some(rustls::Error::InvalidCertificate(CertificateError::Other(reason))) => {
+                Self::Certificate(Arc::new(io::Error::other(reason.clone())))
+            }
             Some(rustls::Error::InvalidCertificate(_)) => Self::Certificate(Arc::new(error)),
             _ => Self::Handshake(Arc::new(error)),
         }

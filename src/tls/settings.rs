@@ -178,16 +178,16 @@ fn system_roots() -> RootCertStore {
 }
 
 #[cfg(feature = "aws-lc-rs")]
-fn default_provider() -> Option<Arc<CryptoProvider>> {
+pub(crate) fn default_provider() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
 }
 
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-fn default_provider() -> Option<Arc<CryptoProvider>> {
+pub(crate) fn default_provider() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::ring::default_provider()))
 }
 
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-fn default_provider() -> Option<Arc<CryptoProvider>> {
+pub(crate) fn default_provider() -> Option<Arc<CryptoProvider>> {
     None
 }

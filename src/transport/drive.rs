@@ -254,17 +254,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.parser.next(&mut self.input).ok().flatten().map(|reply| self.redaction.reply(reply))
     }
 
-    /// Ends the writing side: in TLS the server is told (RFC 8446 section 6.1).
-    pub(crate) async fn shut_down(&mut self, limit: Duration) {
-        // whether it gets there matters to nobody any more
-        let _ = timeout(limit, self.stream.shutdown()).await;
-    }
-
     /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
     /// server.
     pub(crate) async fn is_quiet(&mut self) -> bool {
-        let waiting = poll_fn(|context| Poll::Ready(self.poll_read(context).is_ready())).await;
-        !waiting && self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+        let waiting = self.look().await.is_ready();
+        !waiting && self.is_between_replies()
+    }
+
+    /// Whether nothing was said that nobody asked for; the connection may be gone.
+    pub(crate) async fn heard_nothing(&mut self) -> bool {
+        let _ = self.look().await;
+        self.is_between_replies()
+    }
+
+    /// Reads what has arrived, without waiting.
+    async fn look(&mut self) -> Poll<io::Result<usize>> {
+        poll_fn(|context| Poll::Ready(self.poll_read(context))).await
+    }
+
+    fn is_between_replies(&self) -> bool {
+        self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+    }
+
+    /// Says that nothing more will be written; in TLS by close_notify (RFC 8446 section 6.1).
+    pub(crate) async fn shutdown(&mut self, limit: Duration) {
+        // nothing depends on it any more
+        let _ = timeout(limit, self.stream.shutdown()).await;
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Establ
             established.session.quit().await;
             let error =
                 if terms.login.is_some() { TlsError::NotOfferedForCredentials } else { TlsError::NotOffered };
-            Err(Failure::securing(error, Some(Stage::StartTls)).into())
+            Err(Failure::securing(error, Stage::StartTls).into())
         }
     }
 }
@@ -175,12 +175,8 @@ impl Terms<'_> {
                 Ok((Stream::Tls(Box::new(stream)), secured, binding))
             }
             Err(error) => {
-                let stage = (self.requirement.start == Start::StartTls).then_some(Stage::StartTls);
-                Err(NotEstablished {
-                    failure: Failure::securing(error, stage),
-                    in_handshake: true,
-                    secured: None,
-                })
+                let failure = Failure::securing(error, Stage::StartTls);
+                Err(NotEstablished { failure, in_handshake: true, secured: None })
             }
         }
     }

@@ -108,8 +108,7 @@ pub(crate) async fn log_in(
     let mut tried = MechanismSet::default();
     let mut refusal = AuthenticationFailure::NoMechanism;
     while let Some(mechanism) = login.mechanism(offered, tried, binding) {
-        let nonce =
-            Nonce::new(connector.random().map_err(|error| Failure::securing(error, Some(Stage::Auth)))?);
+        let nonce = Nonce::new(connector.random().map_err(|error| Failure::securing(error, Stage::Auth))?);
         let terms = login.terms(offered, binding, &nonce);
         match dialogue.authenticate(mechanism, &terms).await {
             Ok(()) => return Ok(()),

@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// The stream, if nothing was read from it that nobody asked for (RFC 3207 section 4, the injection of
     /// CVE-2011-0411).
     pub(crate) async fn into_bare_stream(mut self) -> Option<S> {
-        self.link.is_quiet().await.then(|| self.link.into_stream())
+        self.link.heard_nothing().await.then(|| self.link.into_stream())
     }
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
@@ -268,13 +268,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub async fn quit(mut self) {
         if self.is_usable() {
             self.farewell().await;
-            self.link.shut_down(self.settings.timeouts.quit).await;
         }
     }
 
     async fn farewell(&mut self) {
         let mut quit = Single::quit(&mut self.link.output);
         self.run(&mut quit, None).await;
+        self.link.shutdown(self.settings.timeouts.quit).await;
         self.state = State::Unusable;
     }
 

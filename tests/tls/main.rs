@@ -1,0 +1,13 @@
+//! TLS: what a server may do about it, and what becomes of the mail.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod bed;
+mod certificates;
+mod dialogue;
+mod implicit;
+mod matrix;
+mod names;
+mod pki;
+mod resumption;
+mod settings;
