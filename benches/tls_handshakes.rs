@@ -1,8 +1,8 @@
 //! Full against resumed TLS handshakes a second, over loopback: whole deliveries, each on a connection of its own.
 //!
-//! `cargo bench --bench tls_handshakes`; a number behind `--` is the deliveries of each measurement, 500 without. A
-//! deliverer resumes what it began itself, so a full handshake is that of a new one. What a delivery costs without TLS is
-//! measured as well, and taken off.
+//! `cargo bench --bench tls_handshakes`; a number behind `--` is the deliveries of each kind, 500 without. A deliverer
+//! resumes what it began itself, so a full handshake is that of a new one. What a delivery costs without TLS is measured
+//! as well, and taken off.
 
 use std::time::{Duration, Instant};
 

@@ -134,8 +134,10 @@ impl Player {
     }
 
     async fn tls_record(&mut self) -> Result<(), Got> {
-        let none = || Got::Line("no TLS record".into());
-        self.wire.tls_record().await?.ok_or_else(none)
+        match self.wire.tls_record().await? {
+            true => Ok(()),
+            false => Err(Got::Line("no TLS record".into())),
+        }
     }
 
     async fn left(&mut self) -> Result<(), Got> {

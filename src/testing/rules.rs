@@ -15,7 +15,8 @@ use super::server::{Behaviour, ScriptedServer};
 ///
 /// It serves any number of connections, keeps to the order of the commands (503 otherwise) and knows `EHLO`, `HELO` or
 /// `LHLO`, `MAIL`, `RCPT`, `DATA`, `RSET`, `NOOP`, `QUIT`, and `BDAT` once the keyword `CHUNKING` was given. Commands
-/// that may not be sent together (RFC 2920 section 3.1) end the connection. With [`Rules::tls`] it knows `STARTTLS` too.
+/// that may not be sent together (RFC 2920 section 3.1) end the connection. With [`Rules::tls`] it knows `STARTTLS`
+/// too.
 ///
 /// A reply is text: `550 5.1.1 no such user`, with `\n` between the lines of a longer one. It is sent as it is, right
 /// or wrong; one that begins with `2` accepts, and one that begins with `421` ends the connection. Mailboxes are

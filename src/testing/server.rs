@@ -99,8 +99,8 @@ impl ScriptedServer {
     }
 
     /// For each connection the lines of both sides, `S: …` and `C: …`, without their ends and made printable. Content
-    /// and chunks stand there as `C: <content of 12 octets>` and `C: <octets, 12 octets>`. What stands behind `S: <tls>` was
-    /// said inside TLS, unless `C: <no tls: …>` is next; `C: <no close_notify>` is a client that left TLS without.
+    /// and chunks stand there as `C: <content of 12 octets>` and `C: <octets, 12 octets>`. What stands behind `S: <tls>`
+    /// was said inside TLS, unless `C: <no tls: …>` is next; `C: <no close_notify>` is a client that left TLS without.
     pub fn transcript(&self) -> Vec<Vec<String>> {
         self.record.transcripts()
     }
@@ -115,8 +115,8 @@ impl ScriptedServer {
         self.record.handshakes()
     }
 
-    /// Waits until every connection that was taken has ended, so that the transcript is complete. While nothing happens,
-    /// the wait is no longer than [`Limits::patience`]. Dropping the future has no effect.
+    /// Waits until every connection that was taken has ended, so that the transcript is complete. While nothing
+    /// happens, the wait is no longer than [`Limits::patience`]. Dropping the future has no effect.
     pub async fn ended(&self) {
         let mut progress = self.record.progress();
         while !self.record.all_ended() && timeout(self.patience, progress.changed()).await.is_ok() {}

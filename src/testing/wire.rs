@@ -166,12 +166,12 @@ impl Wire {
         Ok((octets.len() as u64 == count).then_some(octets))
     }
 
-    /// A TLS record, whatever it holds (RFC 8446 section 5.1); nothing if the octets are none.
-    pub(super) async fn tls_record(&mut self) -> Result<Option<()>, Unread> {
+    /// Takes a TLS record, whatever it holds (RFC 8446 section 5.1), and says whether it was one.
+    pub(super) async fn tls_record(&mut self) -> Result<bool, Unread> {
         while self.input.len() < RECORD_HEADER {
             self.fill().await.inspect_err(|_| self.note_rest())?;
         }
-        let [kind, 3, _, high, low] = self.input[..RECORD_HEADER] else { return Ok(None) };
+        let [kind, 3, _, high, low] = self.input[..RECORD_HEADER] else { return Ok(false) };
         self.input.advance(RECORD_HEADER);
         let length = u16::from_be_bytes([high, low]);
         self.note("C: ", format!("<tls record of type {kind}>").as_bytes());
@@ -179,7 +179,7 @@ impl Wire {
             self.fill().await?;
         }
         self.input.advance(usize::from(length));
-        Ok(Some(()))
+        Ok(true)
     }
 
     /// What there is, or the next that comes; nothing once the client left.

@@ -87,8 +87,7 @@ pub(crate) fn outcome(report: &RecipientReport) -> String {
             secured.map_or("clear".into(), |secured| secured.proof().to_string())
         );
     };
-    let (word, _) =
-        report.outcome.to_string().split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let word = if failure.is_permanent() { "failed" } else { "deferred" };
     let stage = failure.stage().map_or("no stage".into(), |stage| stage.to_string());
     format!("{word} {} {} {stage}", failure.status(), failure.kind())
 }

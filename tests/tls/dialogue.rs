@@ -167,7 +167,7 @@ async fn check_175_truncation_after_quit_is_harmless() {
 
 #[tokio::test]
 async fn attack_a44_a_reply_may_come_in_records_of_one_octet() {
-    let (report, _) = ending(r#"S: <raw "2" "5" "0" " " "o" "k" "\r" "\n">"#.to_owned().as_str()).await;
+    let (report, _) = ending(r#"S: <raw "2" "5" "0" " " "o" "k" "\r" "\n">"#).await;
     assert_eq!(outcome(&report), "delivered pkix");
 }
 

@@ -100,8 +100,10 @@ async fn a_unix_socket_has_no_name_to_be_verified() {
 #[tokio::test]
 async fn check_167_verified_tls_to_a_unix_socket_is_not_to_be_had() {
     let pki = Pki::new();
-    let (outcome, _) = by_unix(&pki, &pki.good(), Verified).await;
-    assert_eq!(outcome, DEFERRED);
+    for identity in [pki.good(), pki.of_address()] {
+        let (outcome, _) = by_unix(&pki, &identity, Verified).await;
+        assert_eq!(outcome, DEFERRED);
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ enum Server {
     DoesNotOffer,
     RefusesForNow,
     RefusesForGood,
+    RefusesAndLeaves,
     SpeaksOnInTheClear,
     Injects,
     Resets,
@@ -26,10 +27,11 @@ enum Server {
     Valid,
 }
 
-const SERVERS: [Server; 14] = [
+const SERVERS: [Server; 15] = [
     Server::DoesNotOffer,
     Server::RefusesForNow,
     Server::RefusesForGood,
+    Server::RefusesAndLeaves,
     Server::SpeaksOnInTheClear,
     Server::Injects,
     Server::Resets,
@@ -82,6 +84,7 @@ fn expected(server: Server, level: TlsLevel) -> Expected {
             (IN_CLEAR, &["EHLO STARTTLS MAIL RCPT DATA content QUIT"])
         }
         (RefusesForNow, _) => ("deferred 4.7.0 securing start-tls", &["EHLO STARTTLS QUIT"]),
+        (RefusesAndLeaves, _) => ("deferred 4.3.2 securing start-tls", &["EHLO STARTTLS"]),
         (RefusesForGood, _) => (DEFERRED, &["EHLO STARTTLS QUIT"]),
         (Injects, _) => (DEFERRED, &["EHLO STARTTLS"]),
         (Resets | Closes, Opportunistic) => (IN_CLEAR, &["EHLO STARTTLS", CLEAR]),
@@ -140,6 +143,7 @@ impl Server {
             Self::DoesNotOffer => rules,
             Self::RefusesForNow => rules.keyword("STARTTLS").answer("STARTTLS", "454 4.7.0 not now"),
             Self::RefusesForGood => rules.keyword("STARTTLS").answer("STARTTLS", "554 5.7.0 never"),
+            Self::RefusesAndLeaves => rules.keyword("STARTTLS").answer("STARTTLS", "421 4.3.2 bye"),
             Self::SpeaksOnInTheClear => return scripted(CLEARTEXT, level, protocol).await,
             Self::Injects => return scripted(INJECTION, level, protocol).await,
             Self::Resets => return scripted("S: 220 go\nS: <reset>", level, protocol).await,

@@ -1,10 +1,11 @@
 //! [`Pki`]: certificates of a root of the tests' own, right and wrong.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use nexthop::testing::ServerIdentity;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
     date_time_ymd,
 };
 use tempfile::TempDir;
@@ -50,6 +51,13 @@ impl Pki {
 
     pub(crate) fn good(&self) -> ServerIdentity {
         self.good_for(&[HOST])
+    }
+
+    /// For the loopback address, and no name.
+    pub(crate) fn of_address(&self) -> ServerIdentity {
+        let mut params = params(&[]);
+        params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+        self.issued(params)
     }
 
     pub(crate) fn wrong_name(&self) -> ServerIdentity {
