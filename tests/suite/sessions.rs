@@ -223,3 +223,37 @@ async fn check_028_029_a_refused_content_ends_its_transaction() {
         assert_eq!((count(&server, "MAIL"), count(&server, "RSET")), (2, 0));
     }
 }
+
+/// What a relay hears from a client that logs in and then sends a message.
+async fn heard_with_a_login() -> Vec<String> {
+    let script = "S: 220 x\nC: EHLO *\nS: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN *\nS: 235 2.7.0 in\nC: MAIL *\n\
+                  S: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go\nC: <content>\nS: 250 taken\nC: QUIT\nS: 221 bye";
+    let server = nexthop::testing::ScriptedServer::script(script).listen_tcp().await.unwrap();
+    let mut login = nexthop::LoginSettings::default();
+    login.cleartext_on_loopback = true;
+    let hop = format!("smtp://ann:s3cret@{}", server.address());
+    let deliverer = nexthop::Deliverer::builder("mail.example.net")
+        .resolver(nexthop::MemoryResolver::default())
+        .router(nexthop::RouteTable::new(hop.parse().unwrap()))
+        .login(login)
+        .build()
+        .unwrap();
+    let envelope = nexthop::Envelope::new("s@example.net").unwrap().to("a@x.example").unwrap();
+    let message = nexthop::Message::from_bytes("a: b\r\n").unwrap();
+    let report = deliverer.deliver(&envelope, &message).await;
+    assert!(report.is_delivered(), "{report}");
+    server.finish().await.unwrap();
+    server.transcript().concat().into_iter().filter(|line| line.starts_with("C: ")).collect()
+}
+
+#[tokio::test]
+async fn check_185_without_a_security_layer_no_second_ehlo_follows_the_login() {
+    let heard = heard_with_a_login().await;
+    assert_eq!(heard.iter().filter(|line| line.starts_with("C: EHLO")).count(), 1, "{heard:?}");
+}
+
+#[tokio::test]
+async fn check_188_after_a_login_nothing_is_claimed_of_who_submitted_the_message() {
+    let heard = heard_with_a_login().await;
+    assert!(heard.contains(&"C: MAIL FROM:<s@example.net> AUTH=<>".into()), "{heard:?}");
+}

@@ -27,6 +27,17 @@ fn said(server: &ScriptedServer) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn check_161_the_handshake_follows_the_answer_to_starttls() {
+    let pki = Pki::new();
+    let script =
+        "S: 220 x\nC: EHLO *\nS: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nC: <tls-record>\nS: <close>";
+    let server = ScriptedServer::script(script).listen_tcp().await.unwrap();
+    let report = sent(&hop("smtp", &server), settings(&pki, Verified)).await;
+    assert_eq!(outcome(&report), DEFERRED);
+    server.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn check_163_attack_a36_only_what_is_offered_inside_tls_is_used() {
     let (report, server) = by(|rules| {
         rules

@@ -3,7 +3,6 @@
 //! A test carries the number of the check or attack of the conformance catalogue that it proves.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod bed;
 mod certificates;
