@@ -49,7 +49,7 @@ enum Expected {
 #[non_exhaustive]
 pub enum AuthenticationFailure {
     /// The server refused, with 4yz for now; the session goes on, unless it said 421.
-        #[non_exhaustive]
+    #[non_exhaustive]
     #[error("the server refused the authentication{}", said(.complaint.as_deref()))]
     Refused {
         /// What it said.
