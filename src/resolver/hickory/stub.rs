@@ -93,7 +93,7 @@ impl HickoryResolver {
         let end = Instant::now() + self.settings.deadline.min(MAX_DEADLINE);
         // the end stands twice: for the question, whose failure is kept, and for who waits for another's question
         let question = async {
-            let outcome = timeout_at(end, self.question().run(&query.name)).await;
+            let outcome = timeout_at(end, Box::pin(self.question().run(&query.name))).await;
             outcome.unwrap_or_else(|_| Outcome { said: Err(self.late()), life: self.settings.failure_ttl })
         };
         let said = timeout_at(end, self.cache.said(&query.name, question)).await;
