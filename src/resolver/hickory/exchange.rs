@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::extended_error;
 use super::settings::ResolverSettings;
 
 /// After which time a datagram is sent once more, as one of the two may be lost.
@@ -28,8 +29,20 @@ const DATAGRAMS: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Client<'a> {
     pub(super) settings: &'a ResolverSettings,
-    /// Sets the AD bit, which asks for the server's verdict on DNSSEC (RFC 6840 section 5.7).
-    pub(super) asks_for_ad: bool,
+    /// For one server, UDP and TCP each.
+    pub(super) timeout: Duration,
+    pub(super) wants: Wants,
+}
+
+/// What is asked for beside the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Nothing.
+    Answer,
+    /// The server's verdict on DNSSEC: the AD bit (RFC 6840 section 5.7).
+    Verdict,
+    /// No validation, so that also what is bogus comes: the CD bit (RFC 4035 section 3.2.2).
+    AnyAnswer,
 }
 
 /// Why a server is of no use for a question.
@@ -37,6 +50,11 @@ pub(super) struct Client<'a> {
 pub(super) enum ServerError {
     #[error("silent for {0:?}")]
     Silent(Duration),
+    #[error("answered {}", ResponseCode::ServFail)]
+    Failed {
+        /// What validation found wrong, if the server says so.
+        bogus: Option<&'static str>,
+    },
     #[error("answered {0}")]
     Code(ResponseCode),
     #[error("answered with a referral, it does not resolve for others")]
@@ -51,6 +69,13 @@ pub(super) enum ServerError {
     Tcp(#[from] io::Error),
 }
 
+impl ServerError {
+    /// Nothing was heard of the server at all.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Net(_))
+    }
+}
+
 impl Client<'_> {
     /// The response, complete, with NOERROR or NXDOMAIN.
     pub(super) async fn ask(&self, server: SocketAddr, question: &Question) -> Result<Message, ServerError> {
@@ -59,7 +84,7 @@ impl Client<'_> {
             // an answer in another case: forged, or from a server that does not keep it. TCP tells them apart
             Err(NetError::QueryCaseMismatch) => self.over_tcp(server, question).await?,
             Ok(response) => response,
-            Err(NetError::Timeout) => return Err(ServerError::Silent(self.settings.timeout)),
+            Err(NetError::Timeout) => return Err(ServerError::Silent(self.timeout)),
             Err(NetError::Proto(error)) => return Err(ServerError::Malformed(error)),
             Err(error) => return Err(ServerError::Net(error)),
         };
@@ -69,7 +94,7 @@ impl Client<'_> {
     async fn over_udp(&self, server: SocketAddr, question: &Question) -> Result<DnsResponse, NetError> {
         // a stream of its own a question: its socket and port too, and no task that could outlive a runtime
         let mut udp = UdpClientStream::builder(server, TokioRuntimeProvider::new())
-            .with_timeout(Some(self.settings.timeout))
+            .with_timeout(Some(self.timeout))
             .with_max_retries(DATAGRAMS)
             .build();
         udp.send_message(self.request(question)).first_answer().await
@@ -78,8 +103,8 @@ impl Client<'_> {
     async fn over_tcp(&self, server: SocketAddr, question: &Question) -> Result<DnsResponse, ServerError> {
         let request = self.request(question);
         let octets = request.to_vec()?;
-        let exchange = timeout(self.settings.timeout, exchange_over_tcp(server, &octets)).await;
-        let octets = exchange.map_err(|_| ServerError::Silent(self.settings.timeout))??;
+        let exchange = timeout(self.timeout, exchange_over_tcp(server, &octets)).await;
+        let octets = exchange.map_err(|_| ServerError::Silent(self.timeout))??;
         let response = DnsResponse::from_buffer(octets)?;
         let matches = response.id == request.id && response.queries == request.queries;
         matches.then_some(response).ok_or(ServerError::OtherQuestion)
@@ -91,7 +116,8 @@ impl Client<'_> {
         options.case_randomization = self.settings.case_randomization;
         options.retry_interval = RETRANSMIT_AFTER;
         let mut request = DnsRequest::from_query(question.clone(), options);
-        request.metadata.authentic_data = self.asks_for_ad;
+        request.metadata.authentic_data = self.wants == Wants::Verdict;
+        request.metadata.checking_disabled = self.wants == Wants::AnyAnswer;
         request
     }
 }
@@ -110,6 +136,7 @@ fn usable(message: Message) -> Result<Message, ServerError> {
     match message.response_code {
         ResponseCode::NoError if is_referral(&message) => Err(ServerError::Referral),
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
+        ResponseCode::ServFail => Err(ServerError::Failed { bogus: extended_error::bogus(&message) }),
         code => Err(ServerError::Code(code)),
     }
 }

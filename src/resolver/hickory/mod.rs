@@ -1,9 +1,14 @@
 //! [`HickoryResolver`]: a stub resolver over the exchanges of hickory.
 
+mod cache;
 mod exchange;
+mod extended_error;
+mod lookup;
 mod response;
+mod servers;
 mod settings;
 mod stub;
+mod system;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]
@@ -12,4 +17,5 @@ mod walk;
 mod wire;
 
 pub use settings::{DnssecMode, ResolverSettings};
-pub use stub::{HickoryResolver, SystemConfigError};
+pub use stub::HickoryResolver;
+pub use system::SystemConfigError;

@@ -53,7 +53,7 @@ impl<T: WireRecord> Response<T> {
 pub(super) fn aliases(message: &Message) -> impl Iterator<Item = Alias> {
     answers(message).filter_map(|record| {
         let RData::CNAME(target) = &record.data else { return None };
-        Some(Alias { owner: dns_name(&record.name)?, target: dns_name(target), ttl: record.ttl })
+        Some(Alias { owner: dns_name(&record.name)?, target: dns_name(target), ttl: ttl(record) })
     })
 }
 
@@ -62,10 +62,15 @@ fn answers(message: &Message) -> impl Iterator<Item = &Record> {
 }
 
 fn owned<T: WireRecord>(record: &Record) -> Option<Owned<T>> {
-    Some(Owned { owner: dns_name(&record.name)?, record: T::from_wire(&record.data)?, ttl: record.ttl })
+    Some(Owned { owner: dns_name(&record.name)?, record: T::from_wire(&record.data)?, ttl: ttl(record) })
 }
 
 fn denial_ttl(record: &Record) -> Option<u32> {
     let RData::SOA(soa) = &record.data else { return None };
-    Some(record.ttl.min(soa.minimum))
+    Some(ttl(record).min(soa.minimum))
+}
+
+/// In seconds; nonsense is zero (RFC 2181 section 8).
+fn ttl(record: &Record) -> u32 {
+    if i32::try_from(record.ttl).is_ok() { record.ttl } else { 0 }
 }

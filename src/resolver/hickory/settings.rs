@@ -15,11 +15,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResolverSettings {
-    /// How long one server has for one question before the next one is asked. Default: 5 s.
+    /// How long one server has for one question before the next one is asked: this, or its share of the deadline
+    /// if that is less. Default: 5 s.
     pub timeout: Duration,
     /// How often the list of servers is gone through, at least once. Default: 2.
     pub rounds: u32,
-    /// How long one lookup may take in all: servers, rounds and aliases. Default: 10 s.
+    /// How long one lookup may take in all: servers, rounds and aliases. Default: 10 s; at most an hour.
     pub deadline: Duration,
     /// Whose word on DNSSEC is taken. Default: [`DnssecMode::Off`].
     pub dnssec: DnssecMode,
@@ -30,8 +31,21 @@ pub struct ResolverSettings {
     pub case_randomization: bool,
     /// How many aliases of one name are followed; an error beyond. Default: 16.
     pub max_aliases: usize,
+    /// How many questions one lookup may put to servers, over all aliases, servers and rounds; an error beyond.
+    /// Default: 40, enough for the longest chain of aliases.
+    pub max_questions: usize,
     /// How many questions may be with the servers at a time; others wait. Default: 256.
     pub max_in_flight: usize,
+    /// For how long a server that was silent is asked after all others. Default: 10 s.
+    pub silence_memory: Duration,
+    /// How much is kept, in octets, about. Default: 16 MiB, some 20,000 answers. With 0 nothing is kept, and equal
+    /// questions are asked each for itself.
+    pub cache_octets: u64,
+    /// The longest that an answer or a denial is kept, whatever its time to live. Default: a day.
+    pub max_ttl: Duration,
+    /// How long a failure is kept, [bogus](super::super::ResolveError::Bogus) or temporary. Default: 5 s (RFC 9520
+    /// section 3.2 wants at least one and at most 300).
+    pub failure_ttl: Duration,
 }
 
 impl Default for ResolverSettings {
@@ -44,7 +58,12 @@ impl Default for ResolverSettings {
             udp_payload: 1232,
             case_randomization: true,
             max_aliases: 16,
+            max_questions: 40,
             max_in_flight: 256,
+            silence_memory: Duration::from_secs(10),
+            cache_octets: 16 * 1024 * 1024,
+            max_ttl: Duration::from_secs(24 * 60 * 60),
+            failure_ttl: Duration::from_secs(5),
         }
     }
 }
@@ -56,7 +75,8 @@ pub enum DnssecMode {
     /// Nobody's: no answer is secure, and DANE is off.
     #[default]
     Off,
-    /// The AD bit of servers that validate, if every server has a loopback address; otherwise nobody's.
+    /// The AD bit of servers that validate, if every server has a loopback address, or if the servers are those of
+    /// the system and its `resolv.conf` says `options trust-ad`; otherwise nobody's.
     Ad,
     /// The AD bit of every server. Only if each of them validates and is reached over a path on which nobody
     /// can forge an answer: whoever can, decides what DANE accepts.

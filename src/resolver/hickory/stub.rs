@@ -1,41 +1,39 @@
 //! [`HickoryResolver`].
 
-use std::error::Error;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_resolver::config::ResolverConfig;
-use hickory_resolver::proto::op::Message;
-use hickory_resolver::proto::rr::RecordType;
-use hickory_resolver::system_conf::read_system_conf;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use crate::mail::DnsName;
-
-use super::super::answer::{Answer, Security};
+use super::super::answer::Answer;
 use super::super::error::ResolveError;
 use super::super::question::Query;
 use super::super::record::{Mx, Srv, Tlsa, Txt};
 use super::super::resolve::Resolver;
 use super::super::special_names;
-use super::exchange::{Client, ServerError};
-use super::response::{Response, aliases};
+use super::cache::{Cache, Outcome};
+use super::lookup::Lookup;
+use super::servers::Servers;
 use super::settings::{DnssecMode, ResolverSettings};
-use super::walk::{End, Walk};
-use super::wire::{WireRecord, question};
+use super::system::{self, SystemConfigError};
+use super::wire::WireRecord;
 
-/// The port of name servers (RFC 1035 section 4.2).
-const DNS_PORT: u16 = 53;
-/// No answer is kept longer.
-const MAX_TTL: u32 = 24 * 60 * 60;
+/// No lookup takes longer, whatever the settings say.
+const MAX_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
 /// A stub resolver: it asks recursive name servers, over UDP, and over TCP what does not fit.
 ///
-/// Servers are asked in the given order. The next one is asked if one is silent, cannot be reached, or answers with
-/// anything but records or a denial. Names are sent as they are: there is no search list and no hosts file.
-/// Questions must be asked within a tokio runtime with I/O and time; the resolver belongs to none.
+/// Servers are asked in the given order, those that were silent a moment ago last. The next one is asked if one is
+/// silent, cannot be reached, or answers with anything but records or a denial. Names are sent as they are: there is
+/// no search list and no hosts file. Questions must be asked within a tokio runtime with I/O and time; the resolver
+/// belongs to none.
+///
+/// Answers and denials are kept as long as the DNS allows, failures for some seconds, all within
+/// [a bound](ResolverSettings::cache_octets). Equal questions at a time are one: the first is sent, the others wait
+/// for it, each no longer than its own [deadline](ResolverSettings::deadline). So one resolver should serve a whole
+/// process, and a future that asks should be polled or dropped.
 ///
 /// ```
 /// use nexthop::HickoryResolver;
@@ -44,53 +42,46 @@ const MAX_TTL: u32 = 24 * 60 * 60;
 /// ```
 #[derive(Debug)]
 pub struct HickoryResolver {
-    servers: Vec<SocketAddr>,
+    servers: Servers,
     settings: ResolverSettings,
+    system_trusts_ad: bool,
     in_flight: Semaphore,
-}
-
-/// The system's configuration of the DNS cannot be read, or names no server.
-#[derive(Debug, thiserror::Error)]
-#[error("no name servers in the configuration of the system")]
-pub struct SystemConfigError(#[source] Box<dyn Error + Send + Sync>);
-
-/// What a server did with a question.
-#[derive(Debug, thiserror::Error)]
-#[error("name server {server}")]
-struct ServerFailure {
-    server: SocketAddr,
-    source: ServerError,
+    cache: Cache,
 }
 
 impl HickoryResolver {
-    /// Asks the name servers of the system (`/etc/resolv.conf` on Unix). Nothing else is taken from there.
+    /// Asks the name servers of the system (`/etc/resolv.conf` on Unix). Nothing else is taken from there but the
+    /// option `trust-ad`, see [`DnssecMode::Ad`].
     ///
     /// # Errors
     /// The configuration cannot be read, or names no server.
     pub fn from_system() -> Result<Self, SystemConfigError> {
-        let (config, _) = read_system_conf().map_err(|e| SystemConfigError(e.into()))?;
-        Ok(Self::from_servers(servers_of(&config)))
+        let resolver = Self::from_servers(system::servers()?);
+        Ok(Self { system_trusts_ad: system::trusts_ad(), ..resolver })
     }
 
     /// Asks these name servers, in this order. Without one every lookup fails.
     pub fn from_servers(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let settings = ResolverSettings::default();
-        let in_flight = Semaphore::new(settings.max_in_flight);
-        Self { servers: servers.into_iter().collect(), settings, in_flight }
+        Self::new(Servers::new(servers), ResolverSettings::default())
     }
 
-    /// The resolver with other settings.
+    /// The resolver with other settings, and nothing in its memory.
     #[must_use]
     pub fn with_settings(self, settings: ResolverSettings) -> Self {
+        Self { system_trusts_ad: self.system_trusts_ad, ..Self::new(self.servers, settings) }
+    }
+
+    fn new(servers: Servers, settings: ResolverSettings) -> Self {
         let in_flight = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        Self { settings, in_flight, ..self }
+        let cache = Cache::new(&settings);
+        Self { servers, settings, system_trusts_ad: false, in_flight, cache }
     }
 
     /// Whether answers can be secure: the settings allow to believe the servers' AD bit.
     pub fn believes_ad(&self) -> bool {
         match self.settings.dnssec {
             DnssecMode::Off => false,
-            DnssecMode::Ad => self.servers.iter().all(|server| server.ip().to_canonical().is_loopback()),
+            DnssecMode::Ad => self.system_trusts_ad || self.servers.are_loopback(),
             DnssecMode::AdFromAnyServer => true,
         }
     }
@@ -99,55 +90,28 @@ impl HickoryResolver {
         if let Some(answer) = special_names::answer(&query.name) {
             return answer;
         }
-        // The place of a cache: what passes here is complete, and equal questions could share one future.
-        let deadline = self.settings.deadline;
-        let late = |_| Err(ResolveError::temporary(format!("no answer within {deadline:?}")));
-        timeout(deadline, self.resolve(&query.name)).await.unwrap_or_else(late)
-    }
-
-    async fn resolve<T: WireRecord>(&self, name: &DnsName) -> Result<Answer<T>, ResolveError> {
-        let mut walk = Walk::new(name.clone(), self.settings.max_aliases);
-        let end = loop {
-            let message = self.ask(walk.name(), T::TYPE).await?;
-            if let Some(end) = walk.take(Response::read(&message, self.believes_ad()))? {
-                break end;
-            }
+        let end = Instant::now() + self.settings.deadline.min(MAX_DEADLINE);
+        // the end stands twice: for the question, whose failure is kept, and for who waits for another's question
+        let question = async {
+            let outcome = timeout_at(end, Box::pin(self.question().run(&query.name))).await;
+            outcome.unwrap_or_else(|_| Outcome { said: Err(self.late()), life: self.settings.failure_ttl })
         };
-        let security = self.security(name, &walk).await?;
-        Ok(answer(end, &walk).with_security(security))
+        let said = timeout_at(end, self.cache.said(&query.name, question)).await;
+        said.unwrap_or_else(|_| Err(self.late()))
     }
 
-    /// What is proved. Of an insecure chain the first step may be secure alone: that is a question of its own (RFC 7672 section 2.2.2).
-    async fn security(&self, name: &DnsName, walk: &Walk) -> Result<Security, ResolveError> {
-        if !self.believes_ad() || !walk.first_step_is_open() {
-            return Ok(walk.security());
+    fn question(&self) -> Lookup<'_> {
+        Lookup {
+            settings: &self.settings,
+            servers: &self.servers,
+            in_flight: &self.in_flight,
+            believes_ad: self.believes_ad(),
+            questions_left: self.settings.max_questions,
         }
-        // A failure is passed on: taken for "insecure", it would let whoever drops packets switch DANE off.
-        // The code of this response says nothing: it may be NXDOMAIN of the alias's target.
-        let message = self.ask(name, RecordType::CNAME).await?;
-        let is_secure = message.authentic_data && aliases(&message).any(|alias| alias.owner == *name);
-        Ok(if is_secure { Security::FIRST_STEP } else { Security::NONE })
     }
 
-    /// Asks one server after the other for one name.
-    async fn ask(&self, name: &DnsName, kind: RecordType) -> Result<Message, ResolveError> {
-        let question = question(name, kind)?;
-        let client = Client { settings: &self.settings, asks_for_ad: self.believes_ad() };
-        let mut failure = ResolveError::temporary("there is no name server to ask");
-        for server in self.rounds() {
-            let _permit = self.in_flight.acquire().await;
-            match client.ask(server, &question).await {
-                Ok(message) => return Ok(message),
-                Err(source) => failure = failure_of(server, source),
-            }
-        }
-        // The place to tell bogus from broken: a validating server says SERVFAIL for both, with an extended
-        // error or an answer under CD=1 for the first. Both only defer mail; the report would differ.
-        Err(failure)
-    }
-
-    fn rounds(&self) -> impl Iterator<Item = SocketAddr> {
-        (0..self.settings.rounds.max(1)).flat_map(|_| self.servers.iter().copied())
+    fn late(&self) -> ResolveError {
+        ResolveError::temporary(format!("no answer within {:?}", self.settings.deadline))
     }
 }
 
@@ -178,22 +142,6 @@ impl Resolver for HickoryResolver {
     }
 }
 
-fn answer<T>(end: End<T>, walk: &Walk) -> Answer<T> {
-    let answer = Answer::new(walk.name().clone(), end.records);
-    match end.ttl {
-        Some(ttl) => answer.with_valid_until(Instant::now() + Duration::from_secs(ttl.min(MAX_TTL).into())),
-        None => answer,
-    }
-}
-
-fn failure_of(server: SocketAddr, source: ServerError) -> ResolveError {
-    ResolveError::temporary_from("no name server answered the question", ServerFailure { server, source })
-}
-
-fn servers_of(config: &ResolverConfig) -> Vec<SocketAddr> {
-    config.name_servers().iter().map(|server| SocketAddr::new(server.ip, DNS_PORT)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,14 +161,12 @@ mod tests {
         assert!(resolver(&[far], DnssecMode::AdFromAnyServer).believes_ad());
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
-    fn check_067_only_servers_are_taken_from_the_system() {
-        let text = "search corp.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\noptions ndots:5\n";
-        let (config, _) = hickory_resolver::system_conf::parse_resolv_conf(text).unwrap();
-        assert_eq!(
-            servers_of(&config),
-            ["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()]
-        );
+    fn check_203_ad_is_believed_on_the_systems_word_in_that_mode() {
+        for (dnssec, expected) in [(DnssecMode::Ad, true), (DnssecMode::Off, false)] {
+            let resolver = HickoryResolver { system_trusts_ad: true, ..resolver(&["192.0.2.53:53"], dnssec) };
+            let settings = resolver.settings.clone();
+            assert_eq!(resolver.with_settings(settings).believes_ad(), expected);
+        }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Asked {
     pub(super) name: String,
     pub(super) kind: RecordType,
     pub(super) wants_ad: bool,
+    /// The CD bit.
+    pub(super) wants_no_check: bool,
     message: Message,
 }
 
@@ -34,6 +36,7 @@ impl Asked {
             name: question.name().to_ascii().to_ascii_lowercase(),
             kind: question.query_type(),
             wants_ad: message.authentic_data,
+            wants_no_check: message.checking_disabled,
             message: message.clone(),
         })
     }
@@ -84,6 +87,11 @@ fn record(line: &str) -> Record {
         ["CNAME", target] => RData::CNAME(rdata::CNAME(name(target))),
         ["MX", preference, exchange] => {
             RData::MX(rdata::MX::new(preference.parse().unwrap(), name(exchange)))
+        }
+        ["TLSA", usage, selector, matching] => {
+            let octet = |text: &str| text.parse::<u8>().unwrap();
+            let (usage, selector, matching) = (octet(usage), octet(selector), octet(matching));
+            RData::TLSA(rdata::TLSA::new(usage.into(), selector.into(), matching.into(), vec![7; 32]))
         }
         ["SRV", port, target] => RData::SRV(rdata::SRV::new(1, 2, port.parse().unwrap(), name(target))),
         _ => panic!("no record: {line}"),

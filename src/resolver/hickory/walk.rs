@@ -22,8 +22,8 @@ pub(super) struct Walk {
 /// What is said of the last name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct End<T> {
-    /// Empty: the name exists, the records do not.
-    pub(super) records: Vec<T>,
+    /// Empty: the name exists, the records do not. `None`: there is no such name.
+    pub(super) records: Option<Vec<T>>,
     /// For how many seconds all of it holds; `None`: it must not be kept (RFC 2308 section 5).
     pub(super) ttl: Option<u32>,
 }
@@ -60,15 +60,13 @@ impl Walk {
         let followed = self.follow(&response)?;
         let records = self.records_here(response.records);
         if !records.is_empty() {
-            return Ok(Some(End { records, ttl: Some(self.ttl) }));
+            return Ok(Some(End { records: Some(records), ttl: Some(self.ttl) }));
         }
         // the code tells of the last name, which may lie beyond what the server cared to follow
         let is_last_word = response.denial_ttl.is_some() || !followed;
-        match response.no_such_name {
-            _ if !is_last_word => Ok(None),
-            true => Err(ResolveError::NoSuchName),
-            false => Ok(Some(End { records, ttl: response.denial_ttl.map(|ttl| ttl.min(self.ttl)) })),
-        }
+        let ttl = response.denial_ttl.map(|ttl| ttl.min(self.ttl));
+        let records = (!response.no_such_name).then_some(records);
+        Ok(is_last_word.then_some(End { records, ttl }))
     }
 
     /// Goes as far as the response leads. Whether that is a step at all.
@@ -160,13 +158,13 @@ mod tests {
     #[test]
     fn records_at_the_name_are_the_answer() {
         let end = walk("a.test").take(response().record("a.test", 1, 60).record("a.test", 2, 30)).unwrap();
-        assert_eq!(end, Some(End { records: vec![1, 2], ttl: Some(30) }));
+        assert_eq!(end, Some(End { records: Some(vec![1, 2]), ttl: Some(30) }));
     }
 
     #[test]
     fn attack_a09_records_of_other_names_are_not_the_answer() {
         let end = walk("a.test").take(response().record("b.test", 1, 60).denial(5)).unwrap();
-        assert_eq!(end, Some(End { records: vec![], ttl: Some(5) }));
+        assert_eq!(end, Some(End { records: Some(vec![]), ttl: Some(5) }));
     }
 
     #[test]
@@ -175,7 +173,7 @@ mod tests {
         let end = walk.take(
             response().record("c.test", 1, 60).alias("b.test", "c.test", 40).alias("a.test", "b.test", 50),
         );
-        assert_eq!(end.unwrap(), Some(End { records: vec![1], ttl: Some(40) }));
+        assert_eq!(end.unwrap(), Some(End { records: Some(vec![1]), ttl: Some(40) }));
         assert_eq!(walk.name().as_str(), "c.test");
     }
 
@@ -185,23 +183,26 @@ mod tests {
         assert_eq!(walk.take(response().alias("a.test", "b.test", 50)).unwrap(), None);
         assert_eq!(walk.name().as_str(), "b.test");
         let end = walk.take(response().record("b.test", 1, 60)).unwrap();
-        assert_eq!(end, Some(End { records: vec![1], ttl: Some(50) }));
+        assert_eq!(end, Some(End { records: Some(vec![1]), ttl: Some(50) }));
     }
 
     #[test]
     fn attack_a09_aliases_of_other_names_are_not_followed() {
         let mut walk = walk("a.test");
         let end = walk.take(response().alias("x.test", "y.test", 50).record("y.test", 1, 60)).unwrap();
-        assert_eq!(end, Some(End { records: vec![], ttl: None }));
+        assert_eq!(end, Some(End { records: Some(vec![]), ttl: None }));
         assert_eq!(walk.name().as_str(), "a.test");
     }
 
     #[test]
     fn check_073_a_denial_speaks_of_the_last_name() {
         let aliased = || response().alias("a.test", "b.test", 50).denial(60);
-        assert_eq!(walk("a.test").take(aliased()).unwrap(), Some(End { records: vec![], ttl: Some(50) }));
+        assert_eq!(
+            walk("a.test").take(aliased()).unwrap(),
+            Some(End { records: Some(vec![]), ttl: Some(50) })
+        );
         let nothing = walk("a.test").take(aliased().no_such_name());
-        assert!(matches!(nothing, Err(ResolveError::NoSuchName)));
+        assert_eq!(nothing.unwrap(), Some(End { records: None, ttl: Some(50) }));
     }
 
     #[test]
@@ -212,12 +213,13 @@ mod tests {
 
     #[test]
     fn check_071_a_bare_nxdomain_is_no_name() {
-        assert!(matches!(walk("a.test").take(response().no_such_name()), Err(ResolveError::NoSuchName)));
+        let nothing = walk("a.test").take(response().no_such_name());
+        assert_eq!(nothing.unwrap(), Some(End { records: None, ttl: None }));
     }
 
     #[test]
     fn a_denial_without_soa_is_not_kept() {
-        assert_eq!(walk("a.test").take(response()).unwrap(), Some(End { records: vec![], ttl: None }));
+        assert_eq!(walk("a.test").take(response()).unwrap(), Some(End { records: Some(vec![]), ttl: None }));
     }
 
     #[test]

@@ -11,11 +11,16 @@ use super::super::error::ResolveError;
 use super::super::record::{Exchange, Mx, Record, Srv, Tlsa, Txt};
 
 /// A kind of record that hickory decodes.
-pub(super) trait WireRecord: Record {
+pub(super) trait WireRecord: Record + Send + Sync + 'static {
     const TYPE: RecordType;
 
     /// `None`: another kind.
     fn from_wire(data: &RData) -> Option<Self>;
+
+    /// What the record takes in memory, about.
+    fn octets(&self) -> usize {
+        size_of::<Self>()
+    }
 }
 
 impl WireRecord for Mx {
@@ -24,6 +29,10 @@ impl WireRecord for Mx {
     fn from_wire(data: &RData) -> Option<Self> {
         let RData::MX(mx) = data else { return None };
         Some(Self { preference: mx.preference, exchange: exchange(&mx.exchange) })
+    }
+
+    fn octets(&self) -> usize {
+        size_of::<Self>() + exchange_octets(&self.exchange)
     }
 }
 
@@ -57,6 +66,10 @@ impl WireRecord for Tlsa {
             data: tlsa.cert_data.clone(),
         })
     }
+
+    fn octets(&self) -> usize {
+        size_of::<Self>() + self.data.len()
+    }
 }
 
 impl WireRecord for Txt {
@@ -65,6 +78,10 @@ impl WireRecord for Txt {
     fn from_wire(data: &RData) -> Option<Self> {
         let RData::TXT(text) = data else { return None };
         Some(Self(text.txt_data.concat()))
+    }
+
+    fn octets(&self) -> usize {
+        size_of::<Self>() + self.0.len()
     }
 }
 
@@ -79,6 +96,10 @@ impl WireRecord for Srv {
             port: srv.port,
             target: exchange(&srv.target),
         })
+    }
+
+    fn octets(&self) -> usize {
+        size_of::<Self>() + exchange_octets(&self.target)
     }
 }
 
@@ -107,6 +128,14 @@ fn exchange(name: &Name) -> Exchange {
         _ if name.is_root() => Exchange::Null,
         Some(name) => Exchange::Name(name),
         None => Exchange::Invalid(name.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+    }
+}
+
+fn exchange_octets(exchange: &Exchange) -> usize {
+    match exchange {
+        Exchange::Null => 0,
+        Exchange::Name(name) => name.as_str().len(),
+        Exchange::Invalid(escaped) => escaped.len(),
     }
 }
 
