@@ -74,7 +74,7 @@ fn step(owner: usize) -> String {
 #[tokio::test]
 async fn check_073_twelve_aliases_in_one_response() {
     let server = TestServer::start(|asked| {
-        let lines: Vec<String> = (0..=12).rev().map(|owner| step(owner)).collect();
+        let lines: Vec<String> = (0..=12).rev().map(step).collect();
         Some(asked.records(&lines.iter().map(String::as_str).collect::<Vec<_>>()))
     })
     .await;

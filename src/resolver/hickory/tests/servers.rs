@@ -7,6 +7,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use tokio::net::TcpListener;
 
 use super::super::super::resolve::Resolver;
+use super::super::settings::ResolverSettings;
 use super::super::stub::HickoryResolver;
 use super::super::test_server::TestServer;
 use super::setup::{addresses, always, healthy, is_no_such_name, is_temporary, of, query, silent, with};
@@ -118,8 +119,7 @@ async fn the_second_server_is_asked_if_nobody_is_at_the_first() {
     let dead = taken.local_addr().unwrap();
     let server = healthy().await;
     let resolver = HickoryResolver::from_servers([dead, server.address]);
-    let mut settings = super::super::settings::ResolverSettings::default();
-    settings.timeout = Duration::from_millis(50);
+    let settings = ResolverSettings { timeout: Duration::from_millis(50), ..Default::default() };
     assert!(resolver.with_settings(settings).ipv4(&query("a.test")).await.is_ok());
 }
 
