@@ -360,6 +360,40 @@ async fn check_015_what_comes_on_an_idle_session_belongs_to_no_message() {
 }
 
 #[tokio::test]
+async fn check_015_nothing_is_sent_to_a_server_that_has_closed() {
+    let (mut session, mut server) = opened(Protocol::Smtp, settings(), "").await;
+    server.0.shutdown().await.unwrap();
+    let outcomes = session.send(&envelope(1), &Message::from_bytes("a: b\r\n").unwrap()).await;
+    assert_eq!(failure(&outcomes[0]), (FailureKind::Disconnected, Some(Stage::MailFrom), false));
+    drop(session);
+    assert_eq!(server.rest().await, b"");
+}
+
+#[tokio::test]
+async fn check_015_what_came_together_with_the_last_reply_belongs_to_no_message() {
+    let (mut session, mut server) = opened(Protocol::Smtp, settings(), "250-PIPELINING\r\n").await;
+    let message = Message::from_bytes("a: b\r\n").unwrap();
+    let envelope = envelope(1);
+    let played = async {
+        server.hears("DATA\r\n").await;
+        server.says("250\r\n250\r\n354\r\n").await;
+        server.hears(".\r\n").await;
+        server.says("250 ok\r\n421 bye\r\n").await;
+        server.rest().await
+    };
+    let sent = async {
+        let first = session.send(&envelope, &message).await;
+        let second = session.send(&envelope, &message).await;
+        drop(session);
+        (first, second)
+    };
+    let ((first, second), rest) = tokio::join!(sent, played);
+    assert!(first[0].is_delivered(), "{}", first[0]);
+    assert_eq!(failure(&second[0]), (FailureKind::Refused, Some(Stage::MailFrom), false));
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
 async fn law_2_a_reply_that_began_before_the_end_of_the_content_delivers_nobody() {
     let (mut session, mut server) = opened(Protocol::Smtp, settings(), "250-PIPELINING\r\n").await;
     let message = Message::from_bytes("a: b\r\n").unwrap();

@@ -4,7 +4,7 @@ use nexthop::testing::ScriptedServer;
 use nexthop::transport::Session;
 use nexthop::{Message, Protocol};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::naive::Naive;
@@ -187,7 +187,7 @@ async fn check_056_high_octets_go_only_where_8bitmime_is_offered() {
 }
 
 /// Reads until what was read ends so.
-async fn hear(stream: &mut TcpStream, end: &[u8]) {
+pub(crate) async fn hear(stream: &mut (impl AsyncRead + Unpin), end: &[u8]) {
     let mut heard = Vec::new();
     while !heard.ends_with(end) {
         assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0, "the client left");

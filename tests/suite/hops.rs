@@ -1,5 +1,6 @@
 //! Several next hops in turn, and what one that fails leaves to the next.
 
+use nexthop::Message;
 use nexthop::testing::ScriptedServer;
 
 use crate::support::{
@@ -188,6 +189,17 @@ async fn check_287_a_forbidden_address_beside_one_that_does_not_answer_is_for_no
         let report = in_time(impatient(route).deliver(&envelope("a"), &message())).await;
         assert_eq!(shown(&report), ["deferred connecting - 4.4.1"], "{route}");
         assert_eq!(attempts(&report.recipients()[0]).len(), 2, "{route}");
+    }
+}
+
+#[tokio::test]
+async fn check_287_of_reasons_that_last_the_one_that_was_found_by_talking_is_told() {
+    let plain = ScriptedServer::smtp().without("8BITMIME").listen_tcp().await.unwrap();
+    let message = Message::from_bytes("a: b\r\n\r\n\u{fc}\r\n").unwrap();
+    for route in [format!("{},smtp://0.0.0.0", plain.url()), format!("smtp://0.0.0.0,{}", plain.url())] {
+        let report = in_time(impatient(&route).deliver(&envelope("a"), &message)).await;
+        assert_eq!(shown(&report), ["failed unsupported - 5.6.3"], "{route}");
+        assert_eq!(attempts(&report.recipients()[0]), ["forbidden"], "{route}");
     }
 }
 

@@ -1,11 +1,15 @@
 //! Servers that mean harm, or know no better.
 
+use std::net::Shutdown;
 use std::time::Instant;
 
 use nexthop::testing::ScriptedServer;
 use nexthop::transport::Session;
 use nexthop::{Failure, Message, Protocol};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 
+use crate::content::hear;
 use crate::support::{
     builder, deliver, envelope, in_time, message, outcomes, said, script, settings, shown, words,
 };
@@ -143,6 +147,33 @@ async fn check_044_attack_a27_a_server_that_reads_on_gets_no_end() {
     assert!(server.messages().is_empty(), "the content was ended");
 }
 
+/// The server cannot be written to any more, says so a little later, and is heard.
+#[tokio::test]
+async fn check_044_a_refusal_is_heard_though_nothing_can_be_written() {
+    let (client, mut server) = UnixStream::pair().unwrap();
+    let (envelope, message) = (envelope("a"), message());
+    let played = async {
+        server.write_all(b"220 x\r\n").await.unwrap();
+        hear(&mut server, b"\r\n").await;
+        server.write_all(b"250-x\r\n250 PIPELINING\r\n").await.unwrap();
+        hear(&mut server, b"DATA\r\n").await;
+        let deaf = server.into_std().unwrap();
+        deaf.shutdown(Shutdown::Read).unwrap();
+        let mut server = UnixStream::from_std(deaf).unwrap();
+        server.write_all(b"250 ok\r\n250 ok\r\n354 go\r\n").await.unwrap();
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        server.write_all(b"552 5.3.4 too big\r\n").await.unwrap();
+    };
+    let sent = async {
+        let mut session = Session::open(client, Protocol::Smtp, settings()).await.unwrap();
+        session.send(&envelope, &message).await
+    };
+    let (outcomes, ()) = in_time(async { tokio::join!(sent, played) }).await;
+    assert_eq!(words(&outcomes), ["failed refused content 5.3.4"]);
+}
+
 #[tokio::test]
 async fn attack_a26_a_flood_of_replies_amid_the_content_ends_it() {
     let (words, _) = amid_content("S: <repeat 40000 '250 well, go on then\\r\\n'>\nS: <silence>").await;
@@ -191,6 +222,8 @@ async fn check_288_attack_a19_what_is_kept_of_a_reply_is_bounded_everywhere() {
         let outcome = &report.recipients()[0].outcome;
         let kept: usize = outcome.reply().unwrap().lines().map(<[u8]>::len).sum();
         assert!(kept <= 2048, "{index}: {kept} octets are kept");
+        let detail = outcome.failure().map_or(0, |failure| failure.detail().len());
+        assert!(detail <= 1000, "{index}: a detail of {detail} octets");
         let line = outcome.to_string().len();
         assert!(line <= 20_000, "{index}: a line of {line} octets");
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use nexthop::testing::{Rules, ScriptedServer};
 use nexthop::{
-    Delivered, Deliverer, Envelope, LocalDelivery, LocalRequest, MemoryResolver, Message, Outcome, Report,
-    Route, RouteRequest, RouteTable, Router, RouterError,
+    Delivered, Deliverer, EnhancedCode, Envelope, Failure, LocalDelivery, LocalRequest, MemoryResolver,
+    Message, Outcome, Report, Route, RouteRequest, RouteTable, Router, RouterError,
 };
 
 use crate::support::{
@@ -185,6 +185,62 @@ async fn check_286_recipients_that_go_nowhere_have_their_outcome_too() {
     ];
     assert_eq!(shown(&report), wanted);
     assert!(report.recipients()[1].outcome.to_string().contains("gone, with comma"));
+}
+
+/// Says of good news that they are bad, and of a failure for now that it is for good.
+#[derive(Debug)]
+struct Confused;
+
+#[async_trait::async_trait]
+impl LocalDelivery for Confused {
+    async fn deliver(&self, _: &LocalRequest<'_>) -> Vec<Outcome> {
+        let for_now = Failure::local_for_now("the disk is full");
+        let for_good =
+            Failure::local_for_good(EnhancedCode::parse("5.2.1").unwrap(), "the mailbox is closed");
+        vec![Outcome::Failed(for_now), Outcome::Deferred(for_good), Outcome::Delivered(Delivered::locally())]
+    }
+}
+
+#[tokio::test]
+async fn check_286_the_outcomes_of_a_store_agree_with_their_failures_and_surplus_ones_are_left_out() {
+    let deliverer = builder("local").local_delivery(Confused).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a b"), &message())).await;
+    assert_eq!(shown(&report), ["deferred local - 4.3.0", "failed local - 5.2.1"]);
+}
+
+/// The slower, the earlier a recipient stands.
+#[derive(Debug)]
+struct LastFirst(HashMap<String, Route>);
+
+#[async_trait::async_trait]
+impl Router for LastFirst {
+    async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouterError> {
+        let recipients = request.envelope.recipients();
+        let place = recipients.iter().position(|recipient| recipient == request.recipient).unwrap();
+        for _ in place..recipients.len() {
+            tokio::task::yield_now().await;
+        }
+        Ok(self.0[&request.recipient.to_string()].clone())
+    }
+}
+
+#[tokio::test]
+async fn check_286_neither_slow_routers_nor_slow_servers_mix_recipients_up() {
+    let silent = crate::support::script(&["S: <silence>"]).await;
+    let good = ScriptedServer::smtp().listen_tcp().await.unwrap();
+    let routes = [("a", silent.url()), ("b", good.url()), ("c", "refuse:no".into()), ("d", good.url())];
+    let table = routes.map(|(name, route)| (format!("{name}@x.example"), route.parse().unwrap()));
+    let impatient = timeouts(|timeouts| timeouts.greeting = SOON);
+    let builder = builder("local").router(LastFirst(table.into())).timeouts(impatient);
+    let report = in_time(builder.build().unwrap().deliver(&envelope("a b c d"), &message())).await;
+    let ok = "delivered 2.0.0";
+    assert_eq!(shown(&report), ["deferred timed-out greeting 4.4.2", ok, "failed routing - 5.7.1", ok]);
+    assert!(
+        report
+            .iter()
+            .map(|(recipient, _)| recipient.to_string())
+            .eq(["a", "b", "c", "d"].map(|name| format!("{name}@x.example")))
+    );
 }
 
 #[tokio::test]

@@ -142,6 +142,20 @@ async fn check_095_a_source_address_that_is_not_ours_is_a_failed_connection() {
     assert!(in_time(ours.deliver(&envelope("a"), &message())).await.is_delivered());
 }
 
+#[test]
+fn there_is_one_source_address_a_family() {
+    let sources = |addresses: &[&str]| {
+        let builder = crate::support::builder("mx");
+        addresses
+            .iter()
+            .fold(builder, |builder, address| builder.source_address(address.parse().unwrap()))
+            .build()
+    };
+    assert!(sources(&["127.0.0.1", "::1"]).is_ok());
+    assert!(sources(&["127.0.0.1", "127.0.0.2"]).is_err());
+    assert!(sources(&["::1", "127.0.0.1", "::2"]).is_err());
+}
+
 /// Recipients at so many domains, each of which is its own exchanger on 127.0.0.1.
 fn many_domains(count: usize) -> (MemoryResolverBuilder, Envelope) {
     let domains = (0..count).map(|n| format!("d{n}.example"));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use nexthop::mail::{EnvelopeId, Notify, OriginalRecipient, Recipient, Ret};
+use nexthop::proto::ReplyLimits;
 use nexthop::testing::{Rules, ScriptedServer};
 use nexthop::{Envelope, Message};
 
@@ -28,6 +29,15 @@ async fn check_019_a_greeting_that_refuses_gets_quit_and_the_next_hop_the_messag
 async fn check_019_a_host_that_never_takes_mail_may_close_at_once() {
     let server = script(&["S: 521 no mail here\nS: <close>"]).await;
     assert_eq!(outcomes(&[&server], "a").await, ["failed refused greeting 5.3.2"]);
+}
+
+#[tokio::test]
+async fn check_014_019_who_says_421_to_us_hears_nothing_more() {
+    for dialogue in ["S: 421 busy\nC: <close>", "S: 220 x\nC: EHLO *\nS: 421 busy\nC: <close>"] {
+        let server = script(&[dialogue]).await;
+        assert!(outcomes(&[&server], "a").await[0].ends_with(" 4.3.2"), "{dialogue}");
+        server.finish().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -59,6 +69,37 @@ async fn check_020_a_server_that_cannot_just_now_hears_no_helo() {
         let server = ScriptedServer::smtp().answer("EHLO", reply).listen_tcp().await.unwrap();
         assert!(outcomes(&[&server], "a").await[0].starts_with("deferred refused hello 4."), "{reply}");
         assert_eq!(count(&server, "HELO"), 0, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn check_112_a_host_may_have_every_reply_waited_for() {
+    let server = script(&["
+        S: 220 mx.example
+        C: EHLO *
+        S: 250-mx.example
+        S: 250 PIPELINING
+        C: MAIL *
+        S: 550 5.7.1 no
+        C: QUIT
+        S: 221 bye
+    "])
+    .await;
+    let deliverer = builder(&server.url()).pipelining(false).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+    assert_eq!(shown(&report), ["failed refused mail-from 5.7.1"]);
+    server.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn check_010_a_host_may_let_servers_say_less() {
+    let server =
+        ScriptedServer::smtp().greeting(&format!("220 {}", "x".repeat(100))).listen_tcp().await.unwrap();
+    for (limit, word) in [(90, "deferred protocol greeting 4.5.0"), (110, "delivered 2.0.0")] {
+        let mut limits = ReplyLimits::default();
+        limits.line = limit;
+        let deliverer = builder(&server.url()).reply_limits(limits).build().unwrap();
+        assert_eq!(shown(&in_time(deliverer.deliver(&envelope("a"), &message())).await), [word]);
     }
 }
 

@@ -126,6 +126,15 @@ async fn check_038_one_recipient_that_never_fits_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn check_038_a_full_mailbox_is_not_a_full_transaction() {
+    let rules = ScriptedServer::smtp().recipient("no@x.example", "452 4.2.2 mailbox full");
+    let server = rules.listen_tcp().await.unwrap();
+    let words = outcomes(&[&server], "a no").await;
+    assert_eq!(words, ["delivered 2.0.0", "deferred refused rcpt-to 4.2.2"]);
+    assert_eq!(count(&server, "MAIL"), 1);
+}
+
+#[tokio::test]
 async fn check_038_no_transaction_has_more_recipients_than_the_host_wants() {
     let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
     let mut limits = nexthop::deliverer::DeliveryLimits::default();
