@@ -170,7 +170,7 @@ async fn check_044_a_refusal_is_heard_though_nothing_can_be_written() {
         let mut session = Session::open(client, Protocol::Smtp, settings()).await.unwrap();
         session.send(&envelope, &message).await
     };
-    let (outcomes, ()) = in_time(async { tokio::join!(sent, played) }).await;
+    let (outcomes, ()) = Box::pin(in_time(async { tokio::join!(sent, played) })).await;
     assert_eq!(words(&outcomes), ["failed refused content 5.3.4"]);
 }
 
