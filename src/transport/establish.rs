@@ -146,10 +146,12 @@ impl Terms<'_> {
         if self.requirement.allows_cleartext() && !closing {
             return Ok(Established { session, secured: None, binding: None });
         }
-        if closing {
-            return Err(Failure::closing(Stage::StartTls, reply).into());
+        match (closing, self.requirement.allows_cleartext()) {
+            // nothing had to be secured: the server is closing, as it may at any time
+            (true, true) => return Err(Failure::closing(Stage::StartTls, reply).into()),
+            (true, false) => {}
+            (false, _) => session.quit().await,
         }
-        session.quit().await;
         Err(Failure::starttls_refused(reply).into())
     }
 

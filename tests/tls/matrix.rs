@@ -84,6 +84,7 @@ fn expected(server: Server, level: TlsLevel) -> Expected {
             (IN_CLEAR, &["EHLO STARTTLS MAIL RCPT DATA content QUIT"])
         }
         (RefusesForNow, _) => ("deferred 4.7.0 securing start-tls", &["EHLO STARTTLS QUIT"]),
+        (RefusesAndLeaves, Opportunistic) => ("deferred 4.3.2 refused start-tls", &["EHLO STARTTLS"]),
         (RefusesAndLeaves, _) => ("deferred 4.3.2 securing start-tls", &["EHLO STARTTLS"]),
         (RefusesForGood, _) => (DEFERRED, &["EHLO STARTTLS QUIT"]),
         (Injects, _) => (DEFERRED, &["EHLO STARTTLS"]),
