@@ -288,21 +288,15 @@ impl Failure {
     /// TLS was not to be had as it was required (4.7.5, RFC 3463, RFC 7672 section 2.2).
     pub(crate) fn securing(error: impl Error + Send + Sync + 'static, stage: Stage) -> Self {
         let what = "the connection is not secured as it must be".to_owned();
-        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).because(error);
-        failure.inner().stage = Some(stage);
-        failure
+        Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).because(error).at(stage)
     }
 
     /// The server offered STARTTLS and refused it where it was required.
     pub(crate) fn starttls_refused(reply: Reply) -> Self {
         let what = format!("the server said {reply} to STARTTLS");
-        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what);
-        let said = reply.enhanced().filter(|code| code.class() == StatusClass::Transient);
-        let inner = failure.inner();
-        inner.status = said.unwrap_or(inner.status);
-        inner.stage = Some(Stage::StartTls);
-        inner.reply = Some(reply);
-        failure
+        Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what)
+            .at(Stage::StartTls)
+            .with_reply(reply)
     }
 
     /// The server closes the session instead of doing what it was asked for (RFC 5321 section 3.8).
@@ -324,23 +318,18 @@ impl Failure {
             Some(reply) => format!("the server said {reply} to AUTH"),
             None => "the client did not log in".to_owned(),
         };
-        let mut failed =
-            Self::new(FailureKind::Authenticating, Lasting::Temporary, numbers, what).because(failure);
-        let said =
-            reply.as_ref().and_then(Reply::enhanced).filter(|code| code.class() == StatusClass::Transient);
-        let inner = failed.inner();
-        inner.status = said.unwrap_or(inner.status);
-        inner.stage = Some(Stage::Auth);
-        inner.reply = reply;
-        failed
+        let failed = Self::new(FailureKind::Authenticating, Lasting::Temporary, numbers, what);
+        let failed = failed.because(failure).at(Stage::Auth);
+        match reply {
+            Some(reply) => failed.with_reply(reply),
+            None => failed,
+        }
     }
 
     /// Credentials are to be sent, and the connection is not fit for them.
     pub(crate) fn unsafe_for_credentials() -> Self {
         let what = "credentials are not sent over a connection that proves too little".to_owned();
-        let mut failure = Self::new(FailureKind::Authenticating, Lasting::Temporary, (7, 5), what);
-        failure.inner().stage = Some(Stage::Auth);
-        failure
+        Self::new(FailureKind::Authenticating, Lasting::Temporary, (7, 5), what).at(Stage::Auth)
     }
 
     /// The provider of credentials failed.
@@ -352,9 +341,7 @@ impl Failure {
     /// Octets came between the answer to STARTTLS and the handshake.
     pub(crate) fn injected() -> Self {
         let what = "the server sent octets in the clear after STARTTLS".to_owned();
-        let mut failure = Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what);
-        failure.inner().stage = Some(Stage::StartTls);
-        failure
+        Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).at(Stage::StartTls)
     }
 
     /// A verdict of a dialogue; `others` tells whether the server accepted another recipient.
@@ -375,15 +362,8 @@ impl Failure {
     fn refused(stage: Stage, reply: Reply, others: bool) -> Self {
         let lasting = lasting(stage, &reply, others);
         let what = format!("the server said {reply} to {}", asked(stage));
-        let class =
-            if lasting == Lasting::Temporary { StatusClass::Transient } else { StatusClass::Permanent };
-        let said = reply.enhanced().filter(|code| code.class() == class);
-        let mut failure = Self::new(FailureKind::Refused, lasting, own_status(stage, &reply, lasting), what);
-        let inner = failure.inner();
-        inner.status = said.unwrap_or(inner.status);
-        inner.stage = shown_stage(stage);
-        inner.reply = Some(reply);
-        failure
+        let numbers = own_status(stage, &reply, lasting);
+        Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)
     }
 
     fn unsupported(missing: Missing) -> Self {
@@ -404,9 +384,9 @@ impl Failure {
             Interruption::Protocol(_) => (FailureKind::Protocol, (5, 0)),
             Interruption::Content(_) => (FailureKind::Local, (3, 0)),
         };
-        let mut failure = Self::new(kind, Lasting::Temporary, numbers, lost(stage, may_have_arrived));
+        let mut failure =
+            Self::new(kind, Lasting::Temporary, numbers, lost(stage, may_have_arrived)).at(stage);
         let inner = failure.inner();
-        inner.stage = shown_stage(stage);
         inner.reply = senseless_reply(&why).cloned();
         inner.may_have_arrived = may_have_arrived;
         inner.source = Some(Arc::new(why));
@@ -454,6 +434,21 @@ impl Failure {
             source: None,
         };
         Self(Arc::new(inner))
+    }
+
+    /// In a dialogue that waited for this.
+    fn at(mut self, stage: Stage) -> Self {
+        self.inner().stage = shown_stage(stage);
+        self
+    }
+
+    /// With what the server said, whose enhanced status code counts where its class fits.
+    fn with_reply(mut self, reply: Reply) -> Self {
+        let inner = self.inner();
+        let said = reply.enhanced().filter(|code| code.class() == inner.status.class());
+        inner.status = said.unwrap_or(inner.status);
+        inner.reply = Some(reply);
+        self
     }
 
     fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {

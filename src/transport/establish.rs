@@ -143,14 +143,12 @@ impl Terms<'_> {
     /// The server offers STARTTLS and refuses it: where cleartext will do, the same session goes on.
     async fn without(&self, session: Session<Stream>, reply: Reply) -> Result<Established, NotEstablished> {
         let closing = reply.code() == ReplyCode::SERVICE_CLOSING;
-        if self.requirement.allows_cleartext() && !closing {
-            return Ok(Established { session, secured: None, binding: None });
-        }
-        match (closing, self.requirement.allows_cleartext()) {
+        match (self.requirement.allows_cleartext(), closing) {
+            (true, false) => return Ok(Established { session, secured: None, binding: None }),
             // nothing had to be secured: the server is closing, as it may at any time
             (true, true) => return Err(Failure::closing(Stage::StartTls, reply).into()),
-            (true, false) => {}
-            (false, _) => session.quit().await,
+            (false, true) => {}
+            (false, false) => session.quit().await,
         }
         Err(Failure::starttls_refused(reply).into())
     }

@@ -127,8 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         reporter: Reporter,
         redaction: &Redaction,
     ) -> Result<Self, Failure> {
-        let mut session = Self::new(stream, protocol, settings, ends, reporter);
-        session.link.redact(redaction);
+        let session = Self::new(stream, protocol, settings, ends, reporter, redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::new(protocol, &name, &session.link.output);
         session.introduce(opening).await
@@ -143,8 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         reporter: Reporter,
         redaction: &Redaction,
     ) -> Result<Self, Failure> {
-        let mut session = Self::new(stream, protocol, settings, ends, reporter);
-        session.link.redact(redaction);
+        let mut session = Self::new(stream, protocol, settings, ends, reporter, redaction);
         let name = session.settings.client_name.clone();
         let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
         session.introduce(opening).await
@@ -156,8 +154,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         settings: SessionSettings,
         ends: Option<Instant>,
         reporter: Reporter,
+        redaction: &Redaction,
     ) -> Self {
-        let link = Link::new(stream, settings.replies, ends, reporter);
+        let mut link = Link::new(stream, settings.replies, ends, reporter);
+        link.redact(redaction);
         Self {
             link,
             protocol,
