@@ -118,7 +118,7 @@ pub use credentials::{
 };
 pub use deliverer::{
     BuildError, Deliverer, DelivererBuilder, DeliveryLimits, GroupPlan, Hop, HopAttempt, RecipientReport,
-    Report,
+    Report, SourceAddress,
 };
 pub use local::{LocalDelivery, LocalRequest};
 pub use mail::{

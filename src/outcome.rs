@@ -275,6 +275,29 @@ impl Failure {
         Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what)
     }
 
+    /// A server that calls itself by a name of this host.
+    pub(crate) fn is_this_host(name: impl fmt::Display) -> Self {
+        let what = format!("the server calls itself {name}, as this host does: mail would loop");
+        Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what).at(Stage::Hello)
+    }
+
+    /// Whether mail leads back to this host, so that hosts that are no better do as well (RFC 5321 section 5.1).
+    pub(crate) fn is_loop(&self) -> bool {
+        self.0.kind == FailureKind::Routing && (self.0.status.subject(), self.0.status.detail()) == (4, 6)
+    }
+
+    /// Whether there was no connection, or the server closed it instead of greeting (421, RFC 5321 section 3.8).
+    pub(crate) fn is_unreachable(&self) -> bool {
+        let closing = self.reply().is_some_and(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
+        self.0.kind == FailureKind::Connecting || (closing && self.0.stage == Some(Stage::Greeting))
+    }
+
+    /// The time for the attempt was over before a host was tried.
+    pub(crate) fn out_of_time() -> Self {
+        let what = "the time for the attempt is over".to_owned();
+        Self::new(FailureKind::TimedOut, Lasting::Temporary, (4, 7), what)
+    }
+
     /// The address policy denies an address.
     pub(crate) fn forbidden(what: String) -> Self {
         Self::new(FailureKind::Forbidden, Lasting::AtThisHost, (4, 4), what)

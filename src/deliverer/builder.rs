@@ -1,10 +1,11 @@
 //! [`DelivererBuilder`]: everything that a host can choose.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
+use super::host_memory::HostMemory;
+use super::sources::{SourceAddress, SourcePool};
 use crate::credentials::CredentialProvider;
 use crate::local::LocalDelivery;
 use crate::observer::{Observer, TraceLevels};
@@ -31,11 +32,27 @@ pub struct DeliveryLimits {
     /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
     /// least (RFC 8305 section 5). One that fails is not waited for.
     pub stagger: Duration,
+    /// How long one attempt at one destination may take: lookups, connections and sessions together; no limit. What is
+    /// under way then is broken off as at any other time limit, and who is not settled is deferred.
+    pub attempt: Option<Duration>,
+    /// How long an address that could not be connected to, or that closed with 421 instead of greeting, is tried after
+    /// all others, also by other deliveries; 1 minute. With zero nothing is remembered.
+    pub host_memory: Duration,
+    /// How many such addresses are remembered; 4096.
+    pub host_memory_size: usize,
 }
 
 impl Default for DeliveryLimits {
     fn default() -> Self {
-        Self { destinations: 10, recipients: 1000, routings: 20, stagger: Duration::from_millis(250) }
+        Self {
+            destinations: 10,
+            recipients: 1000,
+            routings: 20,
+            stagger: Duration::from_millis(250),
+            attempt: None,
+            host_memory: Duration::from_secs(60),
+            host_memory_size: 4096,
+        }
     }
 }
 
@@ -63,7 +80,7 @@ pub struct DelivererBuilder {
     login: LoginSettings,
     observer: Option<Arc<dyn Observer>>,
     trace: TraceLevels,
-    sources: Vec<IpAddr>,
+    sources: Vec<SourceAddress>,
 }
 
 /// What is wrong with a configuration.
@@ -82,9 +99,6 @@ pub enum BuildError {
     /// The TLS settings name files that cannot be used, or promise what cannot be kept.
     #[error(transparent)]
     Tls(#[from] TlsSettingsError),
-    /// Two source addresses of one family.
-    #[error("more than one source address of the family of {0}")]
-    SourceAddresses(IpAddr),
 }
 
 impl DelivererBuilder {
@@ -201,9 +215,10 @@ impl DelivererBuilder {
         self
     }
 
-    /// A local address to connect from; one a family.
-    pub fn source_address(mut self, address: IpAddr) -> Self {
-        self.sources.push(address);
+    /// A local address to connect from, an own one of this host. Several of one family are taken in rotation, one for
+    /// each attempt at a destination; a family without any is left to the system. A route may name others.
+    pub fn source_address(mut self, source: impl Into<SourceAddress>) -> Self {
+        self.sources.push(source.into());
         self
     }
 
@@ -211,12 +226,15 @@ impl DelivererBuilder {
     /// the files that the TLS settings name; blocks for some milliseconds.
     ///
     /// # Errors
-    /// A client name that cannot stand in EHLO, two source addresses of one family, no usable resolver, a file that
+    /// A client name that cannot stand in EHLO, no usable resolver, a file that
     /// cannot be used, no trust anchors where certificates are to be verified.
     pub fn build(self) -> Result<Deliverer, BuildError> {
         let client_name = ClientName::parse(&self.client_name)?;
         let mut plan = self.plan;
         plan.own_names.extend(client_name.domain().cloned());
+        let names_of_sources = self.sources.iter().filter_map(|source| source.client_name.as_ref()?.domain());
+        plan.own_names.extend(names_of_sources.cloned());
+        plan.own_addresses.extend(self.sources.iter().map(|source| source.address));
         let connector = Connector::new(&self.tls)?;
         let resolver = match self.resolver {
             Some(resolver) => resolver,
@@ -231,9 +249,10 @@ impl DelivererBuilder {
             trace: self.trace,
             ..SessionSettings::new(client_name)
         };
-        let sources = one_a_family(self.sources)?;
+        let sources = SourcePool::new(self.sources);
         let (router, policy, local, mut limits) = (self.router, self.policy, self.local, self.limits);
         limits.stagger = limits.stagger.max(LEAST_STAGGER);
+        let memory = HostMemory::new(limits.host_memory, limits.host_memory_size);
         Ok(Deliverer::new(Parts {
             router,
             resolver,
@@ -247,16 +266,8 @@ impl DelivererBuilder {
             connector,
             tls: self.tls,
             sources,
+            memory,
         }))
-    }
-}
-
-fn one_a_family(sources: Vec<IpAddr>) -> Result<Vec<IpAddr>, BuildError> {
-    let of_family =
-        |address: &IpAddr| sources.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
-    match sources.iter().find(|address| of_family(address) > 1) {
-        Some(address) => Err(BuildError::SourceAddresses(*address)),
-        None => Ok(sources),
     }
 }
 

@@ -1,6 +1,5 @@
 //! [`Deliverer`]: takes an envelope and a message, gives one outcome a recipient.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -9,19 +8,22 @@ use futures_util::stream::{self, StreamExt};
 use super::attempt;
 use super::builder::{DelivererBuilder, DeliveryLimits};
 use super::group::{Group, GroupPlan, Way, groups};
+use super::host_memory::HostMemory;
 use super::report::{RecipientReport, Report};
 use super::settle::Pending;
+use super::sources::SourcePool;
+use super::visit::Task;
 use crate::credentials::CredentialProvider;
 use crate::local::{LocalDelivery, LocalRequest};
 use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
-use crate::plan::{PlanSettings, Planner};
+use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
 use crate::tls::{Connector, TlsSettings};
-use crate::transport::{LoginSettings, SessionSettings};
+use crate::transport::{LoginSettings, SessionSettings, after};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
 ///
@@ -67,7 +69,8 @@ pub(super) struct Parts {
     pub(super) login: LoginSettings,
     pub(super) connector: Connector,
     pub(super) tls: TlsSettings,
-    pub(super) sources: Vec<IpAddr>,
+    pub(super) sources: SourcePool,
+    pub(super) memory: HostMemory,
 }
 
 impl Deliverer {
@@ -136,7 +139,10 @@ impl Deliverer {
     async fn plan(&self, group: Group<'_>) -> GroupPlan {
         let recipients = group.recipients.iter().map(|(_, recipient)| (*recipient).clone()).collect();
         let (plan, nowhere) = match group.way {
-            Way::Server(destination) => (Some(self.planner().plan(&destination).await), None),
+            Way::Server(destination) => {
+                let local = self.0.sources.addresses(destination.sources());
+                (Some(self.planner().with_sources(&local).plan(&destination).await), None)
+            }
             Way::Nowhere(failure) => (None, Some(failure)),
             Way::Local => (None, self.0.local.is_none().then(no_store)),
         };
@@ -157,16 +163,31 @@ impl Deliverer {
         let mut pending: Vec<_> =
             group.recipients.iter().map(|(index, recipient)| Pending::new(*index, recipient)).collect();
         let nothing = match &group.way {
-            Way::Server(destination) => {
-                let plan = self.planner().plan(destination).await;
-                attempt::run(&self.0, &plan, envelope, message, &mut pending).await;
-                plan.error()
-            }
+            Way::Server(destination) => self.bring(destination, envelope, message, &mut pending).await,
             Way::Local => self.keep(&mut pending, envelope, message).await,
             Way::Nowhere(failure) => Some(failure.clone()),
         };
         let nothing = nothing.unwrap_or_else(|| Failure::local_for_now("nothing was tried"));
         pending.into_iter().map(|pending| pending.finish(|| nothing.clone())).collect()
+    }
+
+    /// Brings recipients to a destination; gives back why nothing was tried for those whom nothing was.
+    async fn bring(
+        &self,
+        destination: &Destination,
+        envelope: &Envelope,
+        message: &Message,
+        pending: &mut [Pending<'_>],
+    ) -> Option<Failure> {
+        let parts = &*self.0;
+        let ends = parts.limits.attempt.map(after);
+        let (sources, turn) = (destination.sources(), parts.sources.turn());
+        let local = parts.sources.addresses(sources);
+        let planner = self.planner().with_sources(&local);
+        let mut planning = planner.planning(destination);
+        let task = Task { parts, envelope, message, sources, turn, ends };
+        attempt::run(task, &mut planning, pending).await;
+        planning.dead_end().or_else(|| task.is_over().then(Failure::out_of_time))
     }
 
     /// Hands recipients to the host's store; what that leaves open is deferred for the reason given back.

@@ -4,12 +4,16 @@ mod attempt;
 mod builder;
 mod deliver;
 mod group;
+mod host_memory;
 #[cfg(feature = "json")]
 mod json;
 mod report;
 mod settle;
+mod sources;
+mod visit;
 
 pub use builder::{BuildError, DelivererBuilder, DeliveryLimits};
 pub use deliver::Deliverer;
 pub use group::GroupPlan;
 pub use report::{Hop, HopAttempt, Iter, RecipientReport, Report};
+pub use sources::SourceAddress;

@@ -64,7 +64,8 @@ impl<'a> Pending<'a> {
     /// An address that could not be connected to says nothing where another one of the same host was spoken to.
     fn settle_by_best(&mut self, nothing: impl FnOnce() -> Failure) {
         let weighty = self.tried.iter().enumerate().filter(|(_, tried)| !self.is_outdone(tried));
-        let weighed = weighty.max_by_key(|(_, tried)| tried.attempt.failure().weight());
+        let weighed =
+            weighty.max_by_key(|(_, tried)| (tried.attempt.failure().weight(), tried.hop.is_some()));
         let Some((place, best)) = weighed else {
             return self.settle(nothing().into(), None);
         };
@@ -80,4 +81,9 @@ impl<'a> Pending<'a> {
         let of_same_host = |other: &&Tried| other.attempt.host() == tried.attempt.host();
         tried.hop.is_none() && self.tried.iter().filter(of_same_host).any(|other| other.hop.is_some())
     }
+}
+
+/// Those who are not settled.
+pub(super) fn open<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
+    pending.iter_mut().filter(|pending| !pending.is_settled())
 }

@@ -1,11 +1,9 @@
-//! The addresses of one host: both families asked for at once and joined (RFC 3974 section 3).
+//! The addresses of one host: what both families said, joined and put in order (RFC 3974 section 3, RFC 8305 section 4).
 
 use std::net::IpAddr;
 
-use futures_util::future::join;
-
-use crate::mail::DnsName;
-use crate::resolver::{Answer, Query, ResolveError, Resolver};
+use super::selection;
+use crate::resolver::{ResolveError, Security};
 use crate::route::Families;
 
 /// Why there are no addresses.
@@ -19,47 +17,35 @@ pub(super) enum NoAddresses {
     Unknown(ResolveError),
 }
 
-/// The addresses of a name in the order of the families, at most `limit` of them.
-pub(super) async fn addresses(
-    resolver: &dyn Resolver,
-    name: &DnsName,
-    families: Families,
-    limit: usize,
-) -> Result<Vec<IpAddr>, NoAddresses> {
-    let query = Query::new(name.clone());
-    let (v4, v6) = match families {
-        Families::V4Only => (Some(resolver.ipv4(&query).await), None),
-        Families::V6Only => (None, Some(resolver.ipv6(&query).await)),
-        Families::V4ThenV6 | Families::V6ThenV4 | Families::Balanced => {
-            let (v6, v4) = join(resolver.ipv6(&query), resolver.ipv4(&query)).await;
-            (Some(v4), Some(v6))
-        }
-    };
-    let (v4, v6) = (v4.map(records), v6.map(records));
-    let found = match families {
-        Families::V4ThenV6 | Families::V4Only => both(v4, v6),
-        Families::V6ThenV4 | Families::V6Only | Families::Balanced => both(v6, v4),
-    }?;
-    Ok(cut(if families == Families::Balanced { interleaved(found) } else { found }, limit))
+/// What one family said.
+pub(super) type Answered = Result<Found, ResolveError>;
+
+/// The addresses of one family, and what DNSSEC proved of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) security: Security,
 }
 
-type Found = Result<Vec<IpAddr>, ResolveError>;
-
-fn records<T: Copy + Into<IpAddr>>(answer: Result<Answer<T>, ResolveError>) -> Found {
-    answer.map(|answer| answer.records.iter().map(|address| (*address).into()).collect())
+/// Addresses in the order in which they are tried.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ordered {
+    pub(super) addresses: Vec<IpAddr>,
+    /// How many more there were.
+    pub(super) left_out: usize,
 }
 
-/// The addresses of both families, the first one's first. One family that has some is enough; a family that
-/// failed makes an absence of the other doubtful (check 081).
-fn both(first: Option<Found>, second: Option<Found>) -> Result<Vec<IpAddr>, NoAddresses> {
+/// The addresses that both families gave; `None` for one that was not asked or did not answer yet. One family that
+/// has some is enough; a family that failed makes an absence of the other doubtful (check 081).
+pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAddresses> {
     let (mut found, mut missing, mut asked) = (Vec::new(), 0, 0);
     let mut failed = None;
-    for answer in [first, second].into_iter().flatten() {
+    for answer in answers.into_iter().flatten() {
         asked += 1;
         match answer {
-            Ok(addresses) => found.extend(addresses),
+            Ok(more) => found.extend(&more.addresses),
             Err(ResolveError::NoSuchName) => missing += 1,
-            Err(error) => failed = Some(error),
+            Err(error) => failed = Some(error.clone()),
         }
     }
     match failed {
@@ -70,7 +56,23 @@ fn both(first: Option<Found>, second: Option<Found>) -> Result<Vec<IpAddr>, NoAd
     }
 }
 
-/// The families in turn, that of the first address first.
+/// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit`.
+pub(super) fn ordered(
+    found: Vec<IpAddr>,
+    families: Families,
+    limit: usize,
+    source_of: impl Fn(IpAddr) -> Option<IpAddr>,
+) -> Ordered {
+    let mut sorted = selection::sorted(found, source_of);
+    match families {
+        Families::Balanced => sorted = interleaved(sorted),
+        Families::V4ThenV6 | Families::V4Only => sorted.sort_by_key(IpAddr::is_ipv6),
+        Families::V6ThenV4 | Families::V6Only => sorted.sort_by_key(IpAddr::is_ipv4),
+    }
+    cut(sorted, limit)
+}
+
+/// The families in turn, that of the first address first (RFC 8305 section 4, First Address Family Count 1).
 fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let (four, six): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.is_ipv4());
     let (first, second) =
@@ -80,17 +82,18 @@ fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// The first `limit` addresses, but two at least, and one of each family that there is.
-fn cut(mut addresses: Vec<IpAddr>, limit: usize) -> Vec<IpAddr> {
+fn cut(mut addresses: Vec<IpAddr>, limit: usize) -> Ordered {
     let limit = limit.max(2);
-    let Some(first) = addresses.first().copied() else { return addresses };
+    let Some(first) = addresses.first().copied() else { return Ordered { addresses, left_out: 0 } };
     let other = addresses.iter().copied().find(|address| address.is_ipv4() != first.is_ipv4());
     addresses.dedup();
+    let left_out = addresses.len().saturating_sub(limit);
     addresses.truncate(limit);
     match other {
         Some(other) if !addresses.contains(&other) => addresses[limit - 1] = other,
         _ => {}
     }
-    addresses
+    Ordered { addresses, left_out }
 }
 
 #[cfg(test)]
@@ -101,12 +104,18 @@ mod tests {
         text.split_whitespace().map(|address| address.parse().unwrap()).collect()
     }
 
+    fn cut_list(text: &str, limit: usize) -> Vec<IpAddr> {
+        cut(list(text), limit).addresses
+    }
+
     #[test]
     fn check_076_087_a_cut_list_keeps_two_addresses_and_both_families() {
-        assert_eq!(cut(list("192.0.2.1 192.0.2.2 192.0.2.3"), 1), list("192.0.2.1 192.0.2.2"));
-        assert_eq!(cut(list("2001:db8::1 2001:db8::2 192.0.2.1"), 2), list("2001:db8::1 192.0.2.1"));
-        assert_eq!(cut(list("2001:db8::1 192.0.2.1 192.0.2.2"), 2), list("2001:db8::1 192.0.2.1"));
-        assert_eq!(cut(Vec::new(), 5), Vec::<IpAddr>::new());
+        assert_eq!(cut_list("192.0.2.1 192.0.2.2 192.0.2.3", 1), list("192.0.2.1 192.0.2.2"));
+        assert_eq!(cut_list("2001:db8::1 2001:db8::2 192.0.2.1", 2), list("2001:db8::1 192.0.2.1"));
+        assert_eq!(cut_list("2001:db8::1 192.0.2.1 192.0.2.2", 2), list("2001:db8::1 192.0.2.1"));
+        assert_eq!(cut_list("", 5), Vec::<IpAddr>::new());
+        assert_eq!(cut(list("192.0.2.1 192.0.2.2 192.0.2.3"), 2).left_out, 1);
+        assert_eq!(cut(list("192.0.2.1 192.0.2.2"), 2).left_out, 0);
     }
 
     #[test]
@@ -119,12 +128,27 @@ mod tests {
     }
 
     #[test]
+    fn check_097_what_the_host_wants_goes_before_what_the_system_would_choose() {
+        let found = || list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2");
+        let with = |families| ordered(found(), families, 8, Some).addresses;
+        let v4_first = list("192.0.2.1 192.0.2.2 2001:db8::1 2001:db8::2");
+        assert_eq!(with(Families::V4ThenV6), v4_first);
+        assert_eq!(with(Families::V6ThenV4), list("2001:db8::1 2001:db8::2 192.0.2.1 192.0.2.2"));
+        assert_eq!(with(Families::Balanced), list("2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2"));
+        let only_v4 = |address: IpAddr| address.is_ipv4().then_some(address);
+        let balanced = ordered(found(), Families::Balanced, 8, only_v4).addresses;
+        assert_eq!(balanced, list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2"));
+    }
+
+    #[test]
     fn check_081_the_answers_of_both_families_are_joined() {
-        let some = || Some(Ok(list("192.0.2.1")));
-        let none = || Some(Ok(Vec::new()));
+        let with = |addresses| Found { addresses, security: Security::NONE };
+        let some = || Some(Ok(with(list("192.0.2.1"))));
+        let none = || Some(Ok(with(Vec::new())));
         let gone = || Some(Err(ResolveError::NoSuchName));
         let fail = || Some(Err(ResolveError::temporary("SERVFAIL")));
         let bogus = || Some(Err(ResolveError::bogus("signature")));
+        let both = |a: Option<Answered>, b: Option<Answered>| both([a.as_ref(), b.as_ref()]);
         for other in [none(), gone(), fail(), bogus(), None] {
             assert_eq!(both(some(), other.clone()).unwrap(), list("192.0.2.1"));
             assert_eq!(both(other, some()).unwrap(), list("192.0.2.1"));

@@ -7,6 +7,7 @@ use crate::mail::Host;
 use crate::outcome::Failure;
 use crate::policy::{Denial, Origin, Permitted};
 use crate::proto::Protocol;
+use crate::resolver::Security;
 use crate::route::{Endpoint, MxRoute, NextHop};
 use crate::tls::Requirement;
 
@@ -18,8 +19,37 @@ pub struct Plan {
     pub destination: Destination,
     /// The candidates, denied and unresolved ones among them.
     pub candidates: Vec<Candidate>,
+    /// What DNSSEC proved of the list of mail exchangers; `None` where none was looked up.
+    pub security: Option<Security>,
+    /// What was left out.
+    pub notes: Vec<Note>,
     /// Why there are no candidates at all.
     pub(super) dead_end: Option<Failure>,
+}
+
+/// What a plan leaves out because of a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// Hosts beyond [`PlanSettings::max_hosts`](super::PlanSettings::max_hosts) or the limit of the route.
+    #[non_exhaustive]
+    HostsLeftOut {
+        /// How many are in the plan.
+        kept: usize,
+        /// How many are not.
+        left_out: usize,
+    },
+    /// Addresses of a host beyond [`PlanSettings::max_addresses`](super::PlanSettings::max_addresses) or the limit of
+    /// the route.
+    #[non_exhaustive]
+    AddressesLeftOut {
+        /// The host.
+        host: Host,
+        /// How many are in the plan.
+        kept: usize,
+        /// How many are not.
+        left_out: usize,
+    },
 }
 
 /// One address of one host, or a host without addresses.
@@ -40,6 +70,11 @@ pub struct Candidate {
     pub origin: Option<Origin>,
     /// What a connection to it must prove.
     pub tls: Requirement,
+    /// The name that its certificate must be for, where that is not the host's: of a relay whose servers the DNS named
+    /// it is the relay's own, the only one that is the operator's word (RFC 6125 section 1.8, RFC 6186 section 6).
+    pub certificate_name: Option<Host>,
+    /// What DNSSEC proved of its address; `None` where no address was looked up.
+    pub security: Option<Security>,
     /// Whether it may be dialled.
     pub standing: Standing,
 }
@@ -72,12 +107,6 @@ impl Dial {
         Self(Target::Tcp(permitted))
     }
 
-    /// For the tests of what dials.
-    #[cfg(test)]
-    pub(crate) fn of(permitted: Permitted) -> Self {
-        Self::tcp(permitted)
-    }
-
     pub(super) fn unix(path: &Path) -> Self {
         Self(Target::Unix(path.to_owned()))
     }
@@ -92,14 +121,6 @@ impl Dial {
 }
 
 impl Plan {
-    pub(super) fn new(destination: Destination, candidates: Vec<Candidate>) -> Self {
-        Self { destination, candidates, dead_end: None }
-    }
-
-    pub(super) fn dead_end(destination: Destination, failure: Failure) -> Self {
-        Self { destination, candidates: Vec::new(), dead_end: Some(failure) }
-    }
-
     /// Why nothing can be dialled; `None` if something can.
     pub fn error(&self) -> Option<Failure> {
         let failures: Option<Vec<_>> = self.candidates.iter().map(Candidate::failure).collect();

@@ -65,6 +65,11 @@ impl Destination {
         Ok(Self::Mx { domain: domain.clone(), route: route.clone() })
     }
 
+    /// The local addresses that the route names for mail exchangers.
+    pub(crate) fn sources(&self) -> &[IpAddr] {
+        &[]
+    }
+
     /// The route that a policy is shown.
     pub(crate) fn route(&self) -> Route {
         match self {

@@ -10,7 +10,7 @@ pub(super) enum Exchangers {
     Implicit,
     /// The domain takes no mail.
     Null,
-    /// These, the most preferred one first.
+    /// These, the most preferred one first; those that lead back come last.
     Hosts(Vec<Exchanger>),
     /// The best of them is this host itself.
     Loop,
@@ -22,6 +22,8 @@ pub(super) struct Exchanger {
     pub(super) preference: u16,
     /// Its name, or the text that is none.
     pub(super) host: Result<DnsName, String>,
+    /// Whether mail for it would come back: it is this host, or no better than this host.
+    pub(super) leads_back: bool,
 }
 
 /// Reads the records. A `.` alone is a null MX whatever its preference, beside others it is left out.
@@ -33,9 +35,10 @@ pub(super) fn exchangers(records: &[Mx], own_names: &[Domain]) -> Exchangers {
     if hosts.is_empty() {
         return Exchangers::Null;
     }
-    let best_own = hosts.iter().filter(|mx| is_own(mx, own_names)).map(|mx| mx.preference).min();
-    hosts.retain(|mx| best_own.is_none_or(|own| mx.preference < own));
-    if hosts.is_empty() {
+    if let Some(own) = hosts.iter().filter(|mx| is_own(mx, own_names)).map(|mx| mx.preference).min() {
+        hosts.iter_mut().for_each(|mx| mx.leads_back = mx.preference >= own);
+    }
+    if hosts.iter().all(|mx| mx.leads_back) {
         return Exchangers::Loop;
     }
     // equal preferences share the load
@@ -50,7 +53,7 @@ fn exchanger(record: &Mx) -> Option<Exchanger> {
         Exchange::Name(name) => Ok(name.clone()),
         Exchange::Invalid(text) => Err(text.clone()),
     };
-    Some(Exchanger { preference: record.preference, host })
+    Some(Exchanger { preference: record.preference, host, leads_back: false })
 }
 
 fn is_own(exchanger: &Exchanger, own_names: &[Domain]) -> bool {
@@ -76,6 +79,7 @@ mod tests {
         match exchangers(records, &own) {
             Exchangers::Hosts(hosts) => hosts
                 .into_iter()
+                .filter(|mx| !mx.leads_back)
                 .map(|mx| mx.host.map_or_else(|text| text, |name| name.to_string()))
                 .collect(),
             other => vec![format!("{other:?}")],

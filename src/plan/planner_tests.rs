@@ -26,7 +26,9 @@ async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Ve
     let settings = PlanSettings { own_names, own_addresses, ..PlanSettings::default() };
     let route: Route = route.parse().unwrap();
     let destination = Destination::new(&route, &Recipient::parse(to).unwrap()).unwrap().unwrap();
-    let plan = Planner::new(&resolver, &policy, &settings).plan(&destination).await;
+    let local = ["192.0.2.200".parse().unwrap(), "2001:db8::200".parse().unwrap()];
+    let planner = Planner::new(&resolver, &policy, &settings).with_sources(&local);
+    let plan = planner.plan(&destination).await;
     (plan, resolver.queries().iter().map(|(kind, name)| format!("{kind} {name}")).collect())
 }
 
@@ -56,14 +58,17 @@ async fn check_069_addresses_of_the_domain_are_not_used_beside_mx() {
 #[tokio::test]
 async fn check_070_without_mx_the_domain_is_its_own_exchanger() {
     let (plan, asked) = plan(dns().ipv4("x.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["0 x.example 198.41.0.4:25 smtp tls opportunistic: allowed"]);
+    assert_eq!(shown(&plan), ["0 x.example 198.41.0.4:25 (dnssec insecure) smtp tls opportunistic: allowed"]);
     assert_eq!(asked, ["MX x.example", "AAAA x.example", "A x.example"]);
 }
 
 #[tokio::test]
 async fn check_070_073_the_implicit_exchanger_stands_at_the_end_of_the_alias() {
     let (plan, _) = plan(dns().cname("x.example", "real.example").ipv4("real.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["0 real.example 198.41.0.4:25 smtp tls opportunistic: allowed"]);
+    assert_eq!(
+        shown(&plan),
+        ["0 real.example 198.41.0.4:25 (dnssec insecure) smtp tls opportunistic: allowed"]
+    );
 }
 
 #[tokio::test]
@@ -180,7 +185,10 @@ async fn check_066_an_address_literal_is_judged_without_a_question() {
 async fn check_088_a_relay_is_not_asked_for_mx() {
     let (plan, asked) =
         plan_on("smtp://relay.example:2525", "u@x.example", dns().ipv4("relay.example", PUBLIC)).await;
-    assert_eq!(shown(&plan), ["relay.example 198.41.0.4:2525 smtp tls opportunistic: allowed"]);
+    assert_eq!(
+        shown(&plan),
+        ["relay.example 198.41.0.4:2525 (dnssec insecure) smtp tls opportunistic: allowed"]
+    );
     assert_eq!(asked, ["AAAA relay.example", "A relay.example"]);
 }
 
@@ -189,9 +197,8 @@ async fn check_089_092_093_single_addresses_are_dropped_and_the_rest_stays() {
     let dns =
         dns().mx("x.example", 10, "mx.example").ipv4("mx.example", [127, 0, 0, 1]).ipv4("mx.example", PUBLIC);
     let (plan, _) = plan(dns).await;
-    let standings: Vec<_> =
-        plan.candidates.iter().map(|c| matches!(c.standing, Standing::Allowed(_))).collect();
-    assert_eq!(standings, [false, true]);
+    let allowed = plan.candidates.iter().filter(|c| matches!(c.standing, Standing::Allowed(_)));
+    assert_eq!((plan.candidates.len(), allowed.count()), (2, 1));
     assert!(plan.error().is_none());
 }
 

@@ -1,6 +1,7 @@
 //! [`PlanSettings`]: bounds and ports of plans.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::mail::Domain;
 
@@ -15,6 +16,14 @@ pub struct PlanSettings {
     /// Addresses of one host that are tried; 8, never fewer than 2 (RFC 5321 section 5.1). A list that is cut
     /// keeps an address of each family. A route may set a lower limit.
     pub max_addresses: usize,
+    /// Questions to the resolver for one destination; 100. Hosts beyond are left for the next attempt.
+    pub max_questions: usize,
+    /// How long the lookups for one destination may take together; 1 minute. What was not answered by then counts as a
+    /// lookup that failed.
+    pub lookup_time: Duration,
+    /// How long the addresses of the family that is not wanted first wait for those of the other, so that neither a
+    /// slow nor a lost answer holds up a delivery; 50 milliseconds (RFC 8305 section 3).
+    pub resolution_delay: Duration,
     /// Names under which this host receives mail itself: an exchanger of that name, and those that are no
     /// better, would be a loop (RFC 5321 section 5.1).
     pub own_names: Vec<Domain>,
@@ -30,6 +39,9 @@ impl Default for PlanSettings {
             mx_port: 25,
             max_hosts: 10,
             max_addresses: 8,
+            max_questions: 100,
+            lookup_time: Duration::from_secs(60),
+            resolution_delay: Duration::from_millis(50),
             own_names: Vec::new(),
             own_addresses: Vec::new(),
         }

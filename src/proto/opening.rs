@@ -11,6 +11,7 @@ use super::protocol::Protocol;
 use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::stage::Stage;
 use super::verdict::Verdict;
+use crate::mail::DnsName;
 
 /// Answers to EHLO that mean that it is not known. Others refuse the client (RFC 5321 section 4.1.4).
 const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
@@ -21,7 +22,19 @@ pub(crate) struct Opening<'a> {
     protocol: Protocol,
     name: &'a ClientName,
     awaited: Awaited<Expected>,
+    /// What the server calls itself.
+    names: Vec<DnsName>,
     result: Option<Result<Capabilities, Verdict>>,
+}
+
+/// A server that was introduced to.
+#[derive(Debug)]
+pub(crate) struct Introduced {
+    /// What it offers.
+    pub(crate) capabilities: Capabilities,
+    /// What it calls itself in its greeting and in its reply to EHLO (RFC 5321 sections 4.2 and 4.1.1.1), where that is
+    /// a name.
+    pub(crate) names: Vec<DnsName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +58,28 @@ impl<'a> Opening<'a> {
     pub(crate) fn new(protocol: Protocol, name: &'a ClientName, output: &Output) -> Self {
         let mut awaited = Awaited::new();
         awaited.expect(Expected::Greeting, output);
-        Self { protocol, name, awaited, result: None }
+        Self { protocol, name, awaited, names: Vec::new(), result: None }
     }
 
     /// Behind a handshake that followed on STARTTLS: there is no greeting, and everything that was learnt is
     /// forgotten (RFC 3207 section 4.2).
     pub(crate) fn after_starttls(protocol: Protocol, name: &'a ClientName, output: &mut Output) -> Self {
-        let mut opening = Self { protocol, name, awaited: Awaited::new(), result: None };
+        let awaited = Awaited::new();
+        let mut opening = Self { protocol, name, awaited, names: Vec::new(), result: None };
         opening.say(Command::Hello(protocol, name), Expected::Hello, output);
         opening
     }
 
-    /// What the server offers, or why there is no session.
-    pub(crate) fn finish(self) -> Result<Capabilities, Verdict> {
+    /// Who the server is, or why there is no session.
+    pub(crate) fn finish(self) -> Result<Introduced, Verdict> {
         let unfinished = || Verdict::Broken {
             stage: Stage::Greeting,
             why: Interruption::Disconnected,
             may_have_arrived: false,
         };
-        self.result.unwrap_or_else(|| Err(unfinished()))
+        let names = self.names;
+        let introduced = |capabilities| Introduced { capabilities, names };
+        self.result.unwrap_or_else(|| Err(unfinished())).map(introduced)
     }
 
     fn say(&mut self, command: Command<'_>, expected: Expected, output: &mut Output) {
@@ -72,6 +88,7 @@ impl<'a> Opening<'a> {
     }
 
     fn completed(&mut self, expected: Expected, reply: &Reply, output: &mut Output) {
+        self.names.extend(server_name(reply));
         match expected {
             Expected::Greeting => {
                 self.say(Command::Hello(self.protocol, self.name), Expected::Hello, output);
@@ -96,6 +113,12 @@ impl<'a> Opening<'a> {
     fn stage(&self) -> Stage {
         self.awaited.next().map_or(Stage::Hello, Expected::stage)
     }
+}
+
+/// The first word of the first line.
+fn server_name(reply: &Reply) -> Option<DnsName> {
+    let line = reply.text().next()?;
+    DnsName::parse(line.split_whitespace().next()?).ok()
 }
 
 impl Machine for Opening<'_> {

@@ -21,7 +21,7 @@ fn play(protocol: Protocol, pieces: &[&str]) -> (String, Result<Capabilities, St
         }
         wire.extend(drain(&mut output));
     }
-    (String::from_utf8(wire).unwrap(), opening.finish().map_err(shown))
+    (String::from_utf8(wire).unwrap(), opening.finish().map(|server| server.capabilities).map_err(shown))
 }
 
 fn drain(output: &mut Output) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! [`Answer`]: what a resolver says.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,4 +60,15 @@ impl Security {
     pub const FIRST_STEP: Self = Self { first_step_secure: true, chain_secure: false };
     /// Everything is proved.
     pub const CHAIN: Self = Self { first_step_secure: true, chain_secure: true };
+}
+
+/// `secure`, `secure up to the first alias` or `insecure`.
+impl fmt::Display for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.chain_secure, self.first_step_secure) {
+            (true, _) => "secure",
+            (false, true) => "secure up to the first alias",
+            (false, false) => "insecure",
+        })
+    }
 }

@@ -12,16 +12,16 @@ use crate::outcome::Failure;
 use crate::plan::Dial;
 use crate::route::Endpoint;
 
-/// Connects within a time. Of `sources` the first one of the address's family is bound to.
+/// Connects within a time, from a local address of the same family if one is given.
 ///
 /// # Errors
 /// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, or
 /// a source address that is not this host's.
-pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) -> Result<Socket, Failure> {
+pub(crate) async fn connect(dial: &Dial, source: Option<IpAddr>, limit: Duration) -> Result<Socket, Failure> {
     let endpoint = dial.endpoint();
     let connecting = async {
         match &endpoint {
-            Endpoint::Tcp(address) => tcp(*address, sources).await.map(Socket::Tcp),
+            Endpoint::Tcp(address) => tcp(*address, source).await.map(Socket::Tcp),
             Endpoint::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     };
@@ -29,10 +29,10 @@ pub(crate) async fn connect(dial: &Dial, sources: &[IpAddr], limit: Duration) ->
     connected.map_err(|error| Failure::connecting(format!("cannot connect to {endpoint}"), error))
 }
 
-async fn tcp(address: SocketAddr, sources: &[IpAddr]) -> io::Result<TcpStream> {
+async fn tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = sources.iter().find(|source| source.is_ipv4() == address.is_ipv4()) {
-        let bound = socket.bind(SocketAddr::new(*source, 0));
+    if let Some(source) = source {
+        let bound = socket.bind(SocketAddr::new(source, 0));
         bound.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot connect from {source}: {error}"))
         })?;

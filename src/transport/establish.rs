@@ -6,6 +6,7 @@ use super::drive::after;
 use super::login::{Login, log_in};
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
+use crate::mail::{DnsName, Domain};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, FailureKind};
 use crate::proto::{ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage};
@@ -21,7 +22,9 @@ pub(crate) struct Terms<'a> {
     pub(crate) peer: Peer<'a>,
     pub(crate) requirement: Requirement,
     pub(crate) login: Option<Login<'a>>,
-    /// When everything on the connection must be over; set by [`establish`].
+    /// Names of this host: a server that calls itself so leads back.
+    pub(crate) own_names: &'a [Domain],
+    /// When everything on the connection must be over. [`establish`] sees to the limit for one session.
     pub(crate) ends: Option<Instant>,
 }
 
@@ -52,7 +55,8 @@ impl From<Failure> for NotEstablished {
 /// Opens a session and secures it as required. Before the last check nothing but greeting, EHLO and STARTTLS was
 /// said (law 6), before the login nothing of the envelope.
 pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Established, NotEstablished> {
-    let terms = Terms { ends: terms.settings.timeouts.session.map(after), ..terms };
+    let session_ends = terms.settings.timeouts.session.map(after);
+    let terms = Terms { ends: terms.ends.into_iter().chain(session_ends).min(), ..terms };
     let established = match terms.requirement.start {
         Start::Immediate => terms.immediate(socket).await,
         Start::StartTls => terms.by_starttls(socket).await,
@@ -154,7 +158,7 @@ impl Terms<'_> {
     }
 
     async fn open(&self, stream: Stream) -> Result<Session<Stream>, Failure> {
-        Session::open_as(
+        let session = Session::open_as(
             stream,
             self.protocol,
             self.settings.clone(),
@@ -162,7 +166,19 @@ impl Terms<'_> {
             self.reporter.clone(),
             &self.redaction(),
         )
-        .await
+        .await?;
+        match session.server_names().iter().find(|name| self.is_own(name)) {
+            None => Ok(session),
+            Some(name) => {
+                let failure = Failure::is_this_host(name);
+                session.quit().await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn is_own(&self, name: &DnsName) -> bool {
+        self.own_names.iter().any(|own| own.dns_name() == name)
     }
 
     async fn handshake(&self, socket: Socket) -> Result<Secure, NotEstablished> {

@@ -12,10 +12,11 @@ mod stream;
 mod timeouts;
 
 pub(crate) use connect::connect;
+pub(crate) use drive::after;
 pub(crate) use establish::{Established, NotEstablished, Terms, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
-pub(crate) use race::{Race, RaceSettings, race};
+pub(crate) use race::Race;
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::{Socket, Stream};
 pub use timeouts::Timeouts;

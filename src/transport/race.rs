@@ -1,132 +1,244 @@
 //! Connecting to one of several addresses of a host (RFC 8305 section 5).
 
-use std::net::IpAddr;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep};
 
-use super::connect::connect;
-use super::stream::Socket;
-use crate::outcome::Failure;
-use crate::plan::Dial;
-
-/// What came of a race.
-#[derive(Debug)]
-pub(crate) struct Race {
-    /// The place of the address that was connected to first, and the connection.
-    pub(crate) winner: Option<(usize, Socket)>,
-    /// The places of those that failed before, and why, in the order in which they did.
-    pub(crate) failed: Vec<(usize, Failure)>,
+/// Connects to addresses in their order, each a little after the one before it and at once when that has failed. The
+/// first connection ends the race; those under way are closed without a word, and stand in line again.
+///
+/// `T` stands for an address, `C` for a connection, `F` for a failure.
+pub(crate) struct Race<'a, T, C, F> {
+    connect: Connect<'a, T, C, F>,
+    stagger: Duration,
+    waiting: VecDeque<T>,
+    /// Those under way, in the order in which they started.
+    running: VecDeque<(usize, T)>,
+    attempts: FuturesUnordered<BoxFuture<'a, (usize, Result<C, F>)>>,
+    started: usize,
+    /// Runs until the next one may start beside those under way.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
-/// How a race is run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RaceSettings<'a> {
-    pub(crate) sources: &'a [IpAddr],
-    /// How long a connection may take.
-    pub(crate) limit: Duration,
-    /// How long the next address waits for the one before.
-    pub(crate) stagger: Duration,
+type Connect<'a, T, C, F> = Box<dyn Fn(&T) -> BoxFuture<'a, Result<C, F>> + Send + 'a>;
+
+impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
+    /// A race of nobody yet.
+    pub(crate) fn new(
+        stagger: Duration,
+        connect: impl Fn(&T) -> BoxFuture<'a, Result<C, F>> + Send + 'a,
+    ) -> Self {
+        Self {
+            connect: Box::new(connect),
+            stagger,
+            waiting: VecDeque::new(),
+            running: VecDeque::new(),
+            attempts: FuturesUnordered::new(),
+            started: 0,
+            patience: None,
+        }
+    }
+
+    /// Puts an address at the end of the line.
+    pub(crate) fn add(&mut self, address: T) {
+        self.waiting.push_back(address);
+    }
+
+    /// Puts addresses into the line: before those that wait, behind them, or (`None`) in turn with them.
+    pub(crate) fn join(
+        &mut self,
+        addresses: impl Iterator<Item = T>,
+        comes_early: impl Fn(&T) -> Option<bool>,
+    ) {
+        let (mut early, mut waiting) = (VecDeque::new(), std::mem::take(&mut self.waiting).into_iter());
+        let mut late = VecDeque::new();
+        for address in addresses {
+            match comes_early(&address) {
+                Some(true) => early.push_back(address),
+                Some(false) => late.push_back(address),
+                None => {
+                    early.push_back(address);
+                    early.extend(waiting.next());
+                }
+            }
+        }
+        self.waiting = early.into_iter().chain(waiting).chain(late).collect();
+    }
+
+    /// The next address that was connected to, or that failed; `None`: there are none left. May be dropped and called
+    /// again.
+    pub(crate) async fn next(&mut self) -> Option<(T, Result<C, F>)> {
+        loop {
+            if self.attempts.is_empty() && !self.start() {
+                return None;
+            }
+            let Some((number, result)) = poll_fn(|context| self.poll_done(context)).await else {
+                self.start();
+                continue;
+            };
+            let Some(address) = self.take(number) else { continue };
+            match &result {
+                Ok(_) => self.stand_in_line(),
+                Err(_) => _ = self.start(),
+            }
+            return Some((address, result));
+        }
+    }
+
+    /// Waits for one of those under way; `None`: the next one may start beside them.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Result<C, F>)>> {
+        if let Poll::Ready(Some(done)) = self.attempts.poll_next_unpin(context) {
+            return Poll::Ready(Some(done));
+        }
+        match &mut self.patience {
+            Some(patience) if !self.waiting.is_empty() => patience.as_mut().poll(context).map(|()| None),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Starts the next one in line, if there is one.
+    fn start(&mut self) -> bool {
+        let Some(address) = self.waiting.pop_front() else { return false };
+        let (number, connecting) = (self.started, (self.connect)(&address));
+        self.started += 1;
+        self.attempts.push(connecting.map(move |result| (number, result)).boxed());
+        self.running.push_back((number, address));
+        self.patience = Some(Box::pin(sleep(self.stagger)));
+        true
+    }
+
+    fn take(&mut self, number: usize) -> Option<T> {
+        let place = self.running.iter().position(|(other, _)| *other == number)?;
+        self.running.remove(place).map(|(_, address)| address)
+    }
+
+    fn stand_in_line(&mut self) {
+        self.attempts.clear();
+        self.patience = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = self.running.drain(..).map(|(_, address)| address).chain(waiting).collect();
+    }
 }
 
-/// Connects to the addresses in their order, each a little after the one before it and at once when that has failed.
-/// The first connection ends the race; those under way are closed without a word.
-pub(crate) async fn race(dials: &[&Dial], settings: RaceSettings<'_>) -> Race {
-    let mut waiting = dials.iter().enumerate();
-    let mut running = FuturesUnordered::new();
-    let mut failed = Vec::new();
-    loop {
-        if let Some((place, dial)) = waiting.next() {
-            running.push(async move { (place, connect(dial, settings.sources, settings.limit).await) });
-        }
-        let last = waiting.len() == 0;
-        let patience = if last { settings.limit.saturating_mul(2) } else { settings.stagger };
-        match timeout(patience, running.next()).await {
-            Ok(Some((place, Ok(socket)))) => return Race { winner: Some((place, socket)), failed },
-            Ok(Some((place, Err(failure)))) => failed.push((place, failure)),
-            Ok(None) => return Race { winner: None, failed },
-            // the one before is slow: the next one starts beside it
-            Err(_) => {}
-        }
+impl<T: fmt::Debug, C, F> fmt::Debug for Race<'_, T, C, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Race({:?} are under way, {:?} wait)", self.running, self.waiting)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::sync::{Arc, Mutex};
 
-    use tokio::net::TcpListener;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::mail::Host;
-    use crate::policy::{DefaultPolicy, Origin, Peer, Permitted};
-    use crate::route::Route;
 
-    fn dial(address: SocketAddr) -> Dial {
-        let host = Host::Address(address.ip());
-        let peer = Peer::new(address.ip(), address.port(), &host, Origin::RelayLiteral, &Route::Local);
-        Dial::of(Permitted::check(&DefaultPolicy::default(), &peer).unwrap())
+    const STAGGER: Duration = Duration::from_millis(250);
+
+    /// What an address does: how long that takes, and whether a connection comes of it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Address(&'static str, u64, bool);
+
+    /// Tells who was dialled when, in milliseconds after the start.
+    type Log = Arc<Mutex<Vec<(&'static str, u128)>>>;
+
+    fn race(addresses: &[Address]) -> (Race<'static, Address, &'static str, &'static str>, Log) {
+        let (log, start) = (Log::default(), Instant::now());
+        let told = Arc::clone(&log);
+        let mut race = Race::new(STAGGER, move |Address(name, takes, works): &Address| {
+            told.lock().unwrap().push((*name, start.elapsed().as_millis()));
+            let (name, takes, works) = (*name, Duration::from_millis(*takes), *works);
+            let connecting = async move {
+                sleep(takes).await;
+                if works { Ok(name) } else { Err(name) }
+            };
+            connecting.boxed()
+        });
+        addresses.iter().for_each(|address| race.add(*address));
+        (race, log)
     }
 
-    fn settings(stagger: Duration) -> RaceSettings<'static> {
-        RaceSettings { sources: &[], limit: Duration::from_secs(5), stagger }
+    fn log(log: &Log) -> Vec<(&'static str, u128)> {
+        log.lock().unwrap().clone()
     }
 
-    /// A listener whose queue is full: a connection to it neither comes about nor fails.
-    async fn black_hole() -> (TcpListener, Vec<tokio::net::TcpStream>) {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut queued = Vec::new();
-        while let Ok(Ok(stream)) =
-            timeout(Duration::from_millis(100), tokio::net::TcpStream::connect(address)).await
-        {
-            queued.push(stream);
-        }
-        (listener, queued)
-    }
-
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn check_098_a_silent_address_delays_the_next_one_by_the_stagger() {
-        let (silent, _queued) = black_hole().await;
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dials = [dial(silent.local_addr().unwrap()), dial(live.local_addr().unwrap())];
-        let began = Instant::now();
-        let race = race(&[&dials[0], &dials[1]], settings(Duration::from_millis(250))).await;
-        assert_eq!(race.winner.map(|(place, _)| place), Some(1));
-        assert!((Duration::from_millis(250)..Duration::from_secs(3)).contains(&began.elapsed()));
-        assert!(race.failed.is_empty());
+        let (mut race, dialled) = race(&[
+            Address("hole", 99_999, false),
+            Address("hole too", 99_999, false),
+            Address("live", 10, true),
+        ]);
+        assert_eq!(race.next().await.unwrap().1, Ok("live"));
+        assert_eq!(log(&dialled), [("hole", 0), ("hole too", 250), ("live", 500)]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn check_098_a_refusal_starts_the_next_one_at_once() {
-        let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dials = [dial(refused), dial(live.local_addr().unwrap())];
-        let race = race(&[&dials[0], &dials[1]], settings(Duration::from_secs(3600))).await;
-        assert_eq!(race.winner.map(|(place, _)| place), Some(1));
-        assert_eq!(race.failed.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0]);
+        let (mut race, dialled) = race(&[Address("shut", 20, false), Address("live", 10, true)]);
+        assert_eq!(race.next().await.unwrap().1, Err("shut"));
+        assert_eq!(race.next().await.unwrap().1, Ok("live"));
+        assert_eq!(log(&dialled), [("shut", 0), ("live", 20)]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn check_099_of_two_live_addresses_the_first_is_the_only_one() {
-        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dials = [dial(first.local_addr().unwrap()), dial(second.local_addr().unwrap())];
-        let race = race(&[&dials[0], &dials[1]], settings(Duration::from_secs(3600))).await;
-        assert_eq!(race.winner.map(|(place, _)| place), Some(0));
-        assert!(timeout(Duration::from_millis(50), second.accept()).await.is_err());
+        let (mut race, dialled) = race(&[Address("first", 10, true), Address("second", 10, true)]);
+        assert_eq!(race.next().await.unwrap().1, Ok("first"));
+        assert_eq!(log(&dialled), [("first", 0)]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn check_101_after_a_winner_the_others_are_still_there() {
+        let (mut race, dialled) =
+            race(&[Address("slow", 400, true), Address("fast", 10, true), Address("third", 10, true)]);
+        assert_eq!(race.next().await.unwrap().1, Ok("fast"));
+        assert_eq!(race.next().await.unwrap().1, Ok("third"));
+        assert_eq!(race.next().await.unwrap().1, Ok("slow"));
+        assert!(race.next().await.is_none());
+        // the loser of the first race is dialled anew, before what never was
+        assert_eq!(log(&dialled), [("slow", 0), ("fast", 250), ("slow", 260), ("third", 510), ("slow", 520)]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn when_all_fail_every_reason_is_kept() {
-        let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let dials = [dial(refused), dial(refused)];
-        let race = race(&[&dials[0], &dials[1]], settings(Duration::from_secs(3600))).await;
-        assert!(race.winner.is_none());
-        assert_eq!(race.failed.len(), 2);
+        let (mut race, _) = race(&[Address("a", 600, false), Address("b", 10, false)]);
+        assert_eq!(race.next().await.unwrap().1, Err("b"));
+        assert_eq!(race.next().await.unwrap().1, Err("a"));
+        assert!(race.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn check_096_what_comes_late_takes_turns_with_what_waits() {
+        let (mut race, dialled) =
+            race(&[Address("4a", 99_999, false), Address("4b", 99_999, false), Address("4c", 9, false)]);
+        let first = tokio::time::timeout(Duration::from_millis(100), race.next()).await;
+        assert!(first.is_err(), "nothing happens so soon");
+        let late = [Address("6a", 99_999, false), Address("6b", 99_999, true)];
+        race.join(late.into_iter(), |_| None);
+        assert_eq!(race.next().await.unwrap().1, Err("4c"));
+        let order: Vec<_> = log(&dialled).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(order, ["4a", "6a", "4b", "6b", "4c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn check_096_what_comes_late_may_go_before_or_behind_what_waits() {
+        for (early, expected) in [(true, ["a", "c", "b"]), (false, ["a", "b", "c"])] {
+            let (mut race, dialled) = race(&[Address("a", 9, false), Address("b", 9, false)]);
+            let first = tokio::time::timeout(Duration::from_millis(1), race.next()).await;
+            assert!(first.is_err(), "nothing happens so soon");
+            race.join([Address("c", 9, false)].into_iter(), |_| Some(early));
+            while race.next().await.is_some() {}
+            let order: Vec<_> = log(&dialled).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(order, expected);
+        }
     }
 }

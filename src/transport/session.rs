@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::drive::{Link, after};
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
-use crate::mail::{ContentReader, Envelope, Message, Recipient};
+use crate::mail::{ContentReader, DnsName, Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
@@ -89,6 +89,7 @@ pub struct Session<S> {
     protocol: Protocol,
     settings: SessionSettings,
     capabilities: Capabilities,
+    server_names: Vec<DnsName>,
     state: State,
     authenticated: bool,
 }
@@ -163,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             protocol,
             settings,
             capabilities: Capabilities::default(),
+            server_names: Vec::new(),
             state: State::Ready,
             authenticated: false,
         }
@@ -171,7 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     async fn introduce(mut self, mut opening: Opening<'_>) -> Result<Self, Failure> {
         self.run(&mut opening, None).await;
         match opening.finish() {
-            Ok(capabilities) => self.capabilities = capabilities,
+            Ok(introduced) => {
+                self.capabilities = introduced.capabilities;
+                self.server_names.extend(introduced.names);
+            }
             Err(verdict) => return Err(self.turned_away(verdict).await),
         }
         Ok(self)
@@ -219,6 +224,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// What the server offers.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// What the server calls itself in its greeting and in its reply to EHLO (RFC 5321 sections 4.2 and 4.1.1.1), where
+    /// that is a name. Nothing proves it.
+    pub fn server_names(&self) -> &[DnsName] {
+        &self.server_names
     }
 
     /// Whether another message can be sent. The server may still have closed by then.

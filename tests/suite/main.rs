@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod content;
+mod exchangers;
 mod hops;
 mod hostile;
 mod json;

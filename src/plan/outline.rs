@@ -1,0 +1,228 @@
+//! [`Outline`]: the hosts of a destination, before their addresses are known.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::candidate::{Candidate, Dial, Note, Standing};
+use super::hop::Hop;
+use super::mx::{Exchanger, Exchangers, exchangers};
+use super::planner::Planner;
+use crate::mail::{DnsName, Domain, Host};
+use crate::outcome::Failure;
+use crate::policy::Origin;
+use crate::proto::Protocol;
+use crate::resolver::{Answer, Mx, Query, ResolveError, Security};
+use crate::route::{Families, HopTarget, MxRoute, NextHop, Route};
+use crate::tls::Requirement;
+
+/// Hosts in the order in which they are tried.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    pub(super) hosts: Vec<Listed>,
+    /// Why there are none.
+    pub(super) dead_end: Option<Failure>,
+    /// What DNSSEC proved of the list.
+    pub(super) security: Option<Security>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// A host of an outline.
+#[derive(Debug)]
+pub(super) enum Listed {
+    /// Its addresses are to be asked for.
+    Named(Hop),
+    /// There is nothing to ask.
+    Known(Box<Candidate>),
+}
+
+impl Outline {
+    fn dead_end(failure: Failure) -> Self {
+        Self { dead_end: Some(failure), ..Self::default() }
+    }
+
+    pub(super) fn of(candidate: Candidate) -> Self {
+        Self { hosts: vec![Listed::Known(Box::new(candidate))], ..Self::default() }
+    }
+}
+
+/// Where the hosts of an outline by MX come from.
+struct Source<'a> {
+    name: &'a DnsName,
+    /// The exchangers as hops, but for host and preference.
+    hop: Hop,
+    max_hosts: usize,
+}
+
+impl Planner<'_> {
+    /// The mail exchangers of a domain (RFC 5321 section 5.1).
+    pub(super) async fn by_mx(&self, domain: &Domain, limits: &MxRoute, route: Arc<Route>) -> Outline {
+        let hop = Hop {
+            host: Host::Name(domain.dns_name().clone()),
+            families: limits.families,
+            max_addresses: self.max_addresses(limits.address_limit()),
+            ..self.exchanger(route)
+        };
+        let max_hosts = limits.host_limit().unwrap_or(usize::MAX).min(self.settings.max_hosts);
+        let source = Source { name: domain.dns_name(), hop, max_hosts };
+        match self.resolver.mx(&Query::new(domain.clone())).await {
+            Ok(answer) => self.exchangers(source, &answer),
+            Err(error) => Outline::dead_end(mx_failure(domain, error)),
+        }
+    }
+
+    fn exchangers(&self, source: Source<'_>, answer: &Answer<Mx>) -> Outline {
+        let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
+            Exchangers::Implicit if self.is_own_name(source.name) => {
+                return Outline::dead_end(mail_loop(source.name));
+            }
+            Exchangers::Implicit => vec![implicit(&answer.canonical_name)],
+            Exchangers::Null => return Outline::dead_end(null_mx(source.name)),
+            Exchangers::Loop => return Outline::dead_end(mail_loop(source.name)),
+            Exchangers::Hosts(hosts) => hosts,
+        };
+        let left_out = hosts.len().saturating_sub(source.max_hosts);
+        hosts.truncate(source.max_hosts);
+        let note = Note::HostsLeftOut { kept: hosts.len(), left_out };
+        Outline {
+            hosts: hosts.into_iter().map(|mx| source.listed(mx)).collect(),
+            dead_end: None,
+            security: Some(answer.security),
+            notes: (left_out > 0).then_some(note).into_iter().collect(),
+        }
+    }
+
+    fn is_own_name(&self, name: &DnsName) -> bool {
+        self.settings.own_names.iter().any(|own| own.dns_name() == name)
+    }
+
+    /// An address that stands in a mailbox.
+    pub(super) fn literal(&self, address: IpAddr, route: Arc<Route>) -> Outline {
+        let hop = Hop { host: Host::Address(address), origin: Origin::Literal, ..self.exchanger(route) };
+        Outline::of(hop.at(address, self.policy, None))
+    }
+
+    /// What all strangers have in common.
+    fn exchanger(&self, route: Arc<Route>) -> Hop {
+        Hop {
+            host: Host::Address(Ipv4Addr::UNSPECIFIED.into()),
+            port: self.settings.mx_port,
+            protocol: Protocol::Smtp,
+            relay: None,
+            preference: None,
+            origin: Origin::Mx,
+            tls: Requirement::of_exchanger(self.tls_level()),
+            certificate_name: None,
+            families: Families::default(),
+            max_addresses: self.settings.max_addresses,
+            route,
+        }
+    }
+
+    /// A next hop that the operator named.
+    pub(super) async fn by_relay(&self, hop: &NextHop, route: Arc<Route>) -> Outline {
+        let protocol = hop.protocol();
+        let any_certificate = self.tls.is_some_and(|tls| tls.accept_invalid_certificates);
+        let tls = Requirement::of_relay(hop, self.tls_level(), any_certificate);
+        let (host, port) = match hop.target() {
+            HopTarget::Unix(path) => return Outline::of(unix(hop, tls, Dial::unix(path))),
+            HopTarget::Tcp { host, port } => (host.clone(), *port),
+        };
+        let origin = relay_origin(&host);
+        let (relay, families) = (Some(hop.clone()), Families::default());
+        let max_addresses = self.max_addresses(None);
+        let (preference, certificate_name) = (None, None);
+        let hop = Hop {
+            host,
+            port,
+            protocol,
+            relay,
+            preference,
+            origin,
+            tls,
+            certificate_name,
+            families,
+            max_addresses,
+            route,
+        };
+        Outline { hosts: vec![self.listed(hop)], ..Outline::default() }
+    }
+
+    /// A host by its name or at its address.
+    pub(super) fn listed(&self, hop: Hop) -> Listed {
+        match hop.host {
+            Host::Address(address) => Listed::Known(Box::new(hop.at(address, self.policy, None))),
+            Host::Name(_) => Listed::Named(hop),
+        }
+    }
+
+    fn max_addresses(&self, limit: Option<usize>) -> usize {
+        limit.unwrap_or(usize::MAX).min(self.settings.max_addresses)
+    }
+}
+
+impl Source<'_> {
+    fn listed(&self, mx: Exchanger) -> Listed {
+        let hop = Hop { preference: Some(mx.preference), ..self.hop.clone() };
+        let name = match mx.host {
+            Ok(name) => name,
+            Err(text) => return Listed::Known(Box::new(no_name(&text, &hop))),
+        };
+        let hop = Hop { host: Host::Name(name), ..hop };
+        if mx.leads_back {
+            let failure = Failure::leads_back(&hop.host.to_string());
+            return Listed::Known(Box::new(hop.unusable(Standing::Unusable(failure))));
+        }
+        Listed::Named(hop)
+    }
+}
+
+fn implicit(name: &DnsName) -> Exchanger {
+    Exchanger { preference: 0, host: Ok(name.clone()), leads_back: false }
+}
+
+fn relay_origin(host: &Host) -> Origin {
+    match host {
+        Host::Address(_) => Origin::RelayLiteral,
+        Host::Name(name) if name.is_localhost() => Origin::Localhost,
+        Host::Name(_) => Origin::RelayName,
+    }
+}
+
+fn unix(hop: &NextHop, tls: Requirement, dial: Dial) -> Candidate {
+    Candidate {
+        host: None,
+        endpoint: Some(dial.endpoint()),
+        protocol: hop.protocol(),
+        relay: Some(hop.clone()),
+        preference: None,
+        origin: None,
+        tls,
+        certificate_name: None,
+        security: None,
+        standing: Standing::Allowed(dial),
+    }
+}
+
+/// An exchanger whose name is none: skipped, never taken for an address (check 082).
+fn no_name(text: &str, hop: &Hop) -> Candidate {
+    let failure = Failure::no_addresses(format!("the mail exchanger \"{text}\" is not a host name"));
+    Candidate { host: None, ..hop.unusable(Standing::Unusable(failure)) }
+}
+
+fn mx_failure(domain: &Domain, error: ResolveError) -> Failure {
+    match error {
+        ResolveError::NoSuchName => Failure::no_way((1, 2), format!("the domain {domain} does not exist")),
+        error => Failure::resolving(format!("cannot look up the mail exchangers of {domain}"), error),
+    }
+}
+
+fn null_mx(domain: &DnsName) -> Failure {
+    Failure::no_way((1, 10), format!("the domain {domain} takes no mail (null MX)"))
+}
+
+fn mail_loop(domain: &DnsName) -> Failure {
+    Failure::no_way(
+        (4, 6),
+        format!("the best mail exchanger of {domain} is this host: mail for it would loop"),
+    )
+}
