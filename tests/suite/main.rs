@@ -5,12 +5,20 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod content;
+mod far;
 mod hops;
 mod hostile;
 mod json;
+mod ladder;
+mod ladder_breadth;
 mod lmtp;
 mod naive;
+#[cfg(feature = "hickory")]
+mod name_servers;
+mod never_dialled;
 mod outcomes;
+mod racing;
+mod rebinding;
 mod replies;
 mod routes;
 mod sequence;
@@ -18,3 +26,4 @@ mod sessions;
 mod support;
 mod tap;
 mod transactions;
+mod traps;
