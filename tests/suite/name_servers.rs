@@ -46,3 +46,15 @@ async fn attack_a10_nobodys_ad_bit_is_believed_unless_the_host_says_so() {
 async fn attack_a10_the_ad_bit_of_a_server_on_loopback_is_believed_where_the_host_says_so() {
     assert_eq!(believed(|settings| settings.dnssec = DnssecMode::Ad).await, Security::CHAIN);
 }
+
+#[test]
+fn attack_a10_a_server_elsewhere_needs_a_word_of_its_own() {
+    let believes = |dnssec| {
+        let mut settings = ResolverSettings::default();
+        settings.dnssec = dnssec;
+        let servers = ["127.0.0.1:53", "192.0.2.53:53"].map(|server| server.parse().unwrap());
+        HickoryResolver::from_servers(servers).with_settings(settings).believes_ad()
+    };
+    assert!(!believes(DnssecMode::Ad));
+    assert!(believes(DnssecMode::AdFromAnyServer));
+}
