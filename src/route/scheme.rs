@@ -29,8 +29,8 @@ const SUBMISSIONS: Scheme =
     scheme("submissions", Protocol::Smtp, Some(465), HopTls::Immediate(TlsLevel::Verified));
 
 /// RFC 5321 section 4.5.4.2 (25), RFC 8314 section 3.3 (465), RFC 6409 section 3.1 (587); 24 is the custom.
-/// Nothing names a unix socket, so there TLS is not held against a name. Those with a port may have the suffix
-/// of a lookup.
+/// Nothing names a unix socket, so there TLS is not held against a name. Any of them is read
+/// with the suffix of a lookup; [`NextHop::with_lookup`] refuses it where there is no name.
 const SCHEMES: [Scheme; 10] = [
     SMTP,
     scheme("lmtp", Protocol::Lmtp, Some(24), HopTls::Configured),
@@ -50,10 +50,8 @@ impl Scheme {
         let ends = |lookup: &RelayLookup| lower.ends_with(lookup.suffix());
         let lookup = [RelayLookup::Mx, RelayLookup::Srv].into_iter().find(ends).unwrap_or_default();
         let name = lower.strip_suffix(lookup.suffix()).unwrap_or(&lower);
-        let fits = |scheme: &Self| {
-            scheme.name == name && (scheme.port.is_some() || lookup == RelayLookup::Addresses)
-        };
-        let found = SCHEMES.into_iter().find(fits).map(|scheme| Self { lookup, ..scheme });
+        let found = SCHEMES.into_iter().find(|scheme| scheme.name == name);
+        let found = found.map(|scheme| Self { lookup, ..scheme });
         found.ok_or_else(|| NextHopError::UnknownScheme { scheme: word.into() })
     }
 

@@ -253,6 +253,8 @@ fn what_is_no_name_of_the_dns_is_not_looked_up() {
             let refused = hop_error(&format!("smtp+{suffix}://{host}"));
             assert!(matches!(refused, NextHopError::Lookup { .. }), "{suffix} {host}: {refused:?}");
         }
+        let refused = hop_error(&format!("lmtp+unix+{suffix}:///run/x"));
+        assert_eq!(refused, NextHopError::Lookup { hop: format!("lmtp+unix+{suffix}:///run/x") });
     }
 }
 
