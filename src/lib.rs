@@ -133,8 +133,10 @@ pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]
 pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
-pub use route::{Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, Route, RouteReason, TlsLevel};
-pub use router::{Attempt, Pattern, RouteRequest, RouteTable, Router, RouterError};
+pub use route::{
+    Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, RelayLookup, Route, RouteReason, TlsLevel,
+};
+pub use router::{Attempt, FallbackRelay, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};
 pub use tls::TlsSettings;
 pub use transport::{LoginSettings, Session, SessionSettings, Timeouts};

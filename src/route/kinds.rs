@@ -1,6 +1,7 @@
 //! [`Route`]: what a router answers.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::mail::Domain;
 
@@ -17,7 +18,7 @@ use super::next_hop::NextHop;
 /// | `local` | [`Local`](Self::Local) |
 /// | `refuse:TEXT`, `defer:TEXT` | [`Refuse`](Self::Refuse), [`Defer`](Self::Defer); all that follows is the text, commas included |
 ///
-/// The limits of an [`MxRoute`] have no text form. Words may be in upper or lower case; spaces count.
+/// The limits and sources of an [`MxRoute`] have no text form. Words may be in upper or lower case; spaces count.
 ///
 /// ```
 /// use nexthop::Route;
@@ -30,7 +31,8 @@ use super::next_hop::NextHop;
 pub enum Route {
     /// To the mail exchangers of a domain (RFC 5321 section 5.1).
     Mx(MxRoute),
-    /// To the first of these next hops that takes it; never empty in a route that was parsed.
+    /// To the first of these next hops that takes it; never empty in a route that was parsed. They are tried in turn;
+    /// those side by side that have a [weight](NextHop::with_weight) share the load.
     Relay(Vec<NextHop>),
     /// To the host program's own store.
     Local,
@@ -68,7 +70,9 @@ impl Route {
 }
 
 /// A route by mail exchangers. The default: the recipient's own domain, no limits of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+///
+/// The sources are not shown by [`Debug`](fmt::Debug).
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct MxRoute {
     /// The domain whose exchangers are asked for; `None`, the default: the recipient's own.
@@ -84,6 +88,9 @@ pub struct MxRoute {
     pub max_addresses: Option<usize>,
     /// The address families that are asked for, and their order.
     pub families: Families,
+    /// Local addresses to connect from, chosen by the router; empty, the default: those of the deliverer.
+    /// Of several of one family one is taken in rotation.
+    pub sources: Vec<IpAddr>,
 }
 
 /// What a limit of fewer counts as: two addresses at least are tried (RFC 5321 section 5.1).
@@ -98,6 +105,17 @@ impl MxRoute {
     /// The addresses of one exchanger that may be tried: [`max_addresses`](Self::max_addresses), but two at least.
     pub fn address_limit(&self) -> Option<usize> {
         self.max_addresses.map(|limit| limit.max(LEAST_LIMIT))
+    }
+}
+
+impl fmt::Debug for MxRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MxRoute")
+            .field("domain", &self.domain)
+            .field("max_hosts", &self.max_hosts)
+            .field("max_addresses", &self.max_addresses)
+            .field("families", &self.families)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,6 +198,14 @@ mod tests {
     fn check_034_routes_that_differ_in_a_limit_differ() {
         let limited = MxRoute { max_hosts: Some(5), ..MxRoute::default() };
         assert_ne!(Route::Mx(limited), Route::mx());
+    }
+
+    #[test]
+    fn check_034_routes_that_differ_in_a_source_differ_and_show_none() {
+        let sourced = MxRoute { sources: vec![[192, 0, 2, 1].into()], ..MxRoute::default() };
+        let shown = format!("{sourced:?}");
+        assert!(!shown.contains("192.0.2.1") && shown.contains("max_hosts"), "{shown}");
+        assert_ne!(Route::Mx(sourced), Route::mx());
     }
 
     #[test]

@@ -1,11 +1,20 @@
 //! Where mail goes, as a router says it: routes, next hops, endpoints, and their text form.
 
+mod hop_error;
 mod kinds;
+mod lookup;
 mod next_hop;
+mod scheme;
 mod security;
 mod text;
+#[cfg_attr(not(test), expect(dead_code, reason = "taken up by the planner"))]
+mod weight;
 
+pub use hop_error::NextHopError;
 pub use kinds::{Families, MxRoute, Route, RouteReason};
-pub use next_hop::{Endpoint, HopTarget, NextHop, NextHopError};
+pub use lookup::RelayLookup;
+pub use next_hop::{Endpoint, HopTarget, NextHop};
 pub use security::{HopTls, TlsLevel, TlsLevelError};
 pub use text::RouteParseError;
+#[expect(unused_imports, reason = "taken up by the planner")]
+pub(crate) use weight::{by_weight, in_turn};

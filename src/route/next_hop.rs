@@ -1,13 +1,16 @@
 //! [`NextHop`]: a server that the operator named.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use crate::mail::{Host, HostError};
+use crate::mail::{DnsName, Host};
 use crate::proto::{Credentials, Protocol};
 
+use super::hop_error::NextHopError;
 use super::kinds::is_control;
+use super::lookup::{LONGEST_SERVICE, RelayLookup};
+use super::scheme::service_of;
 use super::security::HopTls;
 
 /// Octets of a socket path; one more of the 108 of `sun_path` is the final NUL (unix(7)).
@@ -24,6 +27,9 @@ const SMTP_PORT: u16 = 25;
 /// verified for its name in these; that of a unix socket, which has none, is not looked at.
 /// HOST is a name, an IPv4 address or an IPv6 address in brackets ([`Host::parse`]); nothing follows the port.
 ///
+/// `+mx` and `+srv` behind the scheme of a host say that its servers are found by MX or SRV records
+/// ([`RelayLookup`]): `smtp+mx://relay.example:25`, `submission+srv://example.org`. With `+srv` no port is written.
+///
 /// A percent-encoded `user:password@` before the host gives credentials; it is read and never written.
 ///
 /// The path begins with the third slash. It is percent-encoded: `%` and `,` must be written `%25` and `%2C`,
@@ -36,14 +42,21 @@ const SMTP_PORT: u16 = 25;
 /// assert_eq!(hop.protocol(), Protocol::Lmtp);
 /// assert!(matches!(hop.target(), HopTarget::Tcp { port: 2424, .. }));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// Weight and sources have no text form, nor are they shown by [`Debug`](fmt::Debug).
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     protocol: Protocol,
     target: HopTarget,
+    lookup: RelayLookup,
+    /// Whether `submissions` and not `smtps` is the service whose SRV records are asked for.
+    submissions: bool,
     tls: HopTls,
     any_certificate: bool,
     credentials: Option<Credentials>,
     eight_bit_clean: bool,
+    weight: Option<u16>,
+    sources: Vec<IpAddr>,
 }
 
 /// Where a [`NextHop`] is.
@@ -71,14 +84,7 @@ impl NextHop {
         match (protocol, port) {
             (_, 0) => Err(NextHopError::Port { authority: format!("{host}:0") }),
             (Protocol::Lmtp, SMTP_PORT) => Err(NextHopError::LmtpOnSmtpPort { host }),
-            _ => Ok(Self {
-                protocol,
-                target: HopTarget::Tcp { host, port },
-                tls: HopTls::default(),
-                any_certificate: false,
-                credentials: None,
-                eight_bit_clean: false,
-            }),
+            _ => Ok(Self::at(protocol, HopTarget::Tcp { host, port })),
         }
     }
 
@@ -90,14 +96,22 @@ impl NextHop {
     pub fn unix(protocol: Protocol, path: impl Into<PathBuf>) -> Result<Self, NextHopError> {
         let path = path.into();
         check_socket_path(&path)?;
-        Ok(Self {
+        Ok(Self::at(protocol, HopTarget::Unix(path)))
+    }
+
+    fn at(protocol: Protocol, target: HopTarget) -> Self {
+        Self {
             protocol,
-            target: HopTarget::Unix(path),
+            target,
+            lookup: RelayLookup::default(),
+            submissions: false,
             tls: HopTls::default(),
             any_certificate: false,
             credentials: None,
             eight_bit_clean: false,
-        })
+            weight: None,
+            sources: Vec::new(),
+        }
     }
 
     /// The port where none is named: 25 for SMTP (RFC 5321 section 4.5.4.2), 465 with TLS from the first octet
@@ -145,6 +159,91 @@ impl NextHop {
         self
     }
 
+    /// The same hop, whose name leads to its servers in another way. With [`RelayLookup::Srv`] its port falls back
+    /// to the plain one of the protocol, and is not used.
+    ///
+    /// # Errors
+    /// MX or SRV records for an address, `localhost` and what lies below it, a unix socket, or, with SRV, a name
+    /// that is too long with the labels of the service.
+    pub fn with_lookup(mut self, lookup: RelayLookup) -> Result<Self, NextHopError> {
+        self.lookup = lookup;
+        if !self.can_be_looked_up() {
+            return Err(NextHopError::Lookup { hop: self.to_string() });
+        }
+        // hops that differ in a port that is not used are equal
+        if let (RelayLookup::Srv, HopTarget::Tcp { port, .. }) = (lookup, &mut self.target) {
+            *port = Self::default_port(self.protocol, HopTls::Configured);
+        }
+        Ok(self)
+    }
+
+    fn can_be_looked_up(&self) -> bool {
+        match (self.lookup, self.name()) {
+            (RelayLookup::Addresses, _) => true,
+            (RelayLookup::Mx, name) => name.is_some(),
+            (RelayLookup::Srv, name) => name.is_some_and(|name| name.prefixed(LONGEST_SERVICE).is_ok()),
+        }
+    }
+
+    /// The name of the host, if it is one of the DNS.
+    fn name(&self) -> Option<&DnsName> {
+        match &self.target {
+            HopTarget::Tcp { host: Host::Name(name), .. } => Some(name).filter(|name| !name.is_localhost()),
+            _ => None,
+        }
+    }
+
+    /// The same hop with a share of the load. Hops that stand side by side in a [`Route::Relay`](super::Route::Relay)
+    /// and have a weight share it by their weights (RFC 2782, *Weight*), in an order drawn anew in each attempt; those without are tried in
+    /// turn. A hop of weight 0 among others is hardly ever the first.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u16) -> Self {
+        self.weight = Some(weight);
+        self
+    }
+
+    /// The same hop, to which connections are made from these local addresses, chosen by the router; empty, the
+    /// default: from those of the deliverer. Of several of one family one is taken in rotation. For a unix
+    /// socket they mean nothing.
+    #[must_use]
+    pub fn with_sources(mut self, sources: Vec<IpAddr>) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// The same hop, whose SRV records are those of `submissions`.
+    pub(super) fn for_submissions(mut self) -> Self {
+        self.submissions = true;
+        self
+    }
+
+    pub(super) fn is_submissions(&self) -> bool {
+        self.submissions
+    }
+
+    /// How its name leads to its servers.
+    pub fn lookup(&self) -> RelayLookup {
+        self.lookup
+    }
+
+    /// The name whose SRV records are asked for, `_submission._tcp.example.org`; `None` where none are.
+    pub fn srv_name(&self) -> Option<DnsName> {
+        match self.lookup {
+            RelayLookup::Srv => self.name()?.prefixed(&service_of(self)).ok(),
+            _ => None,
+        }
+    }
+
+    /// Its share of the load.
+    pub fn weight(&self) -> Option<u16> {
+        self.weight
+    }
+
+    /// The local addresses that connections to it are made from; empty: those of the deliverer.
+    pub fn sources(&self) -> &[IpAddr] {
+        &self.sources
+    }
+
     /// Whether it is known to take octets above 127.
     pub fn takes_eight_bit(&self) -> bool {
         self.eight_bit_clean
@@ -171,6 +270,20 @@ impl NextHop {
     }
 }
 
+impl fmt::Debug for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NextHop")
+            .field("protocol", &self.protocol)
+            .field("target", &self.target)
+            .field("lookup", &self.lookup)
+            .field("tls", &self.tls)
+            .field("any_certificate", &self.any_certificate)
+            .field("credentials", &self.credentials)
+            .field("eight_bit_clean", &self.eight_bit_clean)
+            .finish_non_exhaustive()
+    }
+}
+
 fn check_socket_path(path: &Path) -> Result<(), NextHopError> {
     let lossy = || path.to_string_lossy().into_owned();
     let Some(text) = path.to_str().filter(|text| !text.contains(is_control)) else {
@@ -182,90 +295,6 @@ fn check_socket_path(path: &Path) -> Result<(), NextHopError> {
         _ if text.len() > MAX_PATH => Err(NextHopError::PathTooLong { path: lossy() }),
         _ => Ok(()),
     }
-}
-
-/// Why something is not a next hop. The message shows the offending part, escaped, and never a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NextHopError {
-    /// A word that is none of the schemes.
-    #[error("a next hop begins with smtp://, lmtp://, lmtp+unix:// and the like, not with {scheme:?}")]
-    UnknownScheme {
-        /// The word.
-        scheme: String,
-    },
-    /// A scheme without `://`.
-    #[error("\"://\" must follow {scheme:?}")]
-    NoSlashes {
-        /// The scheme.
-        scheme: String,
-    },
-    /// No host.
-    #[error("no host in \"{scheme}://\"")]
-    NoHost {
-        /// The scheme.
-        scheme: String,
-    },
-    /// What stands where the host should be is none.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// Not a number from 1 to 65535.
-    #[error("not a port: {authority:?}")]
-    Port {
-        /// The host and what stands after the colon.
-        authority: String,
-    },
-    /// LMTP on port 25.
-    #[error("LMTP must not be spoken on port 25: \"{host}:25\"")]
-    LmtpOnSmtpPort {
-        /// The host.
-        host: Host,
-    },
-    /// A `user@` without a password.
-    #[error("no \":password\" before {:?}", format!("@{target}"))]
-    NoPassword {
-        /// What follows the `@`.
-        target: String,
-    },
-    /// A `user:password@` that is not percent-encoded, commas included.
-    #[error("broken percent-encoding (a comma is written %2C) before {:?}", format!("@{target}"))]
-    BrokenCredentials {
-        /// What follows the `@`.
-        target: String,
-    },
-    /// A `%` that two hexadecimal digits do not follow, or octets that are no UTF-8.
-    #[error("broken percent-encoding: {path:?}")]
-    PathEncoding {
-        /// The path.
-        path: String,
-    },
-    /// A path that does not begin with a slash, among them the abstract names of Linux.
-    #[error("not the absolute path of a socket: {path:?}")]
-    PathNotAbsolute {
-        /// The path.
-        path: String,
-    },
-    /// A path that ends in a slash.
-    #[error("not a socket but a directory: {path:?}")]
-    PathOfDirectory {
-        /// The path.
-        path: String,
-    },
-    /// A path of more than 107 octets.
-    #[error("a socket path of more than 107 octets: {path:?}")]
-    PathTooLong {
-        /// The path.
-        path: String,
-    },
-    /// A path that is not UTF-8, or has a control character.
-    #[error("a socket path with unfit characters: {path:?}")]
-    PathCharacters {
-        /// The path.
-        path: String,
-    },
-    /// A control character in the text.
-    #[error("a control character: {0:?}")]
-    ControlCharacter(char),
 }
 
 /// What a connection is made to.
@@ -289,54 +318,4 @@ impl fmt::Display for Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unix(path: &str) -> Result<NextHop, NextHopError> {
-        NextHop::unix(Protocol::Lmtp, path)
-    }
-
-    #[test]
-    fn check_103_lmtp_is_not_spoken_on_port_25() {
-        let host = Host::parse("mail.example").unwrap();
-        let refused = NextHop::tcp(Protocol::Lmtp, host.clone(), 25);
-        assert_eq!(refused, Err(NextHopError::LmtpOnSmtpPort { host: host.clone() }));
-        assert!(NextHop::tcp(Protocol::Lmtp, host.clone(), 24).is_ok());
-        assert!(NextHop::tcp(Protocol::Smtp, host, 25).is_ok());
-    }
-
-    #[test]
-    fn check_111_a_socket_path_has_107_octets_at_most() {
-        let longest = format!("/{}", "a".repeat(106));
-        assert!(unix(&longest).is_ok());
-        assert!(matches!(unix(&format!("{longest}a")), Err(NextHopError::PathTooLong { .. })));
-        // octets, not characters
-        assert!(matches!(unix(&format!("/{}", "ü".repeat(54))), Err(NextHopError::PathTooLong { .. })));
-    }
-
-    #[test]
-    fn check_111_abstract_and_relative_names_are_refused() {
-        for bad in ["", "relative", "./a", "@abstract"] {
-            assert!(matches!(unix(bad), Err(NextHopError::PathNotAbsolute { .. })), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn check_111_control_characters_are_refused_in_a_path() {
-        for bad in ["\0abstract", "/a\0b", "/a\r\nb", "/a\u{2028}"] {
-            assert!(matches!(unix(bad), Err(NextHopError::PathCharacters { .. })), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn check_111_a_directory_is_no_socket() {
-        assert!(matches!(unix("/"), Err(NextHopError::PathOfDirectory { .. })));
-        assert!(matches!(unix("/run/"), Err(NextHopError::PathOfDirectory { .. })));
-    }
-
-    #[test]
-    fn port_0_cannot_be_dialled() {
-        let hop = NextHop::tcp(Protocol::Smtp, Host::parse("mail.example").unwrap(), 0);
-        assert_eq!(hop, Err(NextHopError::Port { authority: "mail.example:0".into() }));
-    }
-}
+mod tests;

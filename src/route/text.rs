@@ -8,9 +8,11 @@ use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use crate::mail::{Domain, DomainError, Host};
 use crate::proto::{Credentials, Protocol};
 
+use super::hop_error::NextHopError;
 use super::kinds::{MxRoute, Route, RouteReason, is_control};
-use super::next_hop::{HopTarget, NextHop, NextHopError};
-use super::security::{HopTls, TlsLevel};
+use super::lookup::RelayLookup;
+use super::next_hop::{HopTarget, NextHop};
+use super::scheme::Scheme;
 
 /// What stands for something else in a path: the escape itself, and the comma between next hops.
 const IN_PATH: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b',');
@@ -113,56 +115,24 @@ fn parse_listed(piece: &str) -> Result<NextHop, RouteParseError> {
     }
 }
 
-/// What a scheme stands for.
-#[derive(Clone, Copy)]
-struct Scheme {
-    name: &'static str,
-    protocol: Protocol,
-    /// The port where none is named; `None`: a unix socket.
-    port: Option<u16>,
-    tls: HopTls,
-}
-
-const fn scheme(name: &'static str, protocol: Protocol, port: Option<u16>, tls: HopTls) -> Scheme {
-    Scheme { name, protocol, port, tls }
-}
-
-/// RFC 5321 section 4.5.4.2 (25), RFC 8314 section 3.3 (465), RFC 6409 section 3.1 (587); 24 is the custom.
-/// Nothing names a unix socket, so there TLS is not held against a name.
-const SCHEMES: [Scheme; 10] = [
-    scheme("smtp", Protocol::Smtp, Some(25), HopTls::Configured),
-    scheme("lmtp", Protocol::Lmtp, Some(24), HopTls::Configured),
-    scheme("smtps", Protocol::Smtp, Some(465), HopTls::Immediate(TlsLevel::Verified)),
-    scheme("submissions", Protocol::Smtp, Some(465), HopTls::Immediate(TlsLevel::Verified)),
-    scheme("submission", Protocol::Smtp, Some(587), HopTls::StartTls(TlsLevel::Verified)),
-    scheme("lmtps", Protocol::Lmtp, Some(24), HopTls::Immediate(TlsLevel::Verified)),
-    scheme("smtp+unix", Protocol::Smtp, None, HopTls::Configured),
-    scheme("lmtp+unix", Protocol::Lmtp, None, HopTls::Configured),
-    scheme("smtps+unix", Protocol::Smtp, None, HopTls::Immediate(TlsLevel::Required)),
-    scheme("lmtps+unix", Protocol::Lmtp, None, HopTls::Immediate(TlsLevel::Required)),
-];
-
 impl FromStr for NextHop {
     type Err = NextHopError;
 
     fn from_str(text: &str) -> Result<Self, NextHopError> {
         refuse_control_characters(text)?;
         let (word, rest) = split_word(text);
-        let scheme = parse_scheme(word)?;
+        let scheme = Scheme::parse(word)?;
         let Some(rest) = rest.and_then(|rest| rest.strip_prefix("//")) else {
             return Err(NextHopError::NoSlashes { scheme: word.into() });
         };
         let hop = match scheme.port {
-            Some(port) => parse_tcp(scheme, port, rest),
-            None => parse_unix(scheme.protocol, rest),
+            Some(port) => parse_tcp(scheme, port, rest)?,
+            None => parse_unix(scheme.protocol, rest)?,
         };
-        hop.map(|hop| hop.with_tls(scheme.tls))
+        let hop = hop.with_tls(scheme.tls).with_lookup(scheme.lookup)?;
+        let submissions = scheme.is_submissions() && scheme.lookup == RelayLookup::Srv;
+        Ok(if submissions { hop.for_submissions() } else { hop })
     }
-}
-
-fn parse_scheme(word: &str) -> Result<Scheme, NextHopError> {
-    let found = SCHEMES.into_iter().find(|scheme| scheme.name.eq_ignore_ascii_case(word));
-    found.ok_or_else(|| NextHopError::UnknownScheme { scheme: word.into() })
 }
 
 fn parse_tcp(scheme: Scheme, default_port: u16, text: &str) -> Result<NextHop, NextHopError> {
@@ -170,7 +140,10 @@ fn parse_tcp(scheme: Scheme, default_port: u16, text: &str) -> Result<NextHop, N
     let credentials = userinfo.map(|userinfo| parse_credentials(userinfo, authority)).transpose()?;
     let (host, port) = split_port(authority);
     if host.is_empty() {
-        return Err(NextHopError::NoHost { scheme: scheme.name.into() });
+        return Err(NextHopError::NoHost { scheme: scheme.to_string() });
+    }
+    if scheme.lookup == RelayLookup::Srv && port.is_some() {
+        return Err(NextHopError::SrvPort { authority: authority.into() });
     }
     let port = port.map_or(Some(default_port), parse_port);
     let port = port.ok_or_else(|| NextHopError::Port { authority: authority.into() })?;
@@ -239,11 +212,14 @@ fn parse_port(digits: &str) -> Option<u16> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// The text form, always with the port.
+/// The text form, with the port unless SRV records have it.
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = scheme_of(self);
+        let scheme = Scheme::of(self);
         match self.target() {
+            HopTarget::Tcp { host, .. } if scheme.lookup == RelayLookup::Srv => {
+                write!(f, "{scheme}://{host}")
+            }
             HopTarget::Tcp { host, port } => write!(f, "{scheme}://{host}:{port}"),
             HopTarget::Unix(path) => {
                 let path = path.to_string_lossy();
@@ -251,15 +227,6 @@ impl fmt::Display for NextHop {
             }
         }
     }
-}
-
-/// The scheme that says the same about a hop; where none does, the plain one.
-fn scheme_of(hop: &NextHop) -> &'static str {
-    let unix = matches!(hop.target(), HopTarget::Unix(_));
-    let fits = |scheme: &&Scheme| scheme.protocol == hop.protocol() && scheme.port.is_none() == unix;
-    let mut fitting = SCHEMES.iter().filter(fits);
-    let exact = fitting.clone().find(|scheme| scheme.tls == hop.tls());
-    exact.or_else(|| fitting.next()).map_or("smtp", |scheme| scheme.name)
 }
 
 /// The text form; the limits of an [`MxRoute`] are left out.

@@ -238,7 +238,7 @@ impl From<ProtocolName> for Protocol {
 impl From<Mx> for MxRoute {
     fn from(mx: Mx) -> Self {
         let families = mx.ip_lookup_strategy.map_or_else(Families::default, Families::from);
-        Self { domain: None, max_hosts: mx.max_mx_hosts, max_addresses: mx.max_multihomed, families }
+        Self { max_hosts: mx.max_mx_hosts, max_addresses: mx.max_multihomed, families, ..Self::default() }
     }
 }
 
@@ -310,10 +310,10 @@ mod tests {
         let route =
             read(r#"{"@type": "Mx", "maxMultihomed": 2, "maxMxHosts": 5, "ipLookupStrategy": "v4ThenV6"}"#);
         let expected = MxRoute {
-            domain: None,
             max_hosts: Some(5),
             max_addresses: Some(2),
             families: Families::V4ThenV6,
+            ..MxRoute::default()
         };
         assert_eq!(route.unwrap(), Route::Mx(expected));
     }

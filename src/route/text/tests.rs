@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::security::{HopTls, TlsLevel};
 use super::*;
 
 fn route(text: &str) -> Route {
@@ -27,6 +28,11 @@ fn every_form_is_written_as_it_is_read() {
         "smtp+unix:///run/smtp.sock",
         "lmtp+unix:///run/a b?c#d@e",
         "lmtp+unix:///run/lmtp.sock,smtp://relay.example:25,smtp://[::1]:26",
+        "smtp+mx://relay.example:25",
+        "submission+mx://relay.example:2587,lmtps+mx://store:24",
+        "smtp+srv://example.org",
+        "submissions+srv://example.org,smtps+srv://example.org",
+        "lmtp+srv://store.example",
         "refuse:no mail for you, sir",
         "defer: later:smtp://x",
     ] {
@@ -38,13 +44,17 @@ fn every_form_is_written_as_it_is_read() {
 fn the_port_has_a_default() {
     assert_eq!(route("smtp://mx.example").to_string(), "smtp://mx.example:25");
     assert_eq!(route("lmtp://[::1]").to_string(), "lmtp://[::1]:24");
+    assert_eq!(route("submission+mx://mx.example").to_string(), "submission+mx://mx.example:587");
 }
 
 #[test]
 fn words_may_be_in_upper_case() {
-    for (text, same) in
-        [("MX:Example.org", "mx:example.org"), ("Lmtp://Host:24", "lmtp://host"), ("REFUSE:x", "refuse:x")]
-    {
+    for (text, same) in [
+        ("MX:Example.org", "mx:example.org"),
+        ("Lmtp://Host:24", "lmtp://host"),
+        ("REFUSE:x", "refuse:x"),
+        ("SMTP+Srv://a", "smtp+srv://a"),
+    ] {
         assert_eq!(route(text), route(same));
     }
 }
@@ -124,6 +134,13 @@ fn errors_show_the_offending_part() {
         ("ftp://host", "ftp"),
         ("smtp://", "smtp:"),
         ("smtp://:25", "smtp:"),
+        ("smtp+mx://", "smtp+mx:"),
+        ("smtp+unix+mx:///run/x", "smtp+unix+mx"),
+        ("smtp+mx+srv://host", "smtp+mx+srv"),
+        ("+mx://host", "+mx"),
+        ("lmtp+srv://host:24", "host:24"),
+        ("smtp+srv://host:", "host:"),
+        ("smtps+mx://[::1]", "smtps+mx://[::1]:465"),
         ("smtp:host", "smtp"),
         ("smtp://host:99999", "99999"),
         ("smtp://host:port", "port"),
@@ -204,6 +221,51 @@ fn check_177_schemes_say_how_tls_begins_and_what_it_must_prove() {
 }
 
 #[test]
+fn suffixes_say_how_a_name_leads_to_its_servers() {
+    for (text, lookup) in [
+        ("smtps://host", RelayLookup::Addresses),
+        ("smtps+mx://host", RelayLookup::Mx),
+        ("smtps+srv://host", RelayLookup::Srv),
+    ] {
+        let hop: NextHop = text.parse().unwrap();
+        assert_eq!((hop.lookup(), hop.tls()), (lookup, HopTls::Immediate(TlsLevel::Verified)), "{text}");
+    }
+}
+
+#[test]
+fn the_scheme_is_the_service_of_srv_records() {
+    for scheme in ["smtp", "smtps", "submission", "submissions", "lmtp", "lmtps"] {
+        let hop: NextHop = format!("{scheme}+srv://example.org").parse().unwrap();
+        assert_eq!(hop.srv_name().unwrap().as_str(), format!("_{scheme}._tcp.example.org"));
+    }
+}
+
+#[test]
+fn a_port_stands_in_srv_records_only() {
+    let refused = NextHopError::SrvPort { authority: "example.org:587".into() };
+    assert_eq!(hop_error("submission+srv://example.org:587"), refused);
+}
+
+#[test]
+fn what_is_no_name_of_the_dns_is_not_looked_up() {
+    for suffix in ["mx", "srv"] {
+        for host in ["192.0.2.1", "[::1]", "localhost", "a.localhost"] {
+            let refused = hop_error(&format!("smtp+{suffix}://{host}"));
+            assert!(matches!(refused, NextHopError::Lookup { .. }), "{suffix} {host}: {refused:?}");
+        }
+        let refused = hop_error(&format!("lmtp+unix+{suffix}:///run/x"));
+        assert_eq!(refused, NextHopError::Lookup { hop: format!("lmtp+unix+{suffix}:///run/x") });
+    }
+}
+
+#[test]
+fn submissions_differ_from_smtps_by_their_srv_records_only() {
+    assert_eq!(route("submissions://example.org"), route("smtps://example.org"));
+    assert_eq!(route("submissions+mx://example.org"), route("smtps+mx://example.org"));
+    assert_ne!(route("submissions+srv://example.org"), route("smtps+srv://example.org"));
+}
+
+#[test]
 fn credentials_stand_before_the_host_and_are_never_written() {
     for (text, user, password) in [
         ("smtps://user:p%40ss@host:26", "user", "p@ss"),
@@ -243,6 +305,8 @@ fn attack_a39_no_error_shows_a_password() {
         "smtp://user:x,s3cret@host",
         "smtp://u:s3cret,c://ret@h.example",
         "smtp:user:s3cret@host",
+        "smtp+srv://user:s3cret@host:25",
+        "smtp+mx://user:s3cret@[::1]",
         "nonsense://user:s3cret@host",
         "smtps://user:s3cret@ho st",
         "lmtp+unix://user:s3cret@relative",
@@ -259,11 +323,21 @@ fn host() -> impl Strategy<Value = Host> {
     ]
 }
 
+fn lookup() -> impl Strategy<Value = RelayLookup> {
+    prop_oneof![Just(RelayLookup::Mx), Just(RelayLookup::Srv)]
+}
+
 fn hop() -> impl Strategy<Value = NextHop> {
     let protocol = || prop_oneof![Just(Protocol::Smtp), Just(Protocol::Lmtp)];
     prop_oneof![
         (protocol(), host(), any::<u16>())
             .prop_filter_map("unfit port", |(protocol, host, port)| NextHop::tcp(protocol, host, port).ok()),
+        (protocol(), host(), lookup(), any::<u16>()).prop_filter_map(
+            "unfit",
+            |(protocol, host, lookup, port)| {
+                NextHop::tcp(protocol, host, port).and_then(|hop| hop.with_lookup(lookup)).ok()
+            }
+        ),
         (protocol(), "/[^\\x00]{1,25}")
             .prop_filter_map("unfit path", |(protocol, path)| NextHop::unix(protocol, path).ok()),
     ]
@@ -308,7 +382,7 @@ proptest! {
     }
 
     #[test]
-    fn a_text_near_a_hop_never_panics(text in "(s|lmtp|smtp)(\\+unix)?:/{0,3}[a1:@%,\\[\\]/. ü]{0,12}") {
+    fn a_text_near_a_hop_never_panics(text in "(s|lmtp|smtp)(\\+(unix|mx|srv))?:/{0,3}[a1:@%,\\[\\]/. ü]{0,12}") {
         if let Ok(route) = text.parse::<Route>() {
             let written = route.to_string().parse::<Route>();
             prop_assert!(written.is_ok());
