@@ -106,7 +106,8 @@ impl<'a> Visit<'a> {
     }
 
     fn source(&self, dial: &Dial) -> Option<SourceAddress> {
-        self.task.parts.sources.pick(self.task.turn, self.task.sources, &dial.endpoint())
+        let named = self.candidate.relay.as_ref().map_or(self.task.sources, NextHop::sources);
+        self.task.parts.sources.pick(self.task.turn, named, &dial.endpoint())
     }
 
     fn reporter(&self, dial: &Dial) -> Reporter {

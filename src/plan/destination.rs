@@ -67,7 +67,10 @@ impl Destination {
 
     /// The local addresses that the route names for mail exchangers.
     pub(crate) fn sources(&self) -> &[IpAddr] {
-        &[]
+        match self {
+            Self::Mx { route, .. } => &route.sources,
+            Self::Literal(_) | Self::Relay(_) => &[],
+        }
     }
 
     /// The route that a policy is shown.

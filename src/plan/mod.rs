@@ -15,6 +15,8 @@ mod planner_tests;
 mod planning;
 #[cfg(test)]
 mod planning_tests;
+#[cfg(test)]
+mod relay_tests;
 mod selection;
 mod settings;
 mod source;

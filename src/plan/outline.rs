@@ -11,8 +11,8 @@ use crate::mail::{DnsName, Domain, Host};
 use crate::outcome::Failure;
 use crate::policy::Origin;
 use crate::proto::Protocol;
-use crate::resolver::{Answer, Mx, Query, ResolveError, Security};
-use crate::route::{Families, HopTarget, MxRoute, NextHop, Route};
+use crate::resolver::{Answer, Exchange, Mx, Query, ResolveError, Security, Srv};
+use crate::route::{Families, HopTarget, MxRoute, NextHop, RelayLookup, Route, by_weight, in_turn};
 use crate::tls::Requirement;
 
 /// Hosts in the order in which they are tried.
@@ -30,7 +30,7 @@ pub(super) struct Outline {
 #[derive(Debug)]
 pub(super) enum Listed {
     /// Its addresses are to be asked for.
-    Named(Hop),
+    Named(Box<Hop>),
     /// There is nothing to ask.
     Known(Box<Candidate>),
 }
@@ -95,6 +95,11 @@ impl Planner<'_> {
         self.settings.own_names.iter().any(|own| own.dns_name() == name)
     }
 
+    /// Next hops in the order in which they are tried this time.
+    pub(super) fn in_turn<'h>(&self, hops: &'h [NextHop]) -> Vec<&'h NextHop> {
+        in_turn(hops, &mut dice)
+    }
+
     /// An address that stands in a mailbox.
     pub(super) fn literal(&self, address: IpAddr, route: Arc<Route>) -> Outline {
         let hop = Hop { host: Host::Address(address), origin: Origin::Literal, ..self.exchanger(route) };
@@ -119,39 +124,60 @@ impl Planner<'_> {
     }
 
     /// A next hop that the operator named.
-    pub(super) async fn by_relay(&self, hop: &NextHop, route: Arc<Route>) -> Outline {
-        let protocol = hop.protocol();
+    pub(super) async fn by_relay(&self, relay: &NextHop, route: Arc<Route>) -> Outline {
         let any_certificate = self.tls.is_some_and(|tls| tls.accept_invalid_certificates);
-        let tls = Requirement::of_relay(hop, self.tls_level(), any_certificate);
-        let (host, port) = match hop.target() {
-            HopTarget::Unix(path) => return Outline::of(unix(hop, tls, Dial::unix(path))),
+        let tls = Requirement::of_relay(relay, self.tls_level(), any_certificate);
+        let (host, port) = match relay.target() {
+            HopTarget::Unix(path) => return Outline::of(unix(relay, tls, Dial::unix(path))),
             HopTarget::Tcp { host, port } => (host.clone(), *port),
         };
-        let origin = relay_origin(&host);
-        let (relay, families) = (Some(hop.clone()), Families::default());
-        let max_addresses = self.max_addresses(None);
-        let (preference, certificate_name) = (None, None);
-        let hop = Hop {
-            host,
-            port,
-            protocol,
-            relay,
-            preference,
-            origin,
-            tls,
-            certificate_name,
-            families,
-            max_addresses,
-            route,
+        let (protocol, origin) = (relay.protocol(), relay_origin(&host));
+        let relay = Some(relay.clone());
+        let hop = Hop { host, port, protocol, relay, origin, tls, ..self.exchanger(route) };
+        match hop.relay.as_ref().map(NextHop::lookup) {
+            Some(RelayLookup::Mx) => self.by_relay_mx(hop).await,
+            Some(RelayLookup::Srv) => self.by_relay_srv(hop).await,
+            _ => Outline { hosts: vec![self.listed(hop)], ..Outline::default() },
+        }
+    }
+
+    /// The mail exchangers of a relay's name, which are the relay.
+    async fn by_relay_mx(&self, hop: Hop) -> Outline {
+        let Some(name) = hop.name().cloned() else { return Outline::of(hop.unknown("an address has no MX")) };
+        let answer = self.resolver.mx(&Query::new(name.clone())).await;
+        let source = Source { name: &name, hop: hop.proved_as_itself(), max_hosts: self.settings.max_hosts };
+        let outline = answer.map(|answer| self.exchangers(source, &answer));
+        hop.found(outline, "mail exchangers")
+    }
+
+    /// The servers of a relay's service, which are the relay (RFC 2782, RFC 6186, RFC 8314).
+    async fn by_relay_srv(&self, hop: Hop) -> Outline {
+        let Some(name) = hop.relay.as_ref().and_then(NextHop::srv_name) else {
+            return Outline::of(hop.unknown("it has no name of a service"));
         };
-        Outline { hosts: vec![self.listed(hop)], ..Outline::default() }
+        let servers = self.resolver.srv(&Query::new(name)).await;
+        let outline = servers.map(|answer| self.servers(&hop.proved_as_itself(), &answer));
+        hop.found(outline, "servers")
+    }
+
+    fn servers(&self, hop: &Hop, answer: &Answer<Srv>) -> Outline {
+        let mut servers = in_srv_order(&answer.records);
+        let left_out = servers.len().saturating_sub(self.settings.max_hosts);
+        servers.truncate(self.settings.max_hosts);
+        let note = Note::HostsLeftOut { kept: servers.len(), left_out };
+        Outline {
+            hosts: servers.into_iter().filter_map(|server| hop.server(server)).collect(),
+            dead_end: None,
+            security: Some(answer.security),
+            notes: (left_out > 0).then_some(note).into_iter().collect(),
+        }
     }
 
     /// A host by its name or at its address.
     pub(super) fn listed(&self, hop: Hop) -> Listed {
         match hop.host {
             Host::Address(address) => Listed::Known(Box::new(hop.at(address, self.policy, None))),
-            Host::Name(_) => Listed::Named(hop),
+            Host::Name(_) => Listed::Named(Box::new(hop)),
         }
     }
 
@@ -172,8 +198,65 @@ impl Source<'_> {
             let failure = Failure::leads_back(&hop.host.to_string());
             return Listed::Known(Box::new(hop.unusable(Standing::Unusable(failure))));
         }
-        Listed::Named(hop)
+        Listed::Named(Box::new(hop))
     }
+}
+
+impl Hop {
+    /// A certificate must be for the relay's own name: nobody but the DNS vouches for any other.
+    fn proved_as_itself(&self) -> Self {
+        Self { certificate_name: Some(self.host.clone()), ..self.clone() }
+    }
+
+    /// A relay whose servers were not found, which is the operator's slip or the DNS's, and mends.
+    fn unknown(&self, why: &str) -> Candidate {
+        let failure = Failure::unknown_relay(format!("no server of the relay {} is known: {why}", self.host));
+        self.unusable(Standing::Unusable(failure))
+    }
+
+    /// The servers that were found, or why there are none: one candidate, so that the next relay is tried.
+    fn found(&self, servers: Result<Outline, ResolveError>, what: &str) -> Outline {
+        match servers {
+            Ok(Outline { dead_end: Some(failure), .. }) => Outline::of(self.unknown(&failure.detail())),
+            Ok(outline) if outline.hosts.is_empty() => {
+                Outline::of(self.unknown(&format!("it has no {what}")))
+            }
+            Ok(outline) => outline,
+            Err(ResolveError::NoSuchName) => Outline::of(self.unknown(&format!("it has no {what}"))),
+            Err(error) => {
+                let failure =
+                    Failure::resolving(format!("cannot look up the {what} of {}", self.host), error);
+                Outline::of(self.unusable(Standing::Unusable(failure)))
+            }
+        }
+    }
+
+    /// A server of the relay; `None`: the record says that there is none.
+    fn server(&self, server: Srv) -> Option<Listed> {
+        let hop = Self { preference: Some(server.priority), port: server.port, ..self.clone() };
+        let unfit = |why: &str| Some(Listed::Known(Box::new(hop.unknown(why))));
+        match server.target {
+            Exchange::Null => None,
+            Exchange::Invalid(text) => unfit(&format!("\"{text}\" is not a host name")),
+            // RFC 2033 section 5
+            Exchange::Name(_) if hop.port == 0 || (hop.protocol, hop.port) == (Protocol::Lmtp, 25) => {
+                unfit(&format!("port {} is none for {}", hop.port, hop.protocol))
+            }
+            Exchange::Name(name) => Some(Listed::Named(Box::new(Self { host: Host::Name(name), ..hop }))),
+        }
+    }
+}
+
+/// By priority, and by weight within one (RFC 2782).
+fn in_srv_order(records: &[Srv]) -> Vec<Srv> {
+    let mut records = records.to_vec();
+    records.sort_by_key(|server| server.priority);
+    let levels = records.chunk_by(|a, b| a.priority == b.priority);
+    levels.flat_map(|level| by_weight(level.to_vec(), |server| server.weight, &mut dice)).collect()
+}
+
+fn dice(highest: u32) -> u32 {
+    fastrand::u32(0..=highest)
 }
 
 fn implicit(name: &DnsName) -> Exchanger {

@@ -161,7 +161,7 @@ impl<'a> Host<'a> {
         match lookup {
             Some(lookup) if lookup.open() <= *questions => {
                 *questions -= lookup.open();
-                Self::Asked(Box::new((hop, lookup)))
+                Self::Asked(Box::new((*hop, lookup)))
             }
             _ => {
                 let failure = Failure::resolving(

@@ -85,7 +85,8 @@ impl<'a> Planner<'a> {
                 vec![Part::known(planner.literal(*address, route), planner)]
             }
             Destination::Relay(hops) => {
-                hops.iter().map(|hop| planner.part(hop, Arc::clone(&route))).collect()
+                let hops = planner.in_turn(hops).into_iter();
+                hops.map(|hop| planner.part(hop, Arc::clone(&route))).collect()
             }
         };
         Planning::new(planner, parts, Sources::new(self.sources))

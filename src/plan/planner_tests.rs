@@ -9,16 +9,16 @@ use crate::policy::DefaultPolicy;
 use crate::resolver::{MemoryResolver, MemoryResolverBuilder, RecordKind, ResolveError};
 use crate::route::Route;
 
-const PUBLIC: [u8; 4] = [198, 41, 0, 4];
+pub(super) const PUBLIC: [u8; 4] = [198, 41, 0, 4];
 /// An address of this host.
 const OWN: [u8; 4] = [198, 41, 0, 99];
 
-fn dns() -> MemoryResolverBuilder {
+pub(super) fn dns() -> MemoryResolverBuilder {
     MemoryResolver::builder()
 }
 
 /// The plan for a recipient on a route, and what was asked.
-async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
+pub(super) async fn plan_on(route: &str, to: &str, dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
     let resolver = dns.build().unwrap();
     let policy = DefaultPolicy::default();
     let own_addresses = vec![OWN.into()];
@@ -37,12 +37,12 @@ async fn plan(dns: MemoryResolverBuilder) -> (Plan, Vec<String>) {
 }
 
 /// What a plan says, candidate after candidate.
-fn shown(plan: &Plan) -> Vec<String> {
+pub(super) fn shown(plan: &Plan) -> Vec<String> {
     plan.candidates.iter().map(ToString::to_string).collect()
 }
 
 /// Status and kind of the reason why nothing can be dialled.
-fn error(plan: &Plan) -> (String, FailureKind) {
+pub(super) fn error(plan: &Plan) -> (String, FailureKind) {
     let failure = plan.error().expect("nothing can be dialled");
     (failure.status().to_string(), failure.kind())
 }

@@ -7,7 +7,6 @@ mod next_hop;
 mod scheme;
 mod security;
 mod text;
-#[cfg_attr(not(test), expect(dead_code, reason = "taken up by the planner"))]
 mod weight;
 
 pub use hop_error::NextHopError;
@@ -16,5 +15,4 @@ pub use lookup::RelayLookup;
 pub use next_hop::{Endpoint, HopTarget, NextHop};
 pub use security::{HopTls, TlsLevel, TlsLevelError};
 pub use text::RouteParseError;
-#[expect(unused_imports, reason = "taken up by the planner")]
 pub(crate) use weight::{by_weight, in_turn};

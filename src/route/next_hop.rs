@@ -43,8 +43,8 @@ const SMTP_PORT: u16 = 25;
 /// assert!(matches!(hop.target(), HopTarget::Tcp { port: 2424, .. }));
 /// ```
 ///
-/// Weight and sources have no text form, nor are they shown by [`Debug`](fmt::Debug).
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// Weight and sources have no text form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     protocol: Protocol,
     target: HopTarget,
@@ -267,20 +267,6 @@ impl NextHop {
     /// Where it is.
     pub fn target(&self) -> &HopTarget {
         &self.target
-    }
-}
-
-impl fmt::Debug for NextHop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextHop")
-            .field("protocol", &self.protocol)
-            .field("target", &self.target)
-            .field("lookup", &self.lookup)
-            .field("tls", &self.tls)
-            .field("any_certificate", &self.any_certificate)
-            .field("credentials", &self.credentials)
-            .field("eight_bit_clean", &self.eight_bit_clean)
-            .finish_non_exhaustive()
     }
 }
 

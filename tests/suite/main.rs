@@ -6,6 +6,7 @@
 
 mod content;
 mod exchangers;
+mod far;
 mod hops;
 mod hostile;
 mod json;
@@ -13,7 +14,6 @@ mod ladder;
 mod ladder_breadth;
 mod lmtp;
 mod naive;
-#[cfg(feature = "hickory")]
 mod name_servers;
 mod never_dialled;
 mod outcomes;

@@ -126,10 +126,9 @@ fn check_034_hops_that_differ_in_weight_sources_or_lookup_differ() {
 }
 
 #[test]
-fn weight_and_sources_are_read_but_not_shown() {
+fn weight_and_sources_are_read_but_have_no_text_form() {
     let hop = relay().with_weight(777).with_sources(vec![[192, 0, 2, 7].into()]);
     assert_eq!((hop.weight(), hop.sources()), (Some(777), &[IpAddr::from([192, 0, 2, 7])][..]));
     assert_eq!((relay().weight(), relay().sources()), (None, &[][..]));
-    let shown = format!("{hop} {hop:?}");
-    assert!(!shown.contains("777") && !shown.contains("192.0.2.7"), "{shown}");
+    assert_eq!(hop.to_string(), relay().to_string());
 }
