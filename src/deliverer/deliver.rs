@@ -19,6 +19,7 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
+use crate::pool::PoolSettings;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
@@ -71,6 +72,7 @@ pub(super) struct Parts {
     pub(super) tls: TlsSettings,
     pub(super) sources: SourcePool,
     pub(super) memory: HostMemory,
+    pub(super) pool: PoolSettings,
 }
 
 impl Deliverer {

@@ -29,6 +29,12 @@ pub struct SessionSettings {
     pub replies: ReplyLimits,
     /// Whether commands go out in groups where the server offers PIPELINING (RFC 2920); `true`.
     pub pipelining: bool,
+    /// Whether content goes out in chunks of known length where the server offers CHUNKING (RFC 3030); `true`.
+    pub chunking: bool,
+    /// Octets of the largest message that goes out together with its commands, in one round trip, where the server
+    /// offers PIPELINING and CHUNKING; 65 536. With 0 content never goes out before the recipients were answered, as
+    /// RFC 3030 section 2 has it to the letter.
+    pub one_flight: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
@@ -49,6 +55,8 @@ impl SessionSettings {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            chunking: true,
+            one_flight: 64 * 1024,
             eight_bit_clean: false,
             refuse_long_lines: false,
             observer: None,

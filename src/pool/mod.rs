@@ -1,0 +1,5 @@
+//! Connections that are shared and kept.
+
+mod settings;
+
+pub use settings::PoolSettings;
