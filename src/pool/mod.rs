@@ -1,5 +1,11 @@
 //! Connections that are shared and kept.
 
+mod key;
+mod lease;
 mod settings;
+mod shared;
 
+pub(crate) use key::Key;
+pub(crate) use lease::Lease;
 pub use settings::PoolSettings;
+pub(crate) use shared::{Carried, Entry, Offer, Pool, Slot, Turn};

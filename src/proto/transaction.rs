@@ -23,7 +23,7 @@ const CONTENT: usize = 64 * 1024;
 const MAX_LINE: u64 = 998;
 
 /// What is known of the server and decided by the host about a transaction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) protocol: Protocol,
     pub(crate) capabilities: Capabilities,
