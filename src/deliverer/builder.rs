@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
+use super::habits::Habits;
 use super::host_memory::HostMemory;
 use super::sources::{SourceAddress, SourcePool};
 use crate::credentials::CredentialProvider;
@@ -11,7 +12,7 @@ use crate::local::LocalDelivery;
 use crate::observer::{Observer, TraceLevels};
 use crate::plan::PlanSettings;
 use crate::policy::{AddressPolicy, DefaultPolicy};
-use crate::pool::PoolSettings;
+use crate::pool::{Pool, PoolSettings};
 use crate::proto::{ClientName, ClientNameError, ReplyLimits};
 use crate::resolver::Resolver;
 use crate::route::Route;
@@ -296,7 +297,8 @@ impl DelivererBuilder {
             tls: self.tls,
             sources,
             memory,
-            pool: self.pool,
+            pool: Pool::new(self.pool),
+            habits: Habits::new(),
         }))
     }
 }

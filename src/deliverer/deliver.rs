@@ -8,7 +8,9 @@ use futures_util::stream::{self, StreamExt};
 use super::attempt;
 use super::builder::{DelivererBuilder, DeliveryLimits};
 use super::group::{Group, GroupPlan, Way, groups};
+use super::habits::Habits;
 use super::host_memory::HostMemory;
+use super::line::Line;
 use super::report::{RecipientReport, Report};
 use super::settle::Pending;
 use super::sources::SourcePool;
@@ -19,7 +21,7 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
-use crate::pool::PoolSettings;
+use crate::pool::Pool;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
@@ -72,7 +74,8 @@ pub(super) struct Parts {
     pub(super) tls: TlsSettings,
     pub(super) sources: SourcePool,
     pub(super) memory: HostMemory,
-    pub(super) pool: PoolSettings,
+    pub(super) pool: Pool<Line>,
+    pub(super) habits: Habits,
 }
 
 impl Deliverer {

@@ -135,6 +135,11 @@ impl Message {
         ContentReader::new(self)
     }
 
+    /// The content, if all of it is in memory.
+    pub(crate) fn in_memory(&self) -> Option<&[Bytes]> {
+        self.file().is_none().then(|| self.segments())
+    }
+
     pub(super) fn segments(&self) -> &[Bytes] {
         &self.segments
     }

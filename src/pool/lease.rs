@@ -3,12 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::shared::{Carried, Idle, Offer, Slot, Turn};
-use crate::proto::Terms;
+use super::shared::{Carried, Idle, Offer, Place, Slot, Turn};
+use crate::proto::{Flight, Terms};
 
 /// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9).
 pub(crate) struct Lease<T: Carried> {
@@ -25,8 +24,7 @@ pub(crate) struct Lease<T: Carried> {
 
 struct Follower<T: Carried> {
     turn: oneshot::Sender<Turn<T>>,
-    /// Where its offer begins in the stream.
-    base: u64,
+    place: Place,
     is_whole: bool,
 }
 
@@ -35,7 +33,15 @@ impl<T: Carried> Lease<T> {
     pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
         slot.shared.state().group(&slot.key).terms = Some(terms);
         let (followers, born) = (VecDeque::new(), Instant::now());
-        Self { item: Some(item), slot: Some(slot), followers, born, messages: 0, idle_since: None, is_new: true }
+        Self {
+            item: Some(item),
+            slot: Some(slot),
+            followers,
+            born,
+            messages: 0,
+            idle_since: None,
+            is_new: true,
+        }
     }
 
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>) -> Self {
@@ -44,9 +50,13 @@ impl<T: Carried> Lease<T> {
         Self { item: Some(item), slot: Some(slot), followers, born, messages, idle_since, is_new: false }
     }
 
-    /// The connection.
-    pub(crate) fn item(&mut self) -> Option<&mut T> {
-        self.item.as_mut()
+    /// Takes the connection out for use. Until it is [put](Self::put) back nobody knows how much was written to it.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.item.take()
+    }
+
+    pub(crate) fn put(&mut self, item: T) {
+        self.item = Some(item);
     }
 
     /// Whether nothing was sent on it before.
@@ -66,9 +76,10 @@ impl<T: Carried> Lease<T> {
 
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
     /// these terms, within the window, and behind nobody who has still more to say.
-    pub(crate) fn behind(&mut self, terms: &Terms, base: u64) -> Option<Vec<Bytes>> {
+    pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
         let slot = self.slot.as_ref()?;
-        if self.followers.back().is_some_and(|last| !last.is_whole) || !self.takes_more(self.followers.len()) {
+        if self.followers.back().is_some_and(|last| !last.is_whole) || !self.takes_more(self.followers.len())
+        {
             return None;
         }
         let room = self.followers.len() + 1 < slot.shared.settings.window.max(1);
@@ -77,19 +88,20 @@ impl<T: Carried> Lease<T> {
         while waiting.front().is_some_and(|next| next.turn.is_closed()) {
             waiting.pop_front();
         }
-        let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.is_whole);
+        let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.flight.is_whole);
         let next = waiting.front()?.offer.as_ref().is_some_and(fits).then(|| waiting.pop_front())??;
         drop(state);
         let offer = next.offer?;
-        self.followers.push_back(Follower { turn: next.turn, base, is_whole: offer.is_whole });
+        self.followers.push_back(Follower { turn: next.turn, place, is_whole: offer.flight.is_whole });
         Some(offer.flight)
     }
 
     /// Whether the connection would be closed if it were given back now.
     pub(crate) fn is_last(&self) -> bool {
         let Some(slot) = &self.slot else { return true };
-        let nobody = self.followers.is_empty() && slot.shared.state().group(&slot.key).waiting.is_empty();
-        !self.takes_more(self.followers.len()) || (nobody && slot.shared.settings.idle.is_zero())
+        let nobody = slot.shared.state().group(&slot.key).waiting.is_empty();
+        let is_kept = self.takes_more(0) && !(nobody && slot.shared.settings.idle.is_zero());
+        self.followers.is_empty() && !is_kept
     }
 
     fn takes_more(&self, beside: usize) -> bool {
@@ -102,9 +114,9 @@ impl<T: Carried> Lease<T> {
     pub(crate) fn give_back(mut self) -> Option<T> {
         self.idle_since = None;
         self.is_new = false;
-        if let Some(Follower { turn, base, .. }) = self.followers.pop_front() {
+        if let Some(Follower { turn, place, .. }) = self.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
-            let _ = turn.send(Turn::Behind(self, base));
+            let _ = turn.send(Turn::Behind(self, place));
             return None;
         }
         if !self.takes_more(0) {
@@ -134,9 +146,9 @@ impl<T: Carried> Lease<T> {
 impl<T: Carried> Drop for Lease<T> {
     fn drop(&mut self) {
         let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
-        for Follower { turn, base, .. } in self.followers.drain(..) {
+        for Follower { turn, place, .. } in self.followers.drain(..) {
             // whoever is not there any more needs no word
-            let _ = turn.send(Turn::Lost { base, written });
+            let _ = turn.send(Turn::Lost(place, written));
         }
     }
 }

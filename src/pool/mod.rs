@@ -8,4 +8,4 @@ mod shared;
 pub(crate) use key::Key;
 pub(crate) use lease::Lease;
 pub use settings::PoolSettings;
-pub(crate) use shared::{Carried, Entry, Offer, Pool, Slot, Turn};
+pub(crate) use shared::{Carried, Entry, Offer, Place, Pool, Slot, Turn};

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::key::Key;
 use super::lease::Lease;
 use super::settings::PoolSettings;
-use crate::proto::Terms;
+use crate::proto::{Flight, Terms};
 use crate::route::Endpoint;
 
 /// A connection, as far as a pool has to know it.
@@ -69,11 +68,17 @@ pub(super) struct Waiting<T: Carried> {
 /// What a waiting delivery has to say first, to be sent behind the message before it.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) flight: Vec<Bytes>,
+    pub(crate) flight: Flight,
     /// To what server that may be said.
     pub(crate) terms: Terms,
-    /// Whether it is all that there is to say.
-    pub(crate) is_whole: bool,
+}
+
+/// Where in the stream of a connection an offer was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) base: u64,
+    /// Whether a RSET stands there first.
+    pub(crate) after_reset: bool,
 }
 
 /// What a delivery gets that waited.
@@ -83,10 +88,10 @@ pub(crate) enum Turn<T: Carried> {
     Vacant(Slot<T>),
     /// A connection.
     Lease(Lease<T>),
-    /// A connection on which its offer was sent, from this place in the stream on.
-    Behind(Lease<T>, u64),
-    /// Its offer was sent from this place on, and the connection was lost when so much was written.
-    Lost { base: u64, written: u64 },
+    /// A connection on which its offer was sent.
+    Behind(Lease<T>, Place),
+    /// Its offer was sent, and the connection was lost when so many octets were written to it.
+    Lost(Place, u64),
 }
 
 /// What a delivery finds that needs a connection.
@@ -147,7 +152,11 @@ impl<T: Carried> Pool<T> {
     }
 
     /// Waits in line, unless there is something to have by now.
-    pub(crate) fn wait(&self, key: &Key, offer: Option<Offer>) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
+    pub(crate) fn wait(
+        &self,
+        key: &Key,
+        offer: Option<Offer>,
+    ) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
         {
             let mut state = self.0.state();
             let group = state.group(key);

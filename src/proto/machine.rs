@@ -112,6 +112,16 @@ impl<A: Copy> Awaited<A> {
         self.0.push_back((output.end(), what));
     }
 
+    /// Notes that a command that was sent before all others, up to this place in the stream, is to be answered.
+    pub(crate) fn expect_first(&mut self, end: u64, what: A) {
+        self.0.push_front((end, what));
+    }
+
+    /// Moves every place in the stream, as the commands were sent in another one from `base` on.
+    pub(crate) fn shift(&mut self, base: u64) {
+        self.0.iter_mut().for_each(|(end, _)| *end += base);
+    }
+
     /// What the reply that just came answers; `None` if it answers nothing.
     pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
         let sent = self.0.front().is_some_and(|(end, _)| *end <= output.heard_at());

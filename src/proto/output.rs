@@ -42,7 +42,7 @@ impl Output {
 
     /// Appends text by copying it; for commands.
     pub(crate) fn put(&mut self, text: &[u8]) {
-        self.append(text);
+        self.put_silently(text);
         if let Some(journal) = &mut self.journal {
             let line = text.strip_suffix(b"\r\n").unwrap_or(text);
             journal.push(Line::Plain(String::from_utf8_lossy(line).into_owned()));
@@ -57,7 +57,7 @@ impl Output {
         }
     }
 
-    fn append(&mut self, text: &[u8]) {
+    fn put_silently(&mut self, text: &[u8]) {
         self.commands.put_slice(text);
         self.waiting += text.len();
     }
@@ -126,6 +126,21 @@ impl Output {
             self.ready.pop_front();
         }
         self.commands.advance(left);
+    }
+
+    /// Takes everything that waits, in order.
+    pub(crate) fn take_all(&mut self) -> Vec<Bytes> {
+        self.seal();
+        self.waiting = 0;
+        self.ready.drain(..).collect()
+    }
+
+    /// Queues what another output held, with its lines.
+    pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<Line>) {
+        octets.into_iter().for_each(|piece| self.push(piece));
+        if let Some(journal) = &mut self.journal {
+            journal.extend(lines);
+        }
     }
 
     /// Drops everything that was not written.

@@ -1,6 +1,9 @@
 //! One message to some recipients: MAIL, RCPT, DATA, content, verdicts (RFC 5321 section 3.3, RFC 2033
 //! section 4.2, RFC 2920). BDAT belongs beside DATA.
 
+mod places;
+mod temporary;
+
 use bytes::Bytes;
 
 use super::capabilities::{Capabilities, SizeLimit};
@@ -29,6 +32,8 @@ pub(crate) struct Terms {
     pub(crate) capabilities: Capabilities,
     /// Whether commands may go out in groups, if the server offers it.
     pub(crate) pipelining: bool,
+    pub(crate) chunking: bool,
+    pub(crate) one_flight: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
     /// Whether messages with lines of more than 998 octets are not sent.
@@ -69,6 +74,8 @@ enum Slot {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
+    /// The reply to a RSET that was sent before the transaction.
+    Reset,
     Mail,
     Rcpt(usize),
     Data,
@@ -207,6 +214,8 @@ impl<'a> Transaction<'a> {
     fn answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         match (expected, reply.class()) {
             (Expected::LoneDot, _) => self.ending = Ending::Complete,
+            (Expected::Reset, ReplyClass::Completed) => {}
+            (Expected::Reset, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
@@ -398,7 +407,7 @@ impl Machine for Transaction<'_> {
 impl Expected {
     fn stage(self) -> Stage {
         match self {
-            Self::Mail => Stage::MailFrom,
+            Self::Reset | Self::Mail => Stage::MailFrom,
             Self::Rcpt(_) => Stage::RcptTo,
             Self::Data => Stage::Data,
             Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
