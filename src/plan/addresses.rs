@@ -56,6 +56,9 @@ pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAdd
     }
 }
 
+/// Addresses of one family that are sorted at most: the system is asked about each of them.
+const MOST_SORTED: usize = 50;
+
 /// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit`.
 pub(super) fn ordered(
     found: Vec<IpAddr>,
@@ -63,13 +66,28 @@ pub(super) fn ordered(
     limit: usize,
     source_of: impl Fn(IpAddr) -> Option<IpAddr>,
 ) -> Ordered {
-    let mut sorted = selection::sorted(found, source_of);
+    let all = found.len();
+    let mut sorted = selection::sorted(bounded(found, limit.max(MOST_SORTED)), source_of);
+    let unsorted = all - sorted.len();
     match families {
         Families::Balanced => sorted = interleaved(sorted),
         Families::V4ThenV6 | Families::V4Only => sorted.sort_by_key(IpAddr::is_ipv6),
         Families::V6ThenV4 | Families::V6Only => sorted.sort_by_key(IpAddr::is_ipv4),
     }
-    cut(sorted, limit)
+    let cut = cut(sorted, limit);
+    Ordered { left_out: cut.left_out + unsorted, ..cut }
+}
+
+/// The first `most` addresses of each family.
+fn bounded(mut found: Vec<IpAddr>, most: usize) -> Vec<IpAddr> {
+    let mut room = [most; 2];
+    found.retain(|address| {
+        let room = &mut room[usize::from(address.is_ipv6())];
+        let fits = *room > 0;
+        *room = room.saturating_sub(1);
+        fits
+    });
+    found
 }
 
 /// The families in turn, that of the first address first (RFC 8305 section 4, First Address Family Count 1).
@@ -163,5 +181,19 @@ mod tests {
         assert!(matches!(both(none(), gone()), Err(NoAddresses::None)));
         assert!(matches!(both(gone(), gone()), Err(NoAddresses::NoSuchName)));
         assert!(matches!(both(gone(), None), Err(NoAddresses::NoSuchName)));
+    }
+
+    #[test]
+    fn attack_a06_of_an_endless_answer_the_system_is_asked_about_a_few() {
+        let v4 = (0..4000).map(|number| IpAddr::V4((0x0800_0000 + number).into()));
+        let v6 = (0..4000).map(|number| IpAddr::V6((0x2600 << 112 | number).into()));
+        let asked = std::cell::Cell::new(0);
+        let count = |address| {
+            asked.set(asked.get() + 1);
+            Some(address)
+        };
+        let ordered = ordered(v4.chain(v6).collect(), Families::Balanced, 8, count);
+        assert_eq!((ordered.addresses.len(), ordered.left_out, asked.get()), (8, 7992, 2 * MOST_SORTED));
+        assert!(ordered.addresses.iter().any(IpAddr::is_ipv4));
     }
 }
