@@ -103,6 +103,10 @@ impl Planner<'_> {
     /// An address that stands in a mailbox.
     pub(super) fn literal(&self, address: IpAddr, route: Arc<Route>) -> Outline {
         let hop = Hop { host: Host::Address(address), origin: Origin::Literal, ..self.exchanger(route) };
+        if self.is_own_address(address) {
+            let failure = Failure::leads_back(&hop.host.to_string());
+            return Outline::of(hop.unusable(Standing::Unusable(failure)));
+        }
         Outline::of(hop.at(address, self.policy, None))
     }
 

@@ -237,3 +237,11 @@ async fn an_unknown_relay_is_deferred() {
     let (plan, _) = plan_on("smtp://gone.example", "u@x.example", dns()).await;
     assert_eq!(error(&plan), ("4.4.4".into(), FailureKind::Resolving));
 }
+
+#[tokio::test]
+async fn law_5_check_078_an_address_literal_of_this_host_leads_back() {
+    for literal in ["[198.41.0.99]", "[IPv6:::ffff:198.41.0.99]"] {
+        let (plan, _) = plan_on("mx", &format!("u@{literal}"), dns()).await;
+        assert_eq!(error(&plan), ("5.4.6".into(), FailureKind::Routing), "{plan}");
+    }
+}
