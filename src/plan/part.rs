@@ -110,6 +110,13 @@ impl<'a> Part<'a> {
         }
     }
 
+    pub(super) fn max_addresses(&self, place: usize) -> usize {
+        match self.hosts.get(place) {
+            Some(Host::Asked(asked)) => asked.0.max_addresses,
+            Some(Host::Known(_)) | None => 1,
+        }
+    }
+
     pub(super) fn host_is_complete(&self, place: usize) -> bool {
         self.hosts.get(place).is_none_or(Host::is_complete)
     }

@@ -93,6 +93,8 @@ impl<'a> Planning<'a> {
             let is_known = candidate.endpoint.as_ref().is_some_and(|endpoint| had.contains(endpoint));
             !is_known && self.is_new(of.part, candidate)
         });
+        // the limit of the host is for both families together
+        candidates.truncate(self.max_addresses(of).saturating_sub(had.len()).max(1));
         candidates
     }
 
@@ -177,6 +179,10 @@ impl<'a> Planning<'a> {
             Some(part) => part.candidates(of.host, &self.planner, &self.sources),
             None => (Vec::new(), None),
         }
+    }
+
+    fn max_addresses(&self, of: Place) -> usize {
+        self.parts.get(of.part).map_or(0, |part| part.max_addresses(of.host))
     }
 
     fn families(&self, of: Place) -> Families {
