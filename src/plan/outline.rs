@@ -292,7 +292,7 @@ fn unix(hop: &NextHop, tls: Requirement, dial: Dial) -> Candidate {
 
 /// An exchanger whose name is none: skipped, never taken for an address (check 082).
 fn no_name(text: &str, hop: &Hop) -> Candidate {
-    let failure = Failure::no_addresses(format!("the mail exchanger \"{text}\" is not a host name"));
+    let failure = hop.nowhere(format!("the mail exchanger \"{text}\" is not a host name"));
     Candidate { host: None, ..hop.unusable(Standing::Unusable(failure)) }
 }
 

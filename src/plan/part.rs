@@ -207,8 +207,7 @@ impl<'a> Host<'a> {
             Self::Asked(asked) => {
                 let (hop, lookup) = &**asked;
                 let known = lookup.addresses().unwrap_or_default();
-                hop.preference.is_some()
-                    && known.iter().any(|address: &IpAddr| planner.is_own_address(*address))
+                hop.may_lead_back() && known.iter().any(|address: &IpAddr| planner.is_own_address(*address))
             }
         }
     }
