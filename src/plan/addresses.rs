@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::selection;
+use crate::mail::DnsName;
 use crate::resolver::{ResolveError, Security};
 use crate::route::Families;
 
@@ -23,6 +24,8 @@ pub(super) type Answered = Result<Found, ResolveError>;
 /// The addresses of one family, and what DNSSEC proved of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
+    /// Where the aliases of the host end.
+    pub(super) name: DnsName,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) security: Security,
 }
@@ -160,7 +163,8 @@ mod tests {
 
     #[test]
     fn check_081_the_answers_of_both_families_are_joined() {
-        let with = |addresses| Found { addresses, security: Security::NONE };
+        let name = DnsName::parse("mx.example").unwrap();
+        let with = |addresses| Found { name: name.clone(), addresses, security: Security::NONE };
         let some = || Some(Ok(with(list("192.0.2.1"))));
         let none = || Some(Ok(with(Vec::new())));
         let gone = || Some(Err(ResolveError::NoSuchName));

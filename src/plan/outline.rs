@@ -91,7 +91,7 @@ impl Planner<'_> {
         }
     }
 
-    fn is_own_name(&self, name: &DnsName) -> bool {
+    pub(super) fn is_own_name(&self, name: &DnsName) -> bool {
         self.settings.own_names.iter().any(|own| own.dns_name() == name)
     }
 

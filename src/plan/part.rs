@@ -207,7 +207,9 @@ impl<'a> Host<'a> {
             Self::Asked(asked) => {
                 let (hop, lookup) = &**asked;
                 let known = lookup.addresses().unwrap_or_default();
-                hop.may_lead_back() && known.iter().any(|address: &IpAddr| planner.is_own_address(*address))
+                let has_address = || known.iter().any(|address: &IpAddr| planner.is_own_address(*address));
+                let has_name = || lookup.names().any(|name| planner.is_own_name(name));
+                hop.may_lead_back() && (has_name() || has_address())
             }
         }
     }

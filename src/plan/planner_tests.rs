@@ -274,3 +274,13 @@ async fn attack_a06_an_address_of_several_hosts_is_dialled_once_over_tls_that_na
         assert_eq!(plan.candidates.len(), count, "{plan}");
     }
 }
+
+#[tokio::test]
+async fn check_077_an_alias_of_this_host_is_this_host() {
+    let aliased = |name: &str| dns().cname(name, "me.example").ipv4("me.example", PUBLIC);
+    let (implicit, _) = plan(aliased("x.example")).await;
+    assert_eq!(error(&implicit), ("5.4.6".into(), FailureKind::Routing), "{implicit}");
+    let dns = aliased("a.example").mx("x.example", 10, "a.example").mx("x.example", 20, "b.example");
+    let (named, _) = plan(dns.ipv4("b.example", [198, 41, 0, 5])).await;
+    assert_eq!(error(&named), ("5.4.6".into(), FailureKind::Routing), "{named}");
+}
