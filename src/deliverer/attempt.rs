@@ -31,7 +31,7 @@ type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
 pub(super) async fn run(task: Task<'_>, planning: &mut Planning<'_>, pending: &mut [Pending<'_>]) {
     let mut attempt = Attempt { task, planning, pending, put_off: Vec::new(), own_preference: None };
     while attempt.is_open() {
-        let Some(host) = attempt.planning.next().await else { break };
+        let Some(host) = task.in_time(attempt.planning.next()).await.flatten() else { break };
         attempt.visit_some(host).await;
     }
     for host in std::mem::take(&mut attempt.put_off) {
@@ -61,7 +61,8 @@ impl<'a> Attempt<'a, '_, '_> {
         let (now, last) = if some_now { (host.place, None) } else { (None, host.place) };
         let (had, families) =
             (noted.iter().filter_map(|noted| noted.endpoint.clone()).collect(), host.families);
-        self.put_off.push(HostPlan { place: last, candidates: noted, had: Vec::new(), families });
+        let failed = fresh.iter().filter_map(|fresh| fresh.endpoint.clone()).collect();
+        self.put_off.push(HostPlan { place: last, candidates: noted, had: failed, families });
         self.visit(HostPlan { place: now, candidates: fresh, had, families }).await;
     }
 
@@ -86,7 +87,7 @@ impl<'a> Attempt<'a, '_, '_> {
                     }
                 }
                 (None, Some(of)) => {
-                    let others = self.planning.rest(of, &had).await;
+                    let Some(others) = self.task.in_time(self.planning.rest(of, &had)).await else { return };
                     let others = self.allowed(others).await;
                     race.join(others.into_iter(), |visit| visit.comes_early(host.families));
                 }
@@ -153,7 +154,10 @@ impl<'a> Attempt<'a, '_, '_> {
         let begun = terms.and_then(|terms| visit.begin(terms, &recipients));
         let (mut transaction, offer) = begun.unzip();
         let turn = match self.task.parts.pool.wait(visit.key(), offer) {
-            Ok(turn) => self.planning.alongside(turn).await,
+            Ok(turn) => match self.task.in_time(self.planning.alongside(turn)).await {
+                Some(turn) => turn,
+                None => return Some(Conversed::Gone),
+            },
             Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
             Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
             Err(Entry::Full(_)) => return Some(Conversed::Gone),

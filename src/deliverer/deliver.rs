@@ -167,16 +167,15 @@ impl Deliverer {
     ) -> Vec<(usize, RecipientReport)> {
         let mut pending: Vec<_> =
             group.recipients.iter().map(|(index, recipient)| Pending::new(*index, recipient)).collect();
-        let nothing = match &group.way {
+        let untried = match &group.way {
             Way::Server(destination) => self.bring(destination, envelope, message, &mut pending).await,
             Way::Local => self.keep(&mut pending, envelope, message).await,
             Way::Nowhere(failure) => Some(failure.clone()),
         };
-        let nothing = nothing.unwrap_or_else(|| Failure::local_for_now("nothing was tried"));
-        pending.into_iter().map(|pending| pending.finish(|| nothing.clone())).collect()
+        pending.into_iter().map(|pending| pending.finish(untried.as_ref())).collect()
     }
 
-    /// Brings recipients to a destination; gives back why nothing was tried for those whom nothing was.
+    /// Brings recipients to a destination; gives back why not everything was tried for those who are not settled.
     async fn bring(
         &self,
         destination: &Destination,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::deliver::Parts;
 use super::line::Line;
@@ -39,6 +39,14 @@ pub(super) struct Task<'a> {
 impl Task<'_> {
     pub(super) fn is_over(&self) -> bool {
         self.ends.is_some_and(|ends| ends <= Instant::now())
+    }
+
+    /// Waits for something, but not after the attempt must be over.
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.ends {
+            Some(ends) => timeout_at(ends, work).await.ok(),
+            None => Some(work.await),
+        }
     }
 
     /// A limit, or what is left of the attempt if that is less.
@@ -185,8 +193,9 @@ async fn credentials(task: &Task<'_>, candidate: &Candidate) -> Result<Option<Cr
     match (relay.credentials(), &task.parts.credentials) {
         (Some(credentials), _) => Ok(Some(credentials.clone())),
         (None, Some(provider)) => {
-            let asked = provider.credentials(&CredentialRequest::new(relay)).await;
-            asked.map_err(Failure::no_credentials)
+            let request = CredentialRequest::new(relay);
+            let asked = task.in_time(provider.credentials(&request)).await;
+            asked.ok_or_else(Failure::out_of_time)?.map_err(Failure::no_credentials)
         }
         (None, None) => Ok(None),
     }
