@@ -329,6 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             protocol: self.protocol,
             capabilities: self.capabilities,
             pipelining: self.settings.pipelining,
+            chunking: self.settings.chunking,
+            one_flight: self.settings.one_flight,
             eight_bit_clean: self.settings.eight_bit_clean,
             refuse_long_lines: self.settings.refuse_long_lines,
             authenticated: self.authenticated,
