@@ -39,6 +39,8 @@ struct Said {
     accepted: usize,
     /// Whether the server does not know the command that it announced for content.
     chunking_unknown: bool,
+    /// Whether the server said nothing at all.
+    heard_nothing: bool,
 }
 
 /// A recipient, and what was said of it in a transaction that was full.
@@ -159,8 +161,9 @@ impl Conversation<'_, '_> {
             task.parts.habits.note(&self.visit.key().endpoint, Habit::LOCK_STEP);
         }
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
+        let heard_nothing = transaction.heard_nothing();
         let (verdicts, _) = transaction.finish();
-        Ok(Said { verdicts, accepted, chunking_unknown })
+        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing })
     }
 
     /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time
@@ -190,7 +193,7 @@ impl Conversation<'_, '_> {
 
     /// Gives the connection back, or says goodbye.
     async fn end(self) {
-        let Self { mut lease, mut line, has_left, .. } = self;
+        let Self { mut lease, line, has_left, .. } = self;
         if has_left {
             return line.session.left().await;
         }
@@ -207,17 +210,21 @@ impl Conversation<'_, '_> {
 /// Whether a connection was gone before it took anything. 421 to the first command was said to nobody (RFC 5321
 /// section 3.8).
 fn is_gone(said: Result<&Said, &Verdict>) -> bool {
-    let said_to_nobody = |verdict: &Verdict| match verdict {
-        Verdict::Refused(Stage::MailFrom, reply) => reply.code() == ReplyCode::SERVICE_CLOSING,
-        Verdict::Broken { stage: Stage::MailFrom, why, may_have_arrived: false } => {
-            matches!(why, Interruption::Disconnected | Interruption::Io(_))
-        }
-        _ => false,
-    };
     match said {
-        Ok(said) => said.accepted == 0 && said.verdicts.iter().all(said_to_nobody),
-        Err(verdict) => said_to_nobody(verdict),
+        Ok(said) if said.heard_nothing => said.verdicts.iter().all(is_lost),
+        Ok(said) => said.verdicts.iter().all(is_closing),
+        Err(verdict) => is_lost(verdict) || is_closing(verdict),
     }
+}
+
+fn is_lost(verdict: &Verdict) -> bool {
+    let Verdict::Broken { why, may_have_arrived: false, .. } = verdict else { return false };
+    matches!(why, Interruption::Disconnected | Interruption::Io(_))
+}
+
+fn is_closing(verdict: &Verdict) -> bool {
+    let Verdict::Refused(Stage::MailFrom, reply) = verdict else { return false };
+    reply.code() == ReplyCode::SERVICE_CLOSING
 }
 
 /// Who waits for a connection, and what they have to say.

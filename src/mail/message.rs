@@ -176,6 +176,7 @@ fn sum(header: ContentFacts, rest: ContentFacts) -> ContentFacts {
         size: header.size + rest.size,
         eight_bit: header.eight_bit || rest.eight_bit,
         nul: header.nul || rest.nul,
+        binary: header.binary || rest.binary,
         utf8_header: header.utf8_header || rest.utf8_header,
         longest_line: header.longest_line.max(rest.longest_line),
     }

@@ -300,7 +300,10 @@ impl<T: Carried> Slot<T> {
 
 impl<T: Carried> Drop for Slot<T> {
     fn drop(&mut self) {
-        while self.is_held {
+        if !self.is_held {
+            return;
+        }
+        loop {
             let mut state = self.shared.state();
             let Some(next) = state.next_waiting(&self.key) else {
                 let group = state.group(&self.key);

@@ -4,6 +4,9 @@ mod authentication;
 #[cfg(test)]
 mod authentication_tests;
 mod capabilities;
+#[cfg(test)]
+mod chunking_tests;
+mod chunks;
 mod client_name;
 mod command;
 mod content;
@@ -20,6 +23,7 @@ mod reply_parser;
 mod sasl;
 mod single;
 mod stage;
+mod terms;
 mod transaction;
 #[cfg(test)]
 mod transaction_tests;
@@ -45,6 +49,7 @@ pub use sasl::{
 };
 pub(crate) use single::Single;
 pub use stage::Stage;
-pub(crate) use transaction::{Ending, Terms, Transaction};
+pub(crate) use terms::Terms;
+pub(crate) use transaction::{Ending, Transaction};
 pub use verdict::Missing;
 pub(crate) use verdict::Verdict;

@@ -72,6 +72,13 @@ impl Output {
         self.ready.push_back(content);
     }
 
+    /// Takes out everything that waits, in order, without copying content: to be appended to another stream.
+    pub(crate) fn take_all(&mut self) -> Vec<Bytes> {
+        self.seal();
+        self.waiting = 0;
+        self.ready.drain(..).collect()
+    }
+
     /// Octets that wait.
     pub(crate) fn len(&self) -> usize {
         self.waiting
@@ -128,13 +135,6 @@ impl Output {
         self.commands.advance(left);
     }
 
-    /// Takes everything that waits, in order.
-    pub(crate) fn take_all(&mut self) -> Vec<Bytes> {
-        self.seal();
-        self.waiting = 0;
-        self.ready.drain(..).collect()
-    }
-
     /// Queues what another output held, with its lines.
     pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<Line>) {
         octets.into_iter().for_each(|piece| self.push(piece));
@@ -186,6 +186,19 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 8];
         output.slices(&mut slices);
         assert_eq!(slices[1].as_ptr(), content.as_ptr());
+    }
+
+    #[test]
+    fn all_that_waits_is_taken_in_order_and_uncopied() {
+        let (mut output, content) = (Output::default(), Bytes::from_static(b"content"));
+        output.put(b"BDAT 7 LAST\r\n");
+        output.push(content.clone());
+        output.put(b"QUIT\r\n");
+        output.advance(5);
+        let taken = output.take_all();
+        assert_eq!(taken.concat(), b"7 LAST\r\ncontentQUIT\r\n");
+        assert_eq!(taken[1].as_ptr(), content.as_ptr());
+        assert!(output.is_empty() && shown(&output).is_empty());
     }
 
     proptest! {

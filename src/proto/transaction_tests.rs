@@ -116,6 +116,8 @@ fn terms(protocol: Protocol, pipelining: bool) -> Terms {
         protocol,
         capabilities,
         pipelining: true,
+        chunking: true,
+        one_flight: 64 * 1024,
         eight_bit_clean: false,
         refuse_long_lines: false,
         authenticated: false,

@@ -1,9 +1,7 @@
 //! Where a transaction stands in the stream, and what may go behind it.
 
-use super::{Expected, Progress, Slot, Transaction};
+use super::{Expected, Slot, Transaction};
 use crate::proto::machine::Interruption;
-use crate::proto::output::Output;
-use crate::proto::protocol::Protocol;
 use crate::proto::stage::Stage;
 use crate::proto::verdict::Verdict;
 
@@ -33,15 +31,18 @@ impl Transaction<'_> {
     /// Whether the end of the content is queued and nothing went wrong, so that another transaction may be sent behind.
     pub(crate) fn may_be_followed(&self) -> bool {
         let is_sound = !self.refused && self.ending != super::Ending::Unusable;
-        is_sound && self.end_of_content.is_some() && !self.lock_step()
+        is_sound && self.end_of_content.is_some() && !self.terms.lock_step()
+    }
+
+    /// Whether content goes by BDAT.
+    pub(crate) fn uses_chunks(&self) -> bool {
+        self.terms.by_chunks()
     }
 
     /// Whether it is known that nobody has to be asked for once more on the connection.
     pub(crate) fn may_be_last(&self) -> bool {
-        let is_full = |slot: &Slot| matches!(slot, Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
         let all_answered = !self.slots.iter().any(|slot| matches!(slot, Slot::Open));
-        let nobody_again = all_answered && !self.slots.iter().any(is_full);
-        self.slots.len() == 1 || nobody_again
+        self.slots.len() == 1 || (all_answered && !self.has_full())
     }
 
     /// Whether commands that were sent in a group went unanswered, as at a server that offers PIPELINING and loses what it
@@ -54,6 +55,6 @@ impl Transaction<'_> {
             }
             _ => false,
         };
-        !self.lock_step() && self.slots.iter().any(broke)
+        !self.terms.lock_step() && self.slots.iter().any(broke)
     }
 }
