@@ -134,8 +134,10 @@ impl<T: Carried> Lease<T> {
     }
 
     fn keep(mut self) -> Option<T> {
-        let slot = self.slot.take_if(|slot| !slot.shared.settings.idle.is_zero());
-        let (Some(slot), Some(item)) = (slot, self.item.take()) else { return self.item.take() };
+        let item = self.item.take()?;
+        let Some(slot) = self.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
+            return Some(item);
+        };
         let (born, messages, since) = (self.born, self.messages, Instant::now());
         let surplus = slot.shared.keep(&slot.key, Idle { item, born, messages, since });
         slot.leave();

@@ -23,13 +23,15 @@ pub(crate) trait Behind {
 pub(crate) struct Overlap<'m, 'a> {
     transaction: &'m mut Transaction<'a>,
     behind: &'m mut (dyn Behind + Send),
+    /// Whether something was queued behind, so that octets may be left to be written.
+    is_followed: bool,
     /// Whether QUIT was queued; nothing goes behind that.
     has_left: bool,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
     pub(crate) fn new(transaction: &'m mut Transaction<'a>, behind: &'m mut (dyn Behind + Send)) -> Self {
-        Self { transaction, behind, has_left: false }
+        Self { transaction, behind, is_followed: false, has_left: false }
     }
 
     /// Whether QUIT was sent with the end of the content.
@@ -48,10 +50,11 @@ impl<'m, 'a> Overlap<'m, 'a> {
                 Command::Rset.write(output);
             }
             output.append(flight.octets, flight.said);
+            self.is_followed = true;
         }
         if self.transaction.may_be_last() && self.behind.is_last() {
             Command::Quit.write(output);
-            self.has_left = true;
+            (self.is_followed, self.has_left) = (true, true);
         }
     }
 }
@@ -60,7 +63,7 @@ impl Machine for Overlap<'_, '_> {
     fn poll(&mut self, output: &mut Output) -> Need {
         let need = self.transaction.poll(output);
         self.queue_behind(output);
-        if self.transaction.is_settled() { Need::Nothing } else { need }
+        if self.is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {

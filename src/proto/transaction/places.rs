@@ -41,8 +41,9 @@ impl Transaction<'_> {
 
     /// Whether it is known that nobody has to be asked for once more on the connection.
     pub(crate) fn may_be_last(&self) -> bool {
-        let all_answered = !self.slots.iter().any(|slot| matches!(slot, Slot::Open));
-        self.slots.len() == 1 || (all_answered && !self.has_full())
+        let may_be_asked_again =
+            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
+        self.slots.len() == 1 || !self.slots.iter().any(may_be_asked_again)
     }
 
     /// Whether commands that were sent in a group went unanswered, as at a server that offers PIPELINING and loses what it
