@@ -15,6 +15,8 @@ mod opening;
 #[cfg(test)]
 mod opening_tests;
 mod output;
+#[cfg(test)]
+mod play;
 mod protocol;
 mod reply;
 mod reply_parser;
