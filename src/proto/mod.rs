@@ -17,6 +17,8 @@ mod opening;
 mod opening_tests;
 mod output;
 mod overlap;
+#[cfg(test)]
+mod play;
 mod protocol;
 mod reply;
 mod reply_parser;
