@@ -13,6 +13,7 @@ mod certificate;
 mod delivery;
 mod dovecot;
 mod examples;
+mod examples_load;
 mod examples_login;
 mod examples_tls;
 mod launcher;
