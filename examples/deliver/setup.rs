@@ -1,28 +1,29 @@
 //! The deliverer that the command line describes.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexthop::plan::PlanSettings;
 use nexthop::policy::DefaultPolicy;
-use nexthop::resolver::{HickoryResolver, ResolverSettings};
+use nexthop::resolver::{DnssecMode, HickoryResolver, ResolverSettings};
 use nexthop::tls::Roots;
 use nexthop::{
     Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, Timeouts,
     TlsSettings, TraceLevels,
 };
 
-use crate::arguments::{Arguments, LimitedStage};
+use crate::arguments::{Arguments, Dnssec, LimitedStage};
 use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
 use crate::transcript::Transcript;
 
-pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
+pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.mx_port = arguments.mx_port;
     plan.own_addresses = own_addresses(arguments);
     let builder = Deliverer::builder(client_name(arguments)?)
         .router(routes(arguments)?)
-        .resolver(resolver(arguments)?)
+        .resolver(resolver)
         .address_policy(policy(arguments))
         .plan(plan)
         .tls(tls(arguments))
@@ -78,16 +79,27 @@ fn routes(arguments: &Arguments) -> Result<RouteTable, Trouble> {
     table.with_json(&json).map_err(|error| Trouble::new(CONFIGURATION, named(&error)))
 }
 
-fn resolver(arguments: &Arguments) -> Result<HickoryResolver, Trouble> {
+pub(crate) fn resolver(arguments: &Arguments) -> Result<Arc<HickoryResolver>, Trouble> {
     let resolver = match arguments.resolver {
         Some(server) => HickoryResolver::from_servers([server]),
         None => HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?,
     };
-    let Some(limit) = limit(arguments, LimitedStage::Dns) else { return Ok(resolver) };
     let mut settings = ResolverSettings::default();
-    settings.deadline = limit;
-    settings.timeout = settings.timeout.min(limit);
-    Ok(resolver.with_settings(settings))
+    settings.dnssec = dnssec(arguments);
+    if let Some(limit) = limit(arguments, LimitedStage::Dns) {
+        settings.deadline = limit;
+        settings.timeout = settings.timeout.min(limit);
+    }
+    Ok(Arc::new(resolver.with_settings(settings)))
+}
+
+/// What the operator says, or else what the place of the servers, and the system, say.
+fn dnssec(arguments: &Arguments) -> DnssecMode {
+    match arguments.dnssec {
+        Some(Dnssec::Off) => DnssecMode::Off,
+        Some(Dnssec::Ad) => DnssecMode::AdFromAnyServer,
+        None => DnssecMode::Ad,
+    }
 }
 
 fn policy(arguments: &Arguments) -> DefaultPolicy {

@@ -14,6 +14,7 @@ mod delivery;
 mod dovecot;
 mod examples;
 mod examples_login;
+mod examples_options;
 mod examples_tls;
 mod launcher;
 mod lmtp;
