@@ -170,11 +170,8 @@ impl Arguments {
 
     /// A source address whose family another one has.
     fn source_of_same_family(&self) -> Option<IpAddr> {
-        let mut sources = self.source_ip.iter().enumerate();
-        let is_second = |(place, address): &(usize, &IpAddr)| {
-            self.source_ip[..*place].iter().any(|other| other.is_ipv4() == address.is_ipv4())
-        };
-        sources.find(is_second).map(|(_, address)| *address)
+        let (v4, v6): (Vec<IpAddr>, Vec<_>) = self.source_ip.iter().partition(|address| address.is_ipv4());
+        v4.get(1).or(v6.get(1)).copied()
     }
 }
 
