@@ -131,7 +131,7 @@ pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
 pub use plan::PlanSettings;
 pub use policy::{AddressPolicy, DefaultPolicy};
-pub use pool::PoolSettings;
+pub use pool::{PoolCounts, PoolSettings};
 pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]
 pub use resolver::HickoryResolver;

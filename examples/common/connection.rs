@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nexthop::policy::Cidr;
-use nexthop::resolver::{HickoryResolver, ResolverSettings};
+use nexthop::resolver::ResolverSettings;
 use nexthop::tls::Roots;
 use nexthop::{DefaultPolicy, DelivererBuilder, Timeouts, TlsLevel, TlsSettings};
 
@@ -54,13 +54,14 @@ impl ConnectionArguments {
         self.allow.iter().fold(policy, |policy, block| policy.allow(*block))
     }
 
-    /// A resolver that keeps to the time limit of lookups.
-    pub(crate) fn limit(&self, resolver: HickoryResolver) -> HickoryResolver {
-        let Some(limit) = self.time(LimitedStage::Dns) else { return resolver };
+    /// How names are looked up, within the time limit of lookups.
+    pub(crate) fn lookups(&self) -> ResolverSettings {
         let mut settings = ResolverSettings::default();
-        settings.deadline = limit;
-        settings.timeout = settings.timeout.min(limit);
-        resolver.with_settings(settings)
+        if let Some(limit) = self.time(LimitedStage::Dns) {
+            settings.deadline = limit;
+            settings.timeout = settings.timeout.min(limit);
+        }
+        settings
     }
 
     fn time(&self, stage: LimitedStage) -> Option<Duration> {

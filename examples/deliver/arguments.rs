@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::common::connection::ConnectionArguments;
 use crate::common::exit::chain;
@@ -59,6 +60,13 @@ pub(crate) struct Arguments {
     /// operator's own, so that the name of a relay may lead to a loopback address
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) resolver: Option<SocketAddr>,
+
+    /// Whose word on DNSSEC is taken. off: nobody's. ad: the AD bit of the servers that are asked, wherever they are;
+    /// they must validate, and nobody must be able to forge their answers. Without this option the AD bit is believed
+    /// if all of them have loopback addresses, or are the system's and its resolv.conf says trust-ad; otherwise it is
+    /// off. validate: not built yet
+    #[arg(long, value_name = "off|ad|validate")]
+    pub(crate) dnssec: Option<Dnssec>,
 
     /// The port of mail exchangers and address literals
     #[arg(long, value_name = "PORT", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
@@ -124,6 +132,26 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 }
 
+impl Arguments {
+    /// The command line, if it is one.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse()?;
+        match arguments.source_of_same_family() {
+            None => Ok(arguments),
+            Some(address) => {
+                let what = format!("--source-ip {address}: there is another one of its family");
+                Err(Self::command().error(ErrorKind::ArgumentConflict, what))
+            }
+        }
+    }
+
+    /// A source address whose family another one has.
+    fn source_of_same_family(&self) -> Option<IpAddr> {
+        let (v4, v6): (Vec<IpAddr>, Vec<_>) = self.source_ip.iter().partition(|address| address.is_ipv4());
+        v4.get(1).or(v6.get(1)).copied()
+    }
+}
+
 fn ret(text: &str) -> Result<Ret, nexthop::mail::DsnError> {
     Ret::parse(&text.to_ascii_uppercase())
 }
@@ -159,5 +187,25 @@ impl Rule {
         let pattern = pattern.parse().map_err(|error: nexthop::router::PatternError| chain(&error))?;
         let route = route.parse().map_err(|error: nexthop::route::RouteParseError| chain(&error))?;
         Ok(Self { pattern, route })
+    }
+}
+
+/// Whose word on DNSSEC is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dnssec {
+    Off,
+    Ad,
+}
+
+impl FromStr for Dnssec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "ad" => Ok(Self::Ad),
+            "validate" => Err("validation in process is not built yet".to_owned()),
+            other => Err(format!("\"{}\" is neither off nor ad", other.escape_debug())),
+        }
     }
 }

@@ -12,16 +12,16 @@ mod setup;
 mod transcript;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::Parser;
 use nexthop::deliverer::GroupPlan;
-use nexthop::{Outcome, Report};
+use nexthop::{HickoryResolver, Outcome, Report};
 
 use arguments::Arguments;
 use common::exit::{TEMPORARY_FAILURE, Trouble, UNAVAILABLE, usage};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return usage(error, "--route"),
     };
@@ -32,11 +32,12 @@ fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<ExitCode, Trouble> {
     let envelope = input::envelope(arguments)?;
-    let deliverer = setup::deliverer(arguments)?;
+    let resolver = setup::resolver(arguments)?;
+    let deliverer = setup::deliverer(arguments, Arc::clone(&resolver))?;
     let attempt = setup::attempt(arguments);
     if arguments.explain {
         let plans = deliverer.plans(&envelope, attempt).await;
-        return print_plans(&plans, arguments.json).map(|()| ExitCode::SUCCESS);
+        return print_plans(&resolver, &plans, arguments.json).map(|()| ExitCode::SUCCESS);
     }
     let message = input::message(arguments).await?;
     let report = deliverer.attempt(&envelope, &message, attempt).await;
@@ -44,10 +45,11 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Trouble> {
     Ok(status(&report))
 }
 
-fn print_plans(plans: &[GroupPlan], json: bool) -> Result<(), Trouble> {
+fn print_plans(resolver: &HickoryResolver, plans: &[GroupPlan], json: bool) -> Result<(), Trouble> {
     if json {
         return print_json(&serde_json::json!({ "plans": plans }));
     }
+    println!("resolver: {resolver}");
     plans.iter().for_each(|plan| println!("{plan}"));
     Ok(())
 }

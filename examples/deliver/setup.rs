@@ -1,30 +1,33 @@
 //! The deliverer that the command line describes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nexthop::plan::PlanSettings;
 use nexthop::policy::DefaultPolicy;
-use nexthop::resolver::HickoryResolver;
+use nexthop::resolver::{DnssecMode, HickoryResolver};
 use nexthop::{
-    Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, TraceLevels,
+    Attempt, ClientName, Deliverer, LoginSettings, PoolSettings, Route, RouteTable, StoredCredentials,
+    TraceLevels,
 };
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Dnssec};
 use crate::common::exit::{CONFIGURATION, Trouble, USAGE};
 use crate::common::identity;
 use crate::input::NO_INPUT;
 use crate::transcript::Transcript;
 
-pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
+pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.mx_port = arguments.mx_port;
     plan.own_addresses = own_addresses(arguments);
     let builder = Deliverer::builder(client_name(arguments)?)
         .router(routes(arguments)?)
-        .resolver(resolver(arguments)?)
+        .resolver(resolver)
         .address_policy(policy(arguments))
         .plan(plan)
+        .pool(nothing_kept())
         .login(login(arguments));
     let builder = arguments.connection.apply(builder);
     let builder = match credentials(arguments)? {
@@ -35,6 +38,13 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let builder =
         arguments.source_ip.iter().fold(builder, |builder, address| builder.source_address(*address));
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
+}
+
+/// There is one message: QUIT goes out with the end of it.
+fn nothing_kept() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.idle = Duration::ZERO;
+    pool
 }
 
 pub(crate) fn attempt(arguments: &Arguments) -> Attempt {
@@ -64,12 +74,23 @@ fn routes(arguments: &Arguments) -> Result<RouteTable, Trouble> {
     table.with_json(&json).map_err(|error| Trouble::new(CONFIGURATION, named(&error)))
 }
 
-fn resolver(arguments: &Arguments) -> Result<HickoryResolver, Trouble> {
+pub(crate) fn resolver(arguments: &Arguments) -> Result<Arc<HickoryResolver>, Trouble> {
     let resolver = match arguments.resolver {
         Some(server) => HickoryResolver::from_servers([server]),
         None => HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?,
     };
-    Ok(arguments.connection.limit(resolver))
+    let mut settings = arguments.connection.lookups();
+    settings.dnssec = dnssec(arguments);
+    Ok(Arc::new(resolver.with_settings(settings)))
+}
+
+/// What the operator says, or else what the place of the servers, and the system, say.
+fn dnssec(arguments: &Arguments) -> DnssecMode {
+    match arguments.dnssec {
+        Some(Dnssec::Off) => DnssecMode::Off,
+        Some(Dnssec::Ad) => DnssecMode::AdFromAnyServer,
+        None => DnssecMode::Ad,
+    }
 }
 
 fn policy(arguments: &Arguments) -> DefaultPolicy {

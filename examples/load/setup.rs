@@ -20,7 +20,7 @@ pub(crate) fn deliverer(arguments: &Arguments, connections: &Connections) -> Res
     let resolver = HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?;
     let builder = Deliverer::builder(identity::client_name())
         .router(RouteTable::new(arguments.to.clone()))
-        .resolver(arguments.connection.limit(resolver))
+        .resolver(resolver.with_settings(arguments.connection.lookups()))
         .address_policy(arguments.connection.allow(DefaultPolicy::default()))
         .plan(plan)
         .pool(pool(arguments))

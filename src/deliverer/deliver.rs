@@ -21,7 +21,7 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
-use crate::pool::Pool;
+use crate::pool::{Pool, PoolCounts};
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
@@ -121,6 +121,17 @@ impl Deliverer {
         let groups = groups(envelope, routes).into_iter();
         let plans: Waiting<'_, _> = Box::new(groups.map(|group| self.plan(group).boxed()));
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
+    }
+
+    /// Says goodbye on the connections that are kept and that nobody uses. They are closed without a word where a
+    /// deliverer is dropped.
+    pub async fn close_idle(&self) {
+        self.0.pool.close_idle().await;
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> PoolCounts {
+        self.0.pool.counts()
     }
 
     /// The route of each recipient, in the order of the envelope.

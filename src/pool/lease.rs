@@ -31,7 +31,10 @@ struct Follower<T: Carried> {
 impl<T: Carried> Lease<T> {
     /// A connection that was just made, to a server of which this is known.
     pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
-        slot.shared.state().group(&slot.key).terms = Some(terms);
+        let mut state = slot.shared.state();
+        state.opened += 1;
+        state.group(&slot.key).terms = Some(terms);
+        drop(state);
         let (followers, born) = (VecDeque::new(), Instant::now());
         Self {
             item: Some(item),

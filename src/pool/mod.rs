@@ -8,4 +8,5 @@ mod shared;
 pub(crate) use key::Key;
 pub(crate) use lease::Lease;
 pub use settings::PoolSettings;
+pub use shared::PoolCounts;
 pub(crate) use shared::{Carried, Entry, Offer, Place, Pool, Slot, Turn};

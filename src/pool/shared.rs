@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -37,6 +37,17 @@ pub(super) struct State<T: Carried> {
     idle: usize,
     /// Whether a task looks after idle connections.
     is_tended: bool,
+    pub(super) opened: u64,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolCounts {
+    /// Connections on which a session was opened, from the beginning.
+    pub opened: u64,
+    /// Connections that nobody uses now.
+    pub idle: usize,
 }
 
 /// Connections with one key.
@@ -114,8 +125,20 @@ pub(crate) struct Slot<T: Carried> {
 
 impl<T: Carried> Pool<T> {
     pub(crate) fn new(settings: PoolSettings) -> Self {
-        let state = State { groups: HashMap::new(), idle: 0, is_tended: false };
+        let state = State { groups: HashMap::new(), idle: 0, is_tended: false, opened: 0 };
         Self(Arc::new(Shared { settings, state: Mutex::new(state) }))
+    }
+
+    /// How many connections there are.
+    pub(crate) fn counts(&self) -> PoolCounts {
+        let state = self.0.state();
+        PoolCounts { opened: state.opened, idle: state.idle }
+    }
+
+    /// Says goodbye on all connections that nobody uses.
+    pub(crate) async fn close_idle(&self) {
+        let idle = self.0.state().take_idle();
+        join_all(idle.into_iter().map(Carried::close)).await;
     }
 
     /// A connection that is kept.
@@ -237,6 +260,10 @@ impl<T: Carried> State<T> {
         let idle = group.idle.pop_if(|idle| idle.since + life > Instant::now())?;
         self.idle -= 1;
         Some((Arc::clone(&group.key), idle))
+    }
+
+    fn take_idle(&mut self) -> Vec<T> {
+        std::iter::from_fn(|| self.oldest()).collect()
     }
 
     fn oldest_since(&self) -> Option<Instant> {

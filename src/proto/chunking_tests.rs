@@ -671,17 +671,6 @@ fn what_is_still_to_come_is_known_in_every_form() {
     }
 }
 
-#[test]
-fn a_transaction_that_is_full_is_known() {
-    for (reply, full) in [("452 4.5.3 too many", true), ("550 no", false), ("250", false)] {
-        with(waiting(smtp()), "a", |mut play| {
-            play.sent();
-            play.says(format!("250\r\n{reply}\r\n"));
-            assert_eq!(play.machine.has_full(), full, "{reply}");
-        });
-    }
-}
-
 fn form() -> impl Strategy<Value = Terms> {
     let forms = (any::<bool>(), any::<bool>(), prop::sample::select(vec![0, 64 * 1024]));
     forms.prop_map(|(lmtp, pipelining, one_flight)| {

@@ -176,14 +176,6 @@ impl<'a> Transaction<'a> {
         !self.heard
     }
 
-    /// Whether a recipient was refused for now, as servers do where a transaction has too many of them.
-    pub(crate) fn has_full(&self) -> bool {
-        let full = |reply: &Reply| reply.class() == ReplyClass::Transient;
-        self.slots
-            .iter()
-            .any(|slot| matches!(slot, Slot::Closed(Verdict::Refused(Stage::RcptTo, reply)) if full(reply)))
-    }
-
     /// Whether every command is queued for which no reply has to be waited for, and content may follow.
     pub(crate) fn wants_content_only(&self) -> bool {
         let queued = !matches!(self.progress, Progress::Mail | Progress::Rcpt(_) | Progress::Data);
@@ -573,7 +565,10 @@ impl Machine for Transaction<'_> {
 
     fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output) {
         let taken = match (&mut self.progress, piece) {
-            (Progress::Content(stuffing), Some(piece)) => Ok(stuffing.piece(piece, output)),
+            (Progress::Content(stuffing), Some(piece)) => {
+                stuffing.piece(piece, output);
+                Ok(())
+            }
             (Progress::Chunks(chunks), Some(piece)) => chunks.piece(piece, output),
             (Progress::Content(_) | Progress::Chunks(_), None) => self.content_ends(output),
             _ => return,

@@ -9,7 +9,9 @@ use crate::launcher::skipped;
 use crate::samples::{self, MESSAGE};
 use crate::stored::{as_submitted, sha256};
 
-/// The exit status of sysexits(3) for a service that is not available.
+/// The exit status of sysexits(3) for a command line that is wrong.
+pub(crate) const USAGE: i32 = 64;
+/// The one for a service that is not available.
 pub(crate) const UNAVAILABLE: i32 = 69;
 /// The one for what may go better another time.
 pub(crate) const TEMPORARY_FAILURE: i32 = 75;

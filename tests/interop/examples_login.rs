@@ -7,7 +7,7 @@ use nexthop::Mechanism;
 use tempfile::TempDir;
 
 use crate::dovecot::PASSWORDS;
-use crate::examples::{TEMPORARY_FAILURE, example, run, text};
+use crate::examples::{TEMPORARY_FAILURE, USAGE, example, run, text};
 use crate::relay::{Relay, Submission};
 use crate::samples::MESSAGE;
 use crate::secrets::assert_hidden;
@@ -15,8 +15,6 @@ use crate::token;
 
 const PASSWORD: &str = PASSWORDS[0].1;
 const WRONG: &str = "incorrect+Horse/battery-STAPLE";
-/// The exit status of sysexits(3) for a command line that is wrong.
-const USAGE: i32 = 64;
 
 /// The option for a file with a secret, and the secret.
 #[derive(Clone, Copy)]

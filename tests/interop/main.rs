@@ -20,6 +20,7 @@ mod dovecot;
 mod examples;
 mod examples_load;
 mod examples_login;
+mod examples_options;
 mod examples_tls;
 mod launcher;
 mod lmtp;

@@ -1,5 +1,6 @@
 //! [`Servers`]: whom to ask, in which order.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +42,17 @@ impl Servers {
         let mut servers: Vec<&Server> = self.0.iter().collect();
         servers.sort_by_key(|server| server.comes_last(now));
         servers
+    }
+}
+
+/// Their addresses with commas between them, or `nobody`.
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<_> = self.0.iter().map(|server| server.address.to_string()).collect();
+        match addresses.as_slice() {
+            [] => f.write_str("nobody"),
+            addresses => f.write_str(&addresses.join(", ")),
+        }
     }
 }
 

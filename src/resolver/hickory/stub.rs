@@ -1,5 +1,6 @@
 //! [`HickoryResolver`].
 
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -86,6 +87,17 @@ impl HickoryResolver {
         }
     }
 
+    /// Why the AD bit is believed, or is not.
+    fn why(&self) -> &'static str {
+        match self.settings.dnssec {
+            DnssecMode::Off => "the settings say so",
+            DnssecMode::Ad if self.servers.are_loopback() => "the servers have loopback addresses",
+            DnssecMode::Ad if self.system_trusts_ad => "the system's resolv.conf says trust-ad",
+            DnssecMode::Ad => "not every server has a loopback address",
+            DnssecMode::AdFromAnyServer => "the settings trust the servers",
+        }
+    }
+
     async fn lookup<T: WireRecord>(&self, query: &Query) -> Result<Answer<T>, ResolveError> {
         if let Some(answer) = special_names::answer(&query.name) {
             return answer;
@@ -112,6 +124,14 @@ impl HickoryResolver {
 
     fn late(&self) -> ResolveError {
         ResolveError::temporary(format!("no answer within {:?}", self.settings.deadline))
+    }
+}
+
+/// One line: which servers are asked, and whether what they say of DNSSEC is believed, and why.
+impl fmt::Display for HickoryResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let believed = if self.believes_ad() { "is" } else { "is not" };
+        write!(f, "asks {}; the AD bit {believed} believed: {}", self.servers, self.why())
     }
 }
 
@@ -159,6 +179,39 @@ mod tests {
         assert!(!resolver(&[near, far], DnssecMode::Ad).believes_ad());
         assert!(!resolver(&[near], DnssecMode::Off).believes_ad());
         assert!(resolver(&[far], DnssecMode::AdFromAnyServer).believes_ad());
+    }
+
+    #[test]
+    fn it_says_whom_it_asks_and_what_it_believes_and_why() {
+        let (near, far) = ("127.0.0.1:53", "192.0.2.53:53");
+        for (servers, dnssec, line) in [
+            (
+                &[near, "[::1]:53"][..],
+                DnssecMode::Ad,
+                "asks 127.0.0.1:53, [::1]:53; the AD bit is believed: the servers have loopback addresses",
+            ),
+            (
+                &[near, far],
+                DnssecMode::Ad,
+                "asks 127.0.0.1:53, 192.0.2.53:53; the AD bit is not believed: not every server has a loopback address",
+            ),
+            (&[near], DnssecMode::Off, "asks 127.0.0.1:53; the AD bit is not believed: the settings say so"),
+            (
+                &[far],
+                DnssecMode::AdFromAnyServer,
+                "asks 192.0.2.53:53; the AD bit is believed: the settings trust the servers",
+            ),
+        ] {
+            assert_eq!(resolver(servers, dnssec).to_string(), line);
+        }
+        assert!(resolver(&[], DnssecMode::Off).to_string().starts_with("asks nobody;"));
+    }
+
+    #[test]
+    fn it_says_that_the_system_trusts_its_servers() {
+        let system =
+            HickoryResolver { system_trusts_ad: true, ..resolver(&["192.0.2.53:53"], DnssecMode::Ad) };
+        assert!(system.to_string().ends_with("is believed: the system's resolv.conf says trust-ad"));
     }
 
     #[test]
