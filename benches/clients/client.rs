@@ -1,0 +1,142 @@
+//! [`Client`]: any of them.
+
+use std::cell::Cell;
+use std::fmt;
+use std::str::FromStr;
+
+use ::lettre::address::Envelope;
+use ::lettre::transport::smtp::client::AsyncSmtpConnection;
+use futures_util::future::try_join_all;
+
+use super::bare::{self, Bare};
+use super::job::{Job, Target};
+use super::lettre::{self, Transport};
+use super::nexthop::Nexthop;
+use super::{Error, mail_send};
+
+/// Whose client it is, and how it sends content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    NexthopData,
+    NexthopChunks,
+    BareData,
+    BareChunks,
+    /// With TCP_NODELAY, which its pool does not set.
+    Lettre,
+    LettrePool,
+    MailSend,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::NexthopChunks,
+        Self::NexthopData,
+        Self::BareChunks,
+        Self::BareData,
+        Self::Lettre,
+        Self::LettrePool,
+        Self::MailSend,
+    ];
+
+    /// Whether it can deliver there what the others do.
+    pub(crate) fn can(self, target: &Target) -> bool {
+        match self {
+            Self::NexthopData | Self::NexthopChunks | Self::BareData | Self::BareChunks => true,
+            Self::Lettre | Self::LettrePool => matches!(target, Target::Tcp(_)),
+            Self::MailSend => matches!(target, Target::Tcp(_) | Target::Tls { .. }),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NexthopData => "nexthop DATA",
+            Self::NexthopChunks => "nexthop",
+            Self::BareData => "bare DATA",
+            Self::BareChunks => "bare",
+            Self::Lettre => "lettre",
+            Self::LettrePool => "lettre pool",
+            Self::MailSend => "mail-send",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        found.ok_or_else(|| format!("no client {text:?}").into())
+    }
+}
+
+/// A client with its connections and what it sends.
+pub(crate) enum Client {
+    Nexthop(Nexthop),
+    Bare(Bare),
+    Lettre(Vec<AsyncSmtpConnection>, Envelope, Vec<u8>),
+    LettrePool(Vec<Transport>, Envelope, Vec<u8>),
+    MailSend(Vec<mail_send::Client>, Vec<String>, Vec<u8>),
+}
+
+impl Client {
+    pub(crate) async fn new(kind: Kind, job: &Job) -> Result<Self, Error> {
+        let content = job.content.clone();
+        Ok(match kind {
+            Kind::NexthopData => Self::Nexthop(Nexthop::new(job, false)?),
+            Kind::NexthopChunks => Self::Nexthop(Nexthop::new(job, true)?),
+            Kind::BareData => Self::Bare(Bare::new(job, false).await?),
+            Kind::BareChunks => Self::Bare(Bare::new(job, true).await?),
+            Kind::Lettre => Self::Lettre(lettre::connections(job).await?, lettre::envelope(job)?, content),
+            Kind::LettrePool => {
+                let transport = lettre::pooled(job)?;
+                Self::LettrePool(vec![transport; job.connections], lettre::envelope(job)?, content)
+            }
+            Kind::MailSend => {
+                Self::MailSend(mail_send::connections(job).await?, job.recipients().collect(), content)
+            }
+        })
+    }
+
+    /// Delivers so many messages over all connections.
+    pub(crate) async fn send(&mut self, messages: usize) -> Result<(), Error> {
+        match self {
+            Self::Nexthop(nexthop) => nexthop.send(messages).await,
+            Self::Bare(bare) => {
+                let (connections, flights) = bare.parts();
+                share(connections, messages, async |connection| bare::send(connection, flights).await).await
+            }
+            Self::Lettre(connections, envelope, content) => {
+                let send =
+                    async |connection: &mut _| lettre::by_connection(connection, envelope, content).await;
+                share(connections, messages, send).await
+            }
+            Self::LettrePool(transports, envelope, content) => {
+                let send = async |transport: &mut _| lettre::by_pool(transport, envelope, content).await;
+                share(transports, messages, send).await
+            }
+            Self::MailSend(clients, recipients, content) => {
+                let send = async |client: &mut _| mail_send::send(client, recipients, content).await;
+                share(clients, messages, send).await
+            }
+        }
+    }
+}
+
+/// Each connection takes the next message as soon as it is through with one.
+async fn share<C>(
+    connections: &mut [C],
+    messages: usize,
+    send: impl AsyncFn(&mut C) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (left, send) = (&Cell::new(messages), &send);
+    let each = connections.iter_mut().map(async |connection| {
+        while let Some(fewer) = left.get().checked_sub(1) {
+            left.set(fewer);
+            send(connection).await?;
+        }
+        Ok(())
+    });
+    try_join_all(each).await.map(drop)
+}

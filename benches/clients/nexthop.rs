@@ -1,0 +1,86 @@
+//! This crate: one deliverer, and always as many deliveries waiting as are under way.
+
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use nexthop::tls::Roots;
+use nexthop::{
+    Deliverer, Envelope, MemoryResolver, Message, NextHop, PoolSettings, Route, RouteTable, TlsLevel,
+    TlsSettings,
+};
+
+use super::Error;
+use super::job::{CLIENT, Job, SENDER, Target};
+
+#[derive(Debug)]
+pub(crate) struct Nexthop {
+    deliverer: Deliverer,
+    envelope: Envelope,
+    message: Message,
+    at_once: usize,
+}
+
+impl Nexthop {
+    pub(super) fn new(job: &Job, chunking: bool) -> Result<Self, Error> {
+        let deliverer = Deliverer::builder(CLIENT)
+            .resolver(MemoryResolver::builder().build()?)
+            .router(RouteTable::new(Route::relay(hop(&job.target)?)))
+            .tls(tls(&job.target))
+            .chunking(chunking)
+            .pool(pool(job))
+            .build()?;
+        let mut recipients = job.recipients();
+        let envelope = recipients.try_fold(Envelope::new(SENDER)?, |envelope, to| envelope.to(&to))?;
+        let message = Message::from_bytes(job.content.clone())?;
+        Ok(Self { deliverer, envelope, message, at_once: 2 * job.connections })
+    }
+
+    pub(super) async fn send(&self, messages: usize) -> Result<(), Error> {
+        let mut left = messages.saturating_sub(self.at_once);
+        let mut under_way: FuturesUnordered<_> =
+            (0..messages.min(self.at_once)).map(|_| self.deliver()).collect();
+        while let Some(delivered) = under_way.next().await {
+            delivered?;
+            if left > 0 {
+                left -= 1;
+                under_way.push(self.deliver());
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self) -> Result<(), Error> {
+        let report = self.deliverer.deliver(&self.envelope, &self.message).await;
+        if report.is_delivered() { Ok(()) } else { Err(report.to_string().into()) }
+    }
+}
+
+fn hop(target: &Target) -> Result<NextHop, Error> {
+    let hop = match target {
+        Target::Tcp(port) => format!("smtp://127.0.0.1:{port}"),
+        Target::Tls { port, .. } => format!("smtp://localhost:{port}"),
+        Target::Unix(path) => format!("lmtp+unix://{}", path.display()),
+    };
+    Ok(hop.parse()?)
+}
+
+fn tls(target: &Target) -> TlsSettings {
+    let mut tls = TlsSettings::default();
+    match target {
+        Target::Tls { roots, .. } => {
+            tls.level = TlsLevel::Verified;
+            tls.roots = Roots::File(roots.clone());
+        }
+        Target::Tcp(_) | Target::Unix(_) => tls.level = TlsLevel::Off,
+    }
+    tls
+}
+
+fn pool(job: &Job) -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.connections = job.connections;
+    pool.idle_connections = job.connections;
+    pool.idle = Duration::from_secs(3600);
+    pool.messages = usize::MAX;
+    pool
+}

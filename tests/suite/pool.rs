@@ -1,0 +1,207 @@
+//! Connections that are kept and shared: how often a message costs a round trip, and what becomes of mail where one breaks.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nexthop::{Deliverer, Envelope, Message, PoolSettings, Report};
+
+use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
+use crate::support::{builder, envelope, in_time, message, nothing_kept, shown};
+
+/// One connection, kept for long.
+fn one() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    (pool.connections, pool.idle) = (1, Duration::from_secs(60));
+    pool
+}
+
+fn deliverer(sink: &Sink, pool: PoolSettings) -> Deliverer {
+    builder(&sink.url()).pool(pool).build().unwrap()
+}
+
+/// Messages one after another.
+async fn in_turn(deliverer: &Deliverer, envelope: &Envelope, count: usize) {
+    for _ in 0..count {
+        assert!(in_time(deliverer.deliver(envelope, &message())).await.is_delivered());
+    }
+}
+
+/// Messages all at once.
+async fn at_once(deliverer: &Deliverer, count: usize) -> Vec<Report> {
+    let messages: Vec<_> =
+        (0..count).map(|number| Message::from_text(format!("Subject: {number}\n\nx\n")).unwrap()).collect();
+    let envelope = envelope("a");
+    in_time(join_all(messages.iter().map(|message| deliverer.deliver(&envelope, message)))).await
+}
+
+#[tokio::test]
+async fn a_message_on_a_kept_session_costs_two_round_trips_however_many_recipients() {
+    let many: Vec<_> = (0..100).map(|n| format!("r{n}")).collect();
+    for to in ["a", &many.join(" ")] {
+        let sink = Sink::listen(PIPELINING).await;
+        in_turn(&deliverer(&sink, one()), &envelope(to), 10).await;
+        assert_eq!((sink.turns(), sink.connections()), (1 + 2 * 10, 1));
+    }
+}
+
+#[tokio::test]
+async fn with_chunks_a_message_costs_one_round_trip() {
+    let sink = Sink::listen(CHUNKING).await;
+    in_turn(&deliverer(&sink, one()), &envelope("a b c"), 10).await;
+    assert_eq!((sink.turns(), sink.connections()), (1 + 10, 1));
+}
+
+#[tokio::test]
+async fn with_the_next_message_waiting_one_costs_one_round_trip_without_chunks() {
+    let sink = Sink::listen(PIPELINING).await;
+    let deliverer = deliverer(&sink, one());
+    // the first shows what the server offers
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let before = sink.turns();
+    assert!(at_once(&deliverer, 10).await.iter().all(Report::is_delivered));
+    // the first of them goes ahead alone: its commands, and then its content with the commands of the next
+    assert_eq!((sink.turns() - before, sink.connections()), (10 + 1, 1));
+    let subjects: Vec<_> = sink.messages()[1..].iter().map(|message| message[9..10].to_owned()).collect();
+    assert_eq!(subjects.join(""), "0123456789");
+}
+
+#[tokio::test]
+async fn in_a_window_of_four_a_message_costs_a_quarter_of_a_round_trip() {
+    let sink = Sink::listen(CHUNKING).await;
+    let mut pool = one();
+    pool.window = 4;
+    let deliverer = deliverer(&sink, pool);
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let before = sink.turns();
+    assert!(at_once(&deliverer, 16).await.iter().all(Report::is_delivered));
+    assert_eq!(sink.messages().len(), 17);
+    assert!(sink.turns() - before <= 5, "{} turns for 16 messages", sink.turns() - before);
+}
+
+#[tokio::test]
+async fn without_pipelining_every_command_costs_one_and_reuse_adds_none() {
+    let sink = Sink::listen(Manner::default()).await;
+    in_turn(&deliverer(&sink, one()), &envelope("a b c"), 5).await;
+    assert_eq!((sink.turns(), sink.connections()), (1 + 5 * (4 + 2), 1));
+}
+
+#[tokio::test]
+async fn one_message_on_a_fresh_session_costs_three_turns_and_two_with_chunks() {
+    for (manner, turns) in [(PIPELINING, 3), (CHUNKING, 2)] {
+        let sink = Sink::listen(manner).await;
+        in_turn(&deliverer(&sink, nothing_kept()), &envelope("a"), 1).await;
+        assert_eq!(sink.turns(), turns);
+    }
+}
+
+#[tokio::test]
+async fn check_015_a_kept_connection_that_was_closed_costs_nobody_a_message() {
+    for manner in [
+        Manner { closes_after: Some(1), ..PIPELINING },
+        Manner { closes_after: Some(2), ..PIPELINING },
+        Manner { closes_after: Some(1), ..CHUNKING },
+    ] {
+        let sink = Sink::listen(manner).await;
+        in_turn(&deliverer(&sink, one()), &envelope("a"), 6).await;
+        assert_eq!(sink.messages().len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn no_more_connections_than_the_host_wants_and_everybody_has_a_turn() {
+    let sink = Sink::listen(PIPELINING).await;
+    let mut pool = one();
+    pool.connections = 3;
+    let deliverer = deliverer(&sink, pool);
+    assert!(at_once(&deliverer, 50).await.iter().all(Report::is_delivered));
+    assert_eq!((sink.messages().len(), sink.most_open()), (50, 3));
+    assert_eq!((deliverer.connections().opened, deliverer.connections().idle), (3, 3));
+    in_time(deliverer.close_idle()).await;
+    assert_eq!(deliverer.connections().idle, 0);
+}
+
+#[tokio::test]
+async fn a_connection_takes_no_more_messages_than_the_host_wants() {
+    let sink = Sink::listen(PIPELINING).await;
+    let mut pool = one();
+    pool.messages = 2;
+    in_turn(&deliverer(&sink, pool), &envelope("a"), 5).await;
+    assert_eq!(sink.connections(), 3);
+}
+
+#[tokio::test]
+async fn law_3_what_was_sent_on_a_connection_that_broke_may_have_arrived_and_the_rest_goes_elsewhere() {
+    let sink = Sink::listen(Manner { mute_after: Some(1), ..CHUNKING }).await;
+    let mut pool = one();
+    pool.window = 4;
+    let deliverer = deliverer(&sink, pool);
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let reports = at_once(&deliverer, 4).await;
+    let words: Vec<_> = reports.iter().flat_map(shown).collect();
+    let unknown = words.iter().filter(|word| word.ends_with('?')).count();
+    let delivered = words.iter().filter(|word| word.starts_with("delivered")).count();
+    assert_eq!((unknown + delivered, words.len()), (4, 4), "{words:?}");
+    let taken = sink.messages().len() - 1;
+    assert!(unknown >= 1 && (delivered..=4).contains(&taken), "{taken} were taken: {words:?}");
+}
+
+#[tokio::test]
+async fn law_9_a_delivery_that_is_dropped_leaves_its_connection_to_nobody_and_hurts_nobody() {
+    let sink = Sink::listen(Manner { is_held: true, ..PIPELINING }).await;
+    sink.release(1);
+    let deliverer = deliverer(&sink, one());
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let (to, text) = (envelope("a"), message());
+    {
+        let mut first = Box::pin(deliverer.deliver(&to, &text));
+        let mut second = Box::pin(deliverer.deliver(&to, &text));
+        // both are under way, one on the connection and one in line, when the first is dropped
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        // the server still holds the command of the one that was dropped
+        sink.release(2);
+        assert!(in_time(second).await.is_delivered());
+    }
+    assert_eq!((sink.messages().len(), sink.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_connection_for_one_case_is_not_used_for_another() {
+    let sink = Sink::listen(PIPELINING).await;
+    let port = sink.url().rsplit(':').next().unwrap().to_owned();
+    let deliverer = builder("refuse:nothing")
+        .router(Alternating(port))
+        .login({
+            let mut login = nexthop::LoginSettings::default();
+            login.cleartext_on_loopback = true;
+            login
+        })
+        .pool(one())
+        .build()
+        .unwrap();
+    for to in ["plain", "clean", "source", "plain", "clean", "source"] {
+        assert!(in_time(deliverer.deliver(&envelope(to), &message())).await.is_delivered(), "{to}");
+    }
+    assert_eq!(sink.connections(), 3);
+}
+
+/// Sends all to one server, by routes that differ.
+#[derive(Debug)]
+struct Alternating(String);
+
+#[async_trait::async_trait]
+impl nexthop::Router for Alternating {
+    async fn route(
+        &self,
+        request: &nexthop::RouteRequest<'_>,
+    ) -> Result<nexthop::Route, nexthop::RouterError> {
+        let hop: nexthop::NextHop = format!("smtp://127.0.0.1:{}", self.0).parse().unwrap();
+        let who = request.recipient.to_string();
+        Ok(nexthop::Route::relay(match who.split('@').next().unwrap() {
+            "clean" => hop.taking_eight_bit(),
+            "source" => hop.with_sources(vec![[127, 0, 0, 7].into()]),
+            _ => hop,
+        }))
+    }
+}
