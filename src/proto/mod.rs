@@ -3,6 +3,7 @@
 mod authentication;
 #[cfg(test)]
 mod authentication_tests;
+mod bdat;
 mod capabilities;
 #[cfg(test)]
 mod chunking_tests;
@@ -10,6 +11,7 @@ mod chunks;
 mod client_name;
 mod command;
 mod content;
+mod expected;
 mod flight;
 mod machine;
 mod opening;
@@ -24,6 +26,7 @@ mod reply;
 mod reply_parser;
 mod sasl;
 mod single;
+mod slots;
 mod stage;
 mod terms;
 mod transaction;

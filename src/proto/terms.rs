@@ -1,7 +1,7 @@
 //! [`Terms`]: what a server offers and what the host decided, and what follows for a message before MAIL is sent.
 
 use super::capabilities::{Capabilities, SizeLimit};
-use super::command::{Body, MailParameters};
+use super::command::{Body, MailParameters, Requests};
 use super::protocol::Protocol;
 use super::verdict::Missing;
 use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
@@ -103,6 +103,15 @@ impl Terms {
             // RFC 3461 section 6.1: a notification asks for none
             ret: envelope.ret().filter(|_| dsn && *envelope.reverse_path() != ReversePath::Null),
             envelope_id: envelope.envelope_id().filter(|_| dsn),
+        }
+    }
+
+    /// Which notification requests go into RCPT.
+    pub(super) fn requests(&self, envelope: &Envelope) -> Requests {
+        match (self.capabilities.dsn, envelope.reverse_path()) {
+            (false, _) => Requests::None,
+            (true, ReversePath::Null) => Requests::NeverOnly,
+            (true, ReversePath::Mailbox(_)) => Requests::All,
         }
     }
 }

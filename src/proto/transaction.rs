@@ -8,17 +8,20 @@ mod places;
 
 use bytes::Bytes;
 
+use super::bdat::Bdat;
 use super::chunks::{CHUNK, Chunks, WrongSize};
-use super::command::{Command, MailParameters, Requests};
+use super::command::{Command, MailParameters};
 use super::content::DotStuffing;
+use super::expected::Expected;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::protocol::Protocol;
 use super::reply::{Reply, ReplyClass, ReplyCode};
+use super::slots::Slots;
 use super::stage::Stage;
 use super::terms::Terms;
-use super::verdict::{Missing, Verdict};
-use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
+use super::verdict::Verdict;
+use crate::mail::{ContentFacts, Envelope, Recipient};
 
 /// Octets of commands that are queued at once; more follow as these go out.
 const GROUP: usize = 16 * 1024;
@@ -32,15 +35,13 @@ pub(crate) struct Transaction<'a> {
     envelope: &'a Envelope,
     parameters: MailParameters<'a>,
     recipients: &'a [&'a Recipient],
-    slots: Vec<Slot>,
+    slots: Slots,
     /// Octets of the content.
     size: u64,
     awaited: Awaited<Expected>,
     progress: Progress,
     /// Whether MAIL was refused.
     refused: bool,
-    /// Recipients that were accepted, whatever became of the message.
-    accepted: usize,
     /// Whether any reply came.
     heard: bool,
     bdat: Bdat,
@@ -49,32 +50,6 @@ pub(crate) struct Transaction<'a> {
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
-}
-
-#[derive(Debug)]
-enum Slot {
-    /// Nothing was said yet.
-    Open,
-    /// RCPT was accepted, the content was not judged yet.
-    Accepted,
-    Closed(Verdict),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    /// The reply to a RSET that was sent before the transaction.
-    Reset,
-    Mail,
-    Rcpt(usize),
-    Data,
-    /// The reply to a chunk that is not the last one.
-    Chunk,
-    /// The reply to the content, for all accepted recipients.
-    Final,
-    /// The reply to the content for one recipient.
-    FinalOf(usize),
-    /// The reply to a dot that nobody is to get.
-    LoneDot,
 }
 
 /// What is to be sent next.
@@ -93,16 +68,6 @@ enum Progress {
     Chunks(Chunks),
     /// Nothing more: replies are awaited, or none.
     Sent,
-}
-
-/// What the server makes of BDAT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bdat {
-    /// It was not answered.
-    Unheard,
-    Known,
-    /// It was answered as a command that the server does not know.
-    Unknown,
 }
 
 /// In which state the transaction leaves the session.
@@ -124,12 +89,11 @@ impl<'a> Transaction<'a> {
         recipients: &'a [&'a Recipient],
         facts: &ContentFacts,
     ) -> Self {
-        let slots: Vec<_> =
-            recipients.iter().map(|recipient| slot(terms.missing(envelope, recipient, facts))).collect();
-        let served = recipients.iter().zip(&slots).filter(|(_, slot)| matches!(slot, Slot::Open));
-        let ascii =
-            envelope.reverse_path().is_ascii() && served.clone().all(|(recipient, _)| recipient.is_ascii());
-        let progress = if served.count() == 0 { Progress::Sent } else { Progress::Mail };
+        let missing = |recipient: &&Recipient| terms.missing(envelope, recipient, facts);
+        let slots = Slots::new(recipients.iter().map(missing), terms.kept_text);
+        let mut served = recipients.iter().filter(|recipient| missing(recipient).is_none());
+        let ascii = envelope.reverse_path().is_ascii() && served.all(|recipient| recipient.is_ascii());
+        let progress = if slots.all_closed() { Progress::Sent } else { Progress::Mail };
         let parameters = terms.parameters(envelope, facts, ascii);
         let (awaited, ending) = (Awaited::new(), Ending::Complete);
         Self {
@@ -142,7 +106,6 @@ impl<'a> Transaction<'a> {
             awaited,
             progress,
             refused: false,
-            accepted: 0,
             heard: false,
             bdat: Bdat::Unheard,
             beginning: 0,
@@ -153,16 +116,12 @@ impl<'a> Transaction<'a> {
 
     /// One verdict a recipient, in their order, and what is left of the session.
     pub(crate) fn finish(self) -> (Vec<Verdict>, Ending) {
-        let verdicts = self.slots.into_iter().map(|slot| match slot {
-            Slot::Closed(verdict) => verdict,
-            Slot::Open | Slot::Accepted => unanswered(),
-        });
-        (verdicts.collect(), self.ending)
+        (self.slots.into_verdicts(), self.ending)
     }
 
     /// Recipients that the server accepted, whatever became of the message.
     pub(crate) fn accepted(&self) -> usize {
-        self.accepted
+        self.slots.ever_accepted()
     }
 
     /// Whether BDAT was answered as a command that the server does not know, though it offers CHUNKING: by DATA the
@@ -230,28 +189,19 @@ impl<'a> Transaction<'a> {
     }
 
     fn send_rcpt(&mut self, index: usize, output: &mut Output) {
-        let next = (index..self.slots.len()).find(|index| matches!(self.slots[*index], Slot::Open));
-        let Some(next) = next.filter(|_| !self.refused) else {
+        let Some(next) = self.slots.open_from(index).filter(|_| !self.refused) else {
             self.progress = Progress::Data;
             return;
         };
-        Command::Rcpt(self.recipients[next], self.requests()).write(output);
+        Command::Rcpt(self.recipients[next], self.terms.requests(self.envelope)).write(output);
         self.awaited.expect(Expected::Rcpt(next), output);
         self.progress = Progress::Rcpt(next + 1);
-    }
-
-    fn requests(&self) -> Requests {
-        match (self.terms.capabilities.dsn, self.envelope.reverse_path()) {
-            (false, _) => Requests::None,
-            (true, ReversePath::Null) => Requests::NeverOnly,
-            (true, ReversePath::Mailbox(_)) => Requests::All,
-        }
     }
 
     /// DATA goes out with the recipients before it unless it is known already that none of them is accepted.
     fn send_data(&mut self, output: &mut Output) {
         self.progress = Progress::Sent;
-        if self.all_closed() {
+        if self.slots.all_closed() {
             return;
         }
         Command::Data.write(output);
@@ -265,7 +215,7 @@ impl<'a> Transaction<'a> {
         let small = self.size <= (self.terms.one_flight as u64).min(CHUNK) && self.terms.one_flight > 0;
         let one_group = output.end() - self.beginning < GROUP as u64;
         self.progress = Progress::Recipients;
-        if small && one_group && !self.terms.lock_step() && !self.all_closed() {
+        if small && one_group && !self.terms.lock_step() && !self.slots.all_closed() {
             self.progress = Progress::Chunks(Chunks::new(self.size));
         }
         self.go_on_without_rcpt();
@@ -274,7 +224,7 @@ impl<'a> Transaction<'a> {
     /// Once no reply to RCPT is due any more the content may begin, or nothing.
     fn go_on_without_rcpt(&mut self) {
         if matches!(self.progress, Progress::Recipients) && self.awaited.is_empty() {
-            self.progress = match self.has_accepted() {
+            self.progress = match self.slots.has_accepted() {
                 true => Progress::Chunks(Chunks::new(self.size)),
                 false => Progress::Sent,
             };
@@ -297,15 +247,15 @@ impl<'a> Transaction<'a> {
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
             (Expected::Rcpt(_), _) if self.refused => {}
-            (Expected::Rcpt(index), ReplyClass::Completed) => self.accept(index),
+            (Expected::Rcpt(index), ReplyClass::Completed) => self.slots.accept(index),
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.close(index, Verdict::Refused(Stage::RcptTo, reply));
+                self.slots.close(index, Verdict::Refused(Stage::RcptTo, reply));
             }
             (Expected::Data, ReplyClass::Intermediate) if reply.code() == ReplyCode::START_CONTENT => {
                 self.start_content(output);
             }
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.close_rest(|| Verdict::Refused(Stage::Data, reply.clone()));
+                self.slots.close_rest(|| Verdict::Refused(Stage::Data, reply.clone()));
             }
             (Expected::Chunk, ReplyClass::Completed) => {}
             (Expected::Chunk, ReplyClass::Transient | ReplyClass::Permanent) => {
@@ -329,19 +279,14 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn accept(&mut self, index: usize) {
-        self.slots[index] = Slot::Accepted;
-        self.accepted += 1;
-    }
-
     /// The replies to RCPT and DATA that are still due say nothing about the recipients any more.
     fn mail_refused(&mut self, reply: Reply) {
         self.refused = true;
-        self.close_rest(|| Verdict::Refused(Stage::MailFrom, reply.clone()));
+        self.slots.close_rest(|| Verdict::Refused(Stage::MailFrom, reply.clone()));
     }
 
     fn start_content(&mut self, output: &mut Output) {
-        if self.has_accepted() {
+        if self.slots.has_accepted() {
             self.progress = Progress::Content(DotStuffing::new());
             return;
         }
@@ -375,8 +320,7 @@ impl<'a> Transaction<'a> {
     }
 
     fn expect_finals(&mut self, end: u64) {
-        let accepted = (0..self.slots.len()).filter(|index| matches!(self.slots[*index], Slot::Accepted));
-        accepted.for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
+        self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
     }
 
     fn awaits_recipients(&self) -> bool {
@@ -389,7 +333,7 @@ impl<'a> Transaction<'a> {
         let begun = matches!(self.progress, Progress::Chunks(_)) || self.end_of_content.is_some();
         match self.terms.protocol {
             // RFC 2033 section 4.3: no accepted recipient, no reply; whether all servers agree is not known
-            Protocol::Lmtp if begun && !self.has_accepted() => self.abandon(output),
+            Protocol::Lmtp if begun && !self.slots.has_accepted() => self.abandon(output),
             Protocol::Lmtp => self.end_of_content.into_iter().for_each(|end| self.expect_finals(end)),
             Protocol::Smtp => {}
         }
@@ -397,7 +341,7 @@ impl<'a> Transaction<'a> {
 
     /// No further chunk goes out (RFC 3030 section 2). One that is not complete can be neither ended nor taken back.
     fn chunk_refused(&mut self, reply: &Reply, output: &mut Output) {
-        self.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
+        self.slots.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
         let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
         // how many replies LMTP has to the last chunk of what failed is not known
         let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
@@ -409,30 +353,26 @@ impl<'a> Transaction<'a> {
 
     /// Whoever does not know BDAT takes the octets of the content for commands: nothing it says can be tied any more.
     fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
-        self.close_rest(|| Verdict::Refused(stage, reply.clone()));
+        self.slots.close_rest(|| Verdict::Refused(stage, reply.clone()));
         self.abandon(output);
     }
 
-    fn bdat_after(&self, reply: &Reply) -> Bdat {
-        let out_of_order = reply.code() == ReplyCode::BAD_SEQUENCE && self.has_accepted();
-        let unknown = reply.code().is_unknown_command() || out_of_order;
-        match self.bdat {
-            Bdat::Unheard if self.terms.by_chunks() && unknown => Bdat::Unknown,
-            Bdat::Unheard => Bdat::Known,
-            known => known,
+    fn heard_of_content(&mut self, reply: &Reply) {
+        if self.terms.by_chunks() {
+            self.bdat = self.bdat.after(reply, self.slots.has_accepted());
         }
     }
 
     fn final_of_all(&mut self, verdict: impl Fn() -> Verdict) {
         // where nobody was accepted, or a chunk was refused before, RSET is due whatever the server says
-        if self.has_accepted() {
-            self.close_rest(verdict);
+        if self.slots.has_accepted() {
+            self.slots.close_rest(verdict);
             self.ending = self.after_content();
         }
     }
 
     fn final_of(&mut self, index: usize, verdict: Verdict) {
-        self.close(index, verdict);
+        self.slots.close(index, verdict);
         if self.awaited.is_empty() {
             self.ending = self.after_content();
         }
@@ -440,8 +380,7 @@ impl<'a> Transaction<'a> {
 
     /// After a chunk that was refused RSET is due (RFC 3030 section 2).
     fn after_content(&self) -> Ending {
-        let refused = |slot: &Slot| matches!(slot, Slot::Closed(Verdict::Refused(Stage::Final, _)));
-        match self.terms.by_chunks() && self.slots.iter().any(refused) {
+        match self.terms.by_chunks() && self.slots.any_refused(Stage::Final) {
             true => Ending::Aborted,
             false => Ending::Complete,
         }
@@ -452,14 +391,14 @@ impl<'a> Transaction<'a> {
     fn unasked(&mut self, reply: Reply, output: &mut Output) {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             let stage = self.stage(output);
-            self.close_rest(|| Verdict::Refused(stage, reply.clone()));
+            self.slots.close_rest(|| Verdict::Refused(stage, reply.clone()));
             return self.abandon(output);
         }
         match reply.class() {
             ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
-                self.bdat = self.bdat_after(&reply);
+                self.heard_of_content(&reply);
                 self.abandon(output);
-                self.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
+                self.slots.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
             }
             _ => self.break_off(self.stage(output), ProtocolError::Unsolicited(reply).into(), output),
         }
@@ -475,10 +414,10 @@ impl<'a> Transaction<'a> {
     /// none yet may have the message (law 3).
     fn closing(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         if let Expected::FinalOf(index) = expected {
-            self.close(index, Verdict::Refused(Stage::Final, reply));
+            self.slots.close(index, Verdict::Refused(Stage::Final, reply));
             return self.break_off(Stage::Final, Interruption::Disconnected, output);
         }
-        self.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
+        self.slots.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
         self.abandon(output);
     }
 
@@ -488,7 +427,7 @@ impl<'a> Transaction<'a> {
 
     fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
         let may_have_arrived = self.end_of_content.is_some_and(|end| end <= output.written());
-        self.close_rest(|| Verdict::Broken { stage, why: why.clone(), may_have_arrived });
+        self.slots.close_rest(|| Verdict::Broken { stage, why: why.clone(), may_have_arrived });
         self.abandon(output);
     }
 
@@ -500,35 +439,10 @@ impl<'a> Transaction<'a> {
         self.ending = Ending::Unusable;
     }
 
-    fn close(&mut self, index: usize, verdict: Verdict) {
-        self.slots[index] = Slot::Closed(verdict.shortened(self.terms.kept_text));
-    }
-
-    fn close_rest(&mut self, verdict: impl Fn() -> Verdict) {
-        for index in 0..self.slots.len() {
-            if !matches!(self.slots[index], Slot::Closed(_)) {
-                self.close(index, verdict());
-            }
-        }
-    }
-
-    fn all_closed(&self) -> bool {
-        self.slots.iter().all(|slot| matches!(slot, Slot::Closed(_)))
-    }
-
-    fn has_accepted(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot, Slot::Accepted))
-    }
-
+    /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
-        match self.awaited.next_before(output.written()) {
-            Some(expected) => expected.stage(),
-            None => self
-                .awaited
-                .next()
-                .filter(|next| !next.is_of_content())
-                .map_or(Stage::Content, Expected::stage),
-        }
+        let next = self.awaited.next().filter(|next| !next.is_of_content());
+        self.awaited.next_before(output.written()).or(next).map_or(Stage::Content, Expected::stage)
     }
 }
 
@@ -552,7 +466,7 @@ impl Machine for Transaction<'_> {
             return self.closing(expected, reply, output);
         }
         if expected.is_of_content() {
-            self.bdat = self.bdat_after(&reply);
+            self.heard_of_content(&reply);
         }
         if self.bdat == Bdat::Unknown {
             return self.bdat_unknown(expected.stage(), &reply, output);
@@ -584,31 +498,6 @@ impl Machine for Transaction<'_> {
     }
 }
 
-impl Expected {
-    fn stage(self) -> Stage {
-        match self {
-            Self::Reset | Self::Mail => Stage::MailFrom,
-            Self::Rcpt(_) => Stage::RcptTo,
-            Self::Data => Stage::Data,
-            Self::Chunk => Stage::Content,
-            Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
-        }
-    }
-
-    fn is_of_content(self) -> bool {
-        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
-    }
-}
-
-fn slot(missing: Option<Missing>) -> Slot {
-    missing.map_or(Slot::Open, |missing| Slot::Closed(Verdict::Unsupported(missing)))
-}
-
 fn wrong_size(error: WrongSize) -> Interruption {
     Interruption::Content(Arc::new(io::Error::other(error)))
-}
-
-/// What a recipient gets whose machine was given up before its end.
-fn unanswered() -> Verdict {
-    Verdict::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
 }

@@ -1,9 +1,6 @@
 //! Where a transaction stands in the stream, and what may go behind it.
 
-use super::{Expected, Slot, Transaction};
-use crate::proto::machine::Interruption;
-use crate::proto::stage::Stage;
-use crate::proto::verdict::Verdict;
+use super::{Expected, Transaction};
 
 /// Octets of `RSET` with its line end.
 const RESET: u64 = 6;
@@ -41,21 +38,12 @@ impl Transaction<'_> {
 
     /// Whether it is known that nobody has to be asked for once more on the connection.
     pub(crate) fn may_be_last(&self) -> bool {
-        let may_be_asked_again =
-            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
-        self.slots.len() == 1 || !self.slots.iter().any(may_be_asked_again)
+        self.slots.need_no_other()
     }
 
     /// Whether commands that were sent in a group went unanswered, as at a server that offers PIPELINING and loses what it
     /// read ahead.
     pub(crate) fn broke_in_group(&self) -> bool {
-        let broke = |slot: &Slot| match slot {
-            Slot::Closed(Verdict::Broken { stage, why, .. }) => {
-                let amid_group = matches!(stage, Stage::RcptTo | Stage::Data);
-                amid_group && matches!(why, Interruption::TimedOut | Interruption::Protocol(_))
-            }
-            _ => false,
-        };
-        !self.terms.lock_step() && self.slots.iter().any(broke)
+        !self.terms.lock_step() && self.slots.broke_amid_recipients()
     }
 }

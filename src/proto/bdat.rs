@@ -1,0 +1,25 @@
+//! [`Bdat`]: whether a server that offers CHUNKING knows the command.
+
+use super::reply::{Reply, ReplyCode};
+
+/// What the server makes of BDAT, by its first reply to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bdat {
+    /// It was not answered.
+    Unheard,
+    Known,
+    /// It was answered as a command that the server does not know, or not where RFC 3030 section 2 has it.
+    Unknown,
+}
+
+impl Bdat {
+    /// What is known after a reply to a chunk; `accepted` tells whether a recipient is there to get it.
+    pub(super) fn after(self, reply: &Reply, accepted: bool) -> Self {
+        let out_of_order = accepted && reply.code() == ReplyCode::BAD_SEQUENCE;
+        match self {
+            Self::Unheard if out_of_order || reply.code().is_unknown_command() => Self::Unknown,
+            Self::Unheard => Self::Known,
+            known => known,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! [`Expected`]: what a reply in a transaction answers.
+
+use super::stage::Stage;
+
+/// A command, or the end of content, that is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The reply to a RSET that was sent before the transaction.
+    Reset,
+    Mail,
+    /// RCPT for the recipient of this index.
+    Rcpt(usize),
+    Data,
+    /// A chunk that is not the last one.
+    Chunk,
+    /// The content, for all accepted recipients.
+    Final,
+    /// The content, for the recipient of this index.
+    FinalOf(usize),
+    /// A dot that nobody is to get.
+    LoneDot,
+}
+
+impl Expected {
+    pub(super) fn stage(self) -> Stage {
+        match self {
+            Self::Reset | Self::Mail => Stage::MailFrom,
+            Self::Rcpt(_) => Stage::RcptTo,
+            Self::Data => Stage::Data,
+            Self::Chunk => Stage::Content,
+            Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
+        }
+    }
+
+    pub(super) fn is_of_content(self) -> bool {
+        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
+    }
+}
