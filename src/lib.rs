@@ -105,7 +105,9 @@ pub mod tls;
 pub mod plan;
 // floor 6: one connection
 pub mod transport;
-// floor 7: the whole
+// floor 7: connections that are shared and kept
+pub mod pool;
+// floor 8: the whole
 pub mod deliverer;
 
 // beside the floors: the manual, and what the tests of the crate and of hosts need
@@ -129,6 +131,7 @@ pub use observer::{Event, Observer, TraceLevels};
 pub use outcome::{Delivered, Failure, FailureKind, Outcome};
 pub use plan::PlanSettings;
 pub use policy::{AddressPolicy, DefaultPolicy};
+pub use pool::{PoolCounts, PoolSettings};
 pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 #[cfg(feature = "hickory")]
 pub use resolver::HickoryResolver;

@@ -129,6 +129,11 @@ impl Reporter {
         Self { observer, levels, connection: connection.into() }
     }
 
+    /// Nobody hears.
+    pub(crate) fn nobody() -> Self {
+        Self { observer: None, levels: TraceLevels::default(), connection: Arc::from("") }
+    }
+
     /// Whether anybody listens.
     pub(crate) fn is_heard(&self) -> bool {
         self.observer.is_some()

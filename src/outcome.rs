@@ -292,6 +292,11 @@ impl Failure {
         self.0.kind == FailureKind::Connecting || (closing && self.0.stage == Some(Stage::Greeting))
     }
 
+    /// A connection was lost on which the whole message had been sent behind another one's (law 3).
+    pub(crate) fn may_have_arrived_by_another() -> Self {
+        Self::broken(Stage::Final, Interruption::Disconnected, true)
+    }
+
     /// The time for the attempt was over before a host was tried.
     pub(crate) fn out_of_time() -> Self {
         let what = "the time for the attempt is over".to_owned();

@@ -13,6 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["tls"],
     &["plan"],
     &["transport"],
+    &["pool"],
     &["deliverer"],
     // beside the floors
     &["manual", "testing"],

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::exit::chain;
+use crate::common::connection::ConnectionArguments;
+use crate::common::exit::chain;
 use nexthop::policy::Cidr;
-use nexthop::{EnvelopeId, Mechanism, Notify, OriginalRecipient, Pattern, Ret, Route, TlsLevel};
+use nexthop::{EnvelopeId, Mechanism, Notify, OriginalRecipient, Pattern, Ret, Route};
 
 const STATUSES: &str = "Exit status: 0 every recipient delivered; 75 at least one deferred, none failed; 69 at least one \
 failed; 64 wrong usage; 65 the message or an address is not acceptable; 66 the input cannot be read; 70 internal error; \
@@ -72,26 +72,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PORT", default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) mx_port: u16,
 
-    /// Addresses that may be dialled besides those of the default policy (repeatable)
-    #[arg(long, value_name = "CIDR")]
-    pub(crate) allow: Vec<Cidr>,
-
     /// Addresses that must not be dialled (repeatable); the longest matching prefix wins
     #[arg(long, value_name = "CIDR")]
     pub(crate) deny: Vec<Cidr>,
 
-    /// PEM certificates that are trusted instead of the system's
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
-
-    /// What hops must prove that say nothing themselves: off, opportunistic, required (encrypted, the certificate is
-    /// not verified), verified
-    #[arg(long, value_name = "LEVEL", default_value_t = TlsLevel::Opportunistic)]
-    pub(crate) tls: TlsLevel,
-
-    /// Accept any certificate on relay hops
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
 
     /// The user at relays that have no credentials in their route; never used on MX routes
     #[arg(long, value_name = "NAME")]
@@ -129,18 +115,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TYPE;ADDR", value_parser = OriginalRecipient::parse)]
     pub(crate) dsn_orcpt: Option<OriginalRecipient>,
 
-    /// Do not send commands in groups, even where the server offers PIPELINING
-    #[arg(long)]
-    pub(crate) no_pipelining: bool,
-
     /// How long the message has been waiting
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) message_age: u64,
-
-    /// A time limit (repeatable). STAGE: connect, greeting, command, tls, data-start, data-block, final, quit,
-    /// session, dns, sts; the last has no use yet
-    #[arg(long = "timeout", value_name = "STAGE=SECONDS", value_parser = Limit::from_str)]
-    pub(crate) timeouts: Vec<Limit>,
 
     /// Look up and decide, connect to nobody, print the plan with the reason of every decision
     #[arg(long)]
@@ -230,61 +207,5 @@ impl FromStr for Dnssec {
             "validate" => Err("validation in process is not built yet".to_owned()),
             other => Err(format!("\"{}\" is neither off nor ad", other.escape_debug())),
         }
-    }
-}
-
-/// STAGE=SECONDS.
-#[derive(Debug, Clone)]
-pub(crate) struct Limit {
-    pub(crate) stage: LimitedStage,
-    pub(crate) time: Duration,
-}
-
-/// What `--timeout` can limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LimitedStage {
-    Connect,
-    Greeting,
-    Command,
-    Tls,
-    DataStart,
-    DataBlock,
-    Final,
-    Quit,
-    Session,
-    Dns,
-    /// Named in the interface, without a use in what is built.
-    Reserved,
-}
-
-impl FromStr for Limit {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (stage, seconds) = text.split_once('=').ok_or("no = between stage and seconds")?;
-        let time = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let time = time.ok_or_else(|| format!("\"{}\" is no number of seconds", seconds.escape_debug()))?;
-        Ok(Self { stage: stage.parse()?, time })
-    }
-}
-
-impl FromStr for LimitedStage {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "connect" => Self::Connect,
-            "greeting" => Self::Greeting,
-            "command" => Self::Command,
-            "data-start" => Self::DataStart,
-            "data-block" => Self::DataBlock,
-            "final" => Self::Final,
-            "quit" => Self::Quit,
-            "session" => Self::Session,
-            "dns" => Self::Dns,
-            "tls" => Self::Tls,
-            "sts" => Self::Reserved,
-            other => return Err(format!("\"{}\" is no stage", other.escape_debug())),
-        })
     }
 }

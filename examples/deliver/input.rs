@@ -7,7 +7,10 @@ use nexthop::mail::{LineEndError, MessageError};
 use nexthop::{Envelope, Message, Recipient};
 
 use crate::arguments::Arguments;
-use crate::exit::{DATA, NO_INPUT, Trouble};
+use crate::common::exit::{DATA, Trouble};
+
+/// The exit status for input that cannot be read.
+pub(crate) const NO_INPUT: u8 = 66;
 
 /// The envelope of the command line. An address that is not acceptable is named.
 pub(crate) fn envelope(arguments: &Arguments) -> Result<Envelope, Trouble> {

@@ -5,7 +5,8 @@
 //! ```
 
 mod arguments;
-mod exit;
+#[path = "../common/mod.rs"]
+mod common;
 mod input;
 mod setup;
 mod transcript;
@@ -17,12 +18,12 @@ use nexthop::deliverer::GroupPlan;
 use nexthop::{HickoryResolver, Outcome, Report};
 
 use arguments::Arguments;
-use exit::Trouble;
+use common::exit::{TEMPORARY_FAILURE, Trouble, UNAVAILABLE, usage};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
-        Err(error) => return exit::usage(error),
+        Err(error) => return usage(error, "--route"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(Trouble::internal).and_then(|runtime| runtime.block_on(run(&arguments)));
@@ -70,10 +71,10 @@ fn print_json(document: &impl serde::Serialize) -> Result<(), Trouble> {
 fn status(report: &Report) -> ExitCode {
     let any = |wanted: fn(&Outcome) -> bool| report.iter().any(|(_, outcome)| wanted(outcome));
     if any(|outcome| matches!(outcome, Outcome::Failed(_))) {
-        return ExitCode::from(exit::UNAVAILABLE);
+        return ExitCode::from(UNAVAILABLE);
     }
     if any(|outcome| matches!(outcome, Outcome::Deferred(_))) {
-        return ExitCode::from(exit::TEMPORARY_FAILURE);
+        return ExitCode::from(TEMPORARY_FAILURE);
     }
     ExitCode::SUCCESS
 }

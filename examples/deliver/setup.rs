@@ -1,20 +1,21 @@
 //! The deliverer that the command line describes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nexthop::plan::PlanSettings;
 use nexthop::policy::DefaultPolicy;
-use nexthop::resolver::{DnssecMode, HickoryResolver, ResolverSettings};
-use nexthop::tls::Roots;
+use nexthop::resolver::{DnssecMode, HickoryResolver};
 use nexthop::{
-    Attempt, ClientName, Deliverer, LoginSettings, Route, RouteTable, StoredCredentials, Timeouts,
-    TlsSettings, TraceLevels,
+    Attempt, ClientName, Deliverer, LoginSettings, PoolSettings, Route, RouteTable, StoredCredentials,
+    TraceLevels,
 };
 
-use crate::arguments::{Arguments, Dnssec, LimitedStage};
-use crate::exit::{CONFIGURATION, NO_INPUT, Trouble, USAGE};
+use crate::arguments::{Arguments, Dnssec};
+use crate::common::exit::{CONFIGURATION, Trouble, USAGE};
+use crate::common::identity;
+use crate::input::NO_INPUT;
 use crate::transcript::Transcript;
 
 pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -> Result<Deliverer, Trouble> {
@@ -26,10 +27,9 @@ pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -
         .resolver(resolver)
         .address_policy(policy(arguments))
         .plan(plan)
-        .tls(tls(arguments))
-        .login(login(arguments))
-        .timeouts(timeouts(arguments))
-        .pipelining(!arguments.no_pipelining);
+        .pool(nothing_kept())
+        .login(login(arguments));
+    let builder = arguments.connection.apply(builder);
     let builder = match credentials(arguments)? {
         Some(credentials) => builder.credentials(credentials),
         None => builder,
@@ -40,34 +40,29 @@ pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -
     builder.build().map_err(|error| Trouble::new(CONFIGURATION, error))
 }
 
+/// There is one message: QUIT goes out with the end of it.
+fn nothing_kept() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.idle = Duration::ZERO;
+    pool
+}
+
 pub(crate) fn attempt(arguments: &Arguments) -> Attempt {
     let mut attempt = Attempt::default();
     attempt.message_age = Duration::from_secs(arguments.message_age);
     attempt
 }
 
-/// The name given, the system's if it is fully qualified, or an address literal.
+/// The name given, or that of this host.
 fn client_name(arguments: &Arguments) -> Result<String, Trouble> {
-    if let Some(name) = &arguments.hostname {
-        let name = ClientName::parse(name).map_err(|error| Trouble::new(USAGE, error))?;
-        return Ok(name.to_string());
-    }
-    let system = gethostname::gethostname().to_string_lossy().into_owned();
-    let name = ClientName::parse(&system).ok().filter(|name| name.domain().is_some());
-    Ok(name.unwrap_or_else(|| ClientName::from(own_address())).to_string())
+    let Some(name) = &arguments.hostname else { return Ok(identity::client_name()) };
+    let name = ClientName::parse(name).map_err(|error| Trouble::new(USAGE, error))?;
+    Ok(name.to_string())
 }
 
 /// The addresses given, and those of the interfaces.
 fn own_addresses(arguments: &Arguments) -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    arguments.own_address.iter().copied().chain(interfaces.iter().map(if_addrs::Interface::ip)).collect()
-}
-
-/// An address of an interface that is not a loopback one, if there is any.
-fn own_address() -> IpAddr {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let outward = interfaces.iter().find(|interface| !interface.is_loopback() && !interface.is_link_local());
-    outward.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), if_addrs::Interface::ip)
+    arguments.own_address.iter().copied().chain(identity::own_addresses()).collect()
 }
 
 fn routes(arguments: &Arguments) -> Result<RouteTable, Trouble> {
@@ -84,12 +79,8 @@ pub(crate) fn resolver(arguments: &Arguments) -> Result<Arc<HickoryResolver>, Tr
         Some(server) => HickoryResolver::from_servers([server]),
         None => HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?,
     };
-    let mut settings = ResolverSettings::default();
+    let mut settings = arguments.connection.lookups();
     settings.dnssec = dnssec(arguments);
-    if let Some(limit) = limit(arguments, LimitedStage::Dns) {
-        settings.deadline = limit;
-        settings.timeout = settings.timeout.min(limit);
-    }
     Ok(Arc::new(resolver.with_settings(settings)))
 }
 
@@ -108,18 +99,7 @@ fn policy(arguments: &Arguments) -> DefaultPolicy {
         Some(server) if server.ip().is_loopback() => DefaultPolicy::default().relay_names_may_be_loopback(),
         _ => DefaultPolicy::default(),
     };
-    let policy = arguments.allow.iter().fold(policy, |policy, block| policy.allow(*block));
-    arguments.deny.iter().fold(policy, |policy, block| policy.deny(*block))
-}
-
-fn tls(arguments: &Arguments) -> TlsSettings {
-    let mut tls = TlsSettings::default();
-    tls.level = arguments.tls;
-    tls.accept_invalid_certificates = arguments.insecure;
-    if let Some(file) = &arguments.ca {
-        tls.roots = Roots::File(file.clone());
-    }
-    tls
+    arguments.deny.iter().fold(arguments.connection.allow(policy), |policy, block| policy.deny(*block))
 }
 
 /// The dialogue and what may be shown of an authentication.
@@ -147,33 +127,4 @@ fn credentials(arguments: &Arguments) -> Result<Option<StoredCredentials>, Troub
     let readable = std::fs::read_to_string(file).map(drop);
     readable.map_err(|error| Trouble::new(CONFIGURATION, format!("{}: {error}", file.display())))?;
     Ok(Some(stored))
-}
-
-fn timeouts(arguments: &Arguments) -> Timeouts {
-    let mut timeouts = Timeouts::default();
-    arguments.timeouts.iter().for_each(|limit| set(&mut timeouts, limit.stage, limit.time));
-    timeouts
-}
-
-fn set(timeouts: &mut Timeouts, stage: LimitedStage, time: Duration) {
-    match stage {
-        LimitedStage::Connect => timeouts.connect = time,
-        LimitedStage::Greeting => timeouts.greeting = time,
-        LimitedStage::Command => {
-            timeouts.hello = time;
-            timeouts.mail = time;
-            timeouts.recipient = time;
-        }
-        LimitedStage::Tls => timeouts.tls = time,
-        LimitedStage::DataStart => timeouts.data_start = time,
-        LimitedStage::DataBlock => timeouts.data_block = time,
-        LimitedStage::Final => timeouts.final_reply = time,
-        LimitedStage::Quit => timeouts.quit = time,
-        LimitedStage::Session => timeouts.session = Some(time),
-        LimitedStage::Dns | LimitedStage::Reserved => {}
-    }
-}
-
-fn limit(arguments: &Arguments, stage: LimitedStage) -> Option<Duration> {
-    arguments.timeouts.iter().rev().find(|limit| limit.stage == stage).map(|limit| limit.time)
 }

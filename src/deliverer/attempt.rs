@@ -1,14 +1,17 @@
 //! One attempt at one destination: host after host, for whoever is not settled yet.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use futures_util::future::FutureExt;
 
+use super::converse::Conversed;
+use super::line::Line;
 use super::settle::{Pending, Tried, open};
 use super::visit::{Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
+use crate::pool::{Entry, Lease, Place, Slot, Turn};
+use crate::proto::{Terms, Transaction};
 use crate::transport::{Race, Socket};
 
 /// The hosts of a destination, those who are to be delivered, and what was learnt on the way.
@@ -22,13 +25,13 @@ struct Attempt<'a, 'p, 'r> {
     own_preference: Option<u16>,
 }
 
-type Addresses<'a> = Race<'a, Visit<'a>, Socket, Failure>;
+type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
 
 /// Tries the hosts in turn until every recipient is settled. Those where nobody was at home a moment ago come last.
 pub(super) async fn run(task: Task<'_>, planning: &mut Planning<'_>, pending: &mut [Pending<'_>]) {
     let mut attempt = Attempt { task, planning, pending, put_off: Vec::new(), own_preference: None };
     while attempt.is_open() {
-        let Some(host) = attempt.planning.next().await else { break };
+        let Some(host) = task.in_time(attempt.planning.next()).await.flatten() else { break };
         attempt.visit_some(host).await;
     }
     for host in std::mem::take(&mut attempt.put_off) {
@@ -58,17 +61,19 @@ impl<'a> Attempt<'a, '_, '_> {
         let (now, last) = if some_now { (host.place, None) } else { (None, host.place) };
         let (had, families) =
             (noted.iter().filter_map(|noted| noted.endpoint.clone()).collect(), host.families);
-        self.put_off.push(HostPlan { place: last, candidates: noted, had: Vec::new(), families });
+        let failed = fresh.iter().filter_map(|fresh| fresh.endpoint.clone()).collect();
+        self.put_off.push(HostPlan { place: last, candidates: noted, had: failed, families });
         self.visit(HostPlan { place: now, candidates: fresh, had, families }).await;
     }
 
-    /// Tries the addresses of a host: whichever is connected to first, and after it the others for whoever is not settled
-    /// then (check 101). Addresses that become known meanwhile join in.
+    /// Tries the addresses of a host: a connection that is kept or shared, else whichever is connected to first, and after
+    /// it the others for whoever is not settled then (check 101). Addresses that become known meanwhile join in.
     async fn visit(&mut self, host: HostPlan) {
         let mut had = host.had;
         had.extend(host.candidates.iter().filter_map(|candidate| candidate.endpoint.clone()));
         let (mut race, mut place) = (self.race(), host.place);
-        self.allowed(host.candidates).for_each(|visit| race.add(visit));
+        let visits = self.allowed(host.candidates).await;
+        self.by_pool(visits).await.into_iter().for_each(|visit| race.add(visit));
         while self.is_open() {
             let done = match place {
                 Some(of) => self.planning.until_complete(of, race.next()).await.flatten(),
@@ -82,8 +87,9 @@ impl<'a> Attempt<'a, '_, '_> {
                     }
                 }
                 (None, Some(of)) => {
-                    let others = self.planning.rest(of, &had).await;
-                    race.join(self.allowed(others), |visit| visit.comes_early(host.families));
+                    let Some(others) = self.task.in_time(self.planning.rest(of, &had)).await else { return };
+                    let others = self.allowed(others).await;
+                    race.join(others.into_iter(), |visit| visit.comes_early(host.families));
                 }
                 (None, None) => return,
             }
@@ -95,38 +101,142 @@ impl<'a> Attempt<'a, '_, '_> {
     }
 
     /// What may be dialled; of the rest it is noted why not.
-    fn allowed(&mut self, candidates: Vec<Candidate>) -> impl Iterator<Item = Visit<'a>> + use<'a> {
-        let task = self.task;
-        let own_preference = self.own_preference;
-        let visits = candidates.into_iter().map(|candidate| Visit { task, candidate: Arc::new(candidate) });
-        let judged = visits.map(|visit| match visit.failure(own_preference) {
-            None => Ok(visit),
-            Some(failure) => Err(visit.tried(failure, None)),
-        });
-        let (allowed, not): (Vec<_>, Vec<_>) = judged.partition(Result::is_ok);
-        not.into_iter().filter_map(Result::err).for_each(|tried| self.failed(&tried));
-        allowed.into_iter().filter_map(Result::ok)
+    async fn allowed(&mut self, candidates: Vec<Candidate>) -> Vec<Visit<'a>> {
+        let mut visits = Vec::new();
+        for candidate in candidates {
+            match Visit::new(self.task, candidate, self.own_preference).await {
+                Ok(visit) => visits.push(visit),
+                Err(tried) => self.failed(&tried),
+            }
+        }
+        visits
+    }
+
+    /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
+    /// dialled for those who are not settled then.
+    async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
+        let pool = &self.task.parts.pool;
+        for place in 0..visits.len() {
+            while let Some(lease) = pool.kept(visits[place].key()) {
+                if self.converse(&visits[place], lease, None).await == Conversed::Done {
+                    visits.remove(place);
+                    return visits;
+                }
+            }
+        }
+        let Some(first) = visits.first().cloned() else { return visits };
+        while self.is_open() {
+            match pool.enter(first.key()) {
+                Entry::Vacant(slot) => {
+                    first.hold(slot);
+                    return visits;
+                }
+                Entry::Kept(lease) => {
+                    if self.converse(&first, lease, None).await == Conversed::Done {
+                        break;
+                    }
+                }
+                Entry::Full(terms) => match self.wait(&first, terms).await {
+                    Some(Conversed::Done) => break,
+                    Some(Conversed::Gone) => {}
+                    None => return visits,
+                },
+            }
+        }
+        visits.remove(0);
+        visits
+    }
+
+    /// Waits for a connection; `None`: one may be made.
+    async fn wait(&mut self, visit: &Visit<'a>, terms: Option<Terms>) -> Option<Conversed> {
+        let limit = self.task.parts.limits.recipients.max(1);
+        let recipients: Vec<_> = open(self.pending).map(|pending| pending.recipient).take(limit).collect();
+        let begun = terms.and_then(|terms| visit.begin(terms, &recipients));
+        let (mut transaction, offer) = begun.unzip();
+        let turn = match self.task.parts.pool.wait(visit.key(), offer) {
+            Ok(turn) => match self.task.in_time(self.planning.alongside(turn)).await {
+                Some(turn) => turn,
+                None => return Some(Conversed::Gone),
+            },
+            Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
+            Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
+            Err(Entry::Full(_)) => return Some(Conversed::Gone),
+        };
+        match turn {
+            Ok(Turn::Vacant(slot)) => {
+                visit.hold(slot);
+                None
+            }
+            Ok(Turn::Lease(lease)) => Some(self.converse(visit, lease, None).await),
+            Ok(Turn::Behind(lease, place)) => {
+                let begun = transaction.take().map(|mut begun| {
+                    begun.follow(place.base, place.after_reset);
+                    begun
+                });
+                Some(self.converse(visit, lease, begun).await)
+            }
+            Ok(Turn::Lost(place, written)) => {
+                let transaction = transaction.take()?;
+                Some(self.lost(visit, transaction, place, written))
+            }
+            // the pool is gone, or whoever had the connection: as if there had been none
+            Err(_) => Some(Conversed::Gone),
+        }
+    }
+
+    /// A connection that was lost with what was sent on it by another: who may have the message is told so (law 3).
+    fn lost(
+        &mut self,
+        visit: &Visit<'a>,
+        mut transaction: Transaction<'_>,
+        place: Place,
+        written: u64,
+    ) -> Conversed {
+        transaction.follow(place.base, place.after_reset);
+        if transaction.end_of_content().is_none_or(|end| end > written) {
+            return Conversed::Gone;
+        }
+        let failure = Failure::may_have_arrived_by_another();
+        let asked = transaction.finish().0.len();
+        let tried = visit.tried(failure, None);
+        open(self.pending).take(asked).for_each(|pending| pending.failed(tried.clone()));
+        Conversed::Done
+    }
+
+    async fn converse(
+        &mut self,
+        visit: &Visit<'a>,
+        lease: Lease<Line>,
+        begun: Option<Transaction<'_>>,
+    ) -> Conversed {
+        self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await
     }
 
     /// What comes of an address. Nothing more is tried at a host that turns out to be this one.
-    async fn tried(&mut self, visit: &Visit<'a>, connected: Result<Socket, Failure>) -> ControlFlow<()> {
-        let result = match connected {
-            Ok(socket) => self.planning.alongside(visit.run(socket, self.pending).boxed()).await,
+    async fn tried(
+        &mut self,
+        visit: &Visit<'a>,
+        connected: Result<(Slot<Line>, Socket), Failure>,
+    ) -> ControlFlow<()> {
+        let lease = match connected {
+            Ok((slot, socket)) => self.planning.alongside(visit.open(slot, socket).boxed()).await,
             Err(failure) => Err(visit.tried(failure, None)),
         };
-        let memory = &self.task.parts.memory;
-        let Err(tried) = result else {
-            visit.endpoint().iter().for_each(|endpoint| memory.forget(endpoint));
-            return ControlFlow::Continue(());
+        let (memory, endpoint) = (&self.task.parts.memory, &visit.key().endpoint);
+        let tried = match lease {
+            Ok(lease) => {
+                memory.forget(endpoint);
+                self.converse(visit, lease, None).await;
+                return ControlFlow::Continue(());
+            }
+            Err(tried) => tried,
         };
-        let failure = tried.attempt.failure();
-        if failure.is_unreachable() {
-            visit.endpoint().iter().for_each(|endpoint| memory.note(endpoint));
+        if tried.attempt.failure().is_unreachable() {
+            memory.note(endpoint);
         }
-        let is_loop = failure.is_loop();
         self.failed(&tried);
-        if is_loop {
-            self.own_preference = visit.candidate.preference;
+        if tried.attempt.failure().is_loop() {
+            self.own_preference = visit.candidate().preference;
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

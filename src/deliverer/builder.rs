@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
+use super::habits::Habits;
 use super::host_memory::HostMemory;
 use super::sources::{SourceAddress, SourcePool};
 use crate::credentials::CredentialProvider;
@@ -11,6 +12,7 @@ use crate::local::LocalDelivery;
 use crate::observer::{Observer, TraceLevels};
 use crate::plan::PlanSettings;
 use crate::policy::{AddressPolicy, DefaultPolicy};
+use crate::pool::{Pool, PoolSettings};
 use crate::proto::{ClientName, ClientNameError, ReplyLimits};
 use crate::resolver::Resolver;
 use crate::route::Route;
@@ -74,6 +76,9 @@ pub struct DelivererBuilder {
     timeouts: Timeouts,
     replies: ReplyLimits,
     pipelining: bool,
+    chunking: bool,
+    one_flight: usize,
+    pool: PoolSettings,
     refuse_long_lines: bool,
     tls: TlsSettings,
     credentials: Option<Arc<dyn CredentialProvider>>,
@@ -114,6 +119,9 @@ impl DelivererBuilder {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            chunking: true,
+            one_flight: 64 * 1024,
+            pool: PoolSettings::default(),
             refuse_long_lines: false,
             tls: TlsSettings::default(),
             credentials: None,
@@ -175,6 +183,26 @@ impl DelivererBuilder {
     /// Whether commands go out in groups where the server offers it (RFC 2920); `true`.
     pub fn pipelining(mut self, pipelining: bool) -> Self {
         self.pipelining = pipelining;
+        self
+    }
+
+    /// Whether content goes out in chunks of known length where the server offers it (RFC 3030); `true`.
+    pub fn chunking(mut self, chunking: bool) -> Self {
+        self.chunking = chunking;
+        self
+    }
+
+    /// Octets of the largest message that goes out together with its commands, in one round trip, where the server
+    /// offers PIPELINING and CHUNKING; 65 536. With 0 content never goes out before the recipients were answered, as
+    /// RFC 3030 section 2 has it to the letter.
+    pub fn one_flight(mut self, octets: usize) -> Self {
+        self.one_flight = octets;
+        self
+    }
+
+    /// How connections are shared and kept.
+    pub fn pool(mut self, settings: PoolSettings) -> Self {
+        self.pool = settings;
         self
     }
 
@@ -244,6 +272,8 @@ impl DelivererBuilder {
             timeouts: self.timeouts,
             replies: self.replies,
             pipelining: self.pipelining,
+            chunking: self.chunking,
+            one_flight: self.one_flight,
             refuse_long_lines: self.refuse_long_lines,
             observer: self.observer,
             trace: self.trace,
@@ -267,6 +297,8 @@ impl DelivererBuilder {
             tls: self.tls,
             sources,
             memory,
+            pool: Pool::new(self.pool),
+            habits: Habits::new(),
         }))
     }
 }

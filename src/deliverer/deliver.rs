@@ -8,7 +8,9 @@ use futures_util::stream::{self, StreamExt};
 use super::attempt;
 use super::builder::{DelivererBuilder, DeliveryLimits};
 use super::group::{Group, GroupPlan, Way, groups};
+use super::habits::Habits;
 use super::host_memory::HostMemory;
+use super::line::Line;
 use super::report::{RecipientReport, Report};
 use super::settle::Pending;
 use super::sources::SourcePool;
@@ -19,6 +21,7 @@ use crate::mail::{Envelope, Message, Recipient};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
+use crate::pool::{Pool, PoolCounts};
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{Attempt, RouteRequest, Router};
@@ -71,6 +74,8 @@ pub(super) struct Parts {
     pub(super) tls: TlsSettings,
     pub(super) sources: SourcePool,
     pub(super) memory: HostMemory,
+    pub(super) pool: Pool<Line>,
+    pub(super) habits: Habits,
 }
 
 impl Deliverer {
@@ -118,6 +123,17 @@ impl Deliverer {
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
     }
 
+    /// Says goodbye on the connections that are kept and that nobody uses. They are closed without a word where a
+    /// deliverer is dropped.
+    pub async fn close_idle(&self) {
+        self.0.pool.close_idle().await;
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> PoolCounts {
+        self.0.pool.counts()
+    }
+
     /// The route of each recipient, in the order of the envelope.
     async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Vec<Result<Route, Failure>> {
         let recipients = envelope.recipients().iter();
@@ -162,16 +178,15 @@ impl Deliverer {
     ) -> Vec<(usize, RecipientReport)> {
         let mut pending: Vec<_> =
             group.recipients.iter().map(|(index, recipient)| Pending::new(*index, recipient)).collect();
-        let nothing = match &group.way {
+        let untried = match &group.way {
             Way::Server(destination) => self.bring(destination, envelope, message, &mut pending).await,
             Way::Local => self.keep(&mut pending, envelope, message).await,
             Way::Nowhere(failure) => Some(failure.clone()),
         };
-        let nothing = nothing.unwrap_or_else(|| Failure::local_for_now("nothing was tried"));
-        pending.into_iter().map(|pending| pending.finish(|| nothing.clone())).collect()
+        pending.into_iter().map(|pending| pending.finish(untried.as_ref())).collect()
     }
 
-    /// Brings recipients to a destination; gives back why nothing was tried for those whom nothing was.
+    /// Brings recipients to a destination; gives back why not everything was tried for those who are not settled.
     async fn bring(
         &self,
         destination: &Destination,

@@ -2,11 +2,14 @@
 
 mod attempt;
 mod builder;
+mod converse;
 mod deliver;
 mod group;
+mod habits;
 mod host_memory;
 #[cfg(feature = "json")]
 mod json;
+mod line;
 mod report;
 mod settle;
 mod sources;

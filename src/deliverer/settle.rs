@@ -49,10 +49,10 @@ impl<'a> Pending<'a> {
         self.hop = hop;
     }
 
-    /// What became of it, now that there is nothing left to try. `nothing` is why nothing was tried.
-    pub(super) fn finish(mut self, nothing: impl FnOnce() -> Failure) -> (usize, RecipientReport) {
+    /// What became of it, now that there is nothing left to try. `untried` is why not everything was tried.
+    pub(super) fn finish(mut self, untried: Option<&Failure>) -> (usize, RecipientReport) {
         if self.settled.is_none() {
-            self.settle_by_best(nothing);
+            self.settle_by_best(untried);
         }
         let outcome = self.settled.unwrap_or_else(|| Failure::local_for_now("no outcome was reached").into());
         let attempts = self.tried.into_iter().map(|tried| tried.attempt).collect();
@@ -62,14 +62,19 @@ impl<'a> Pending<'a> {
 
     /// The failure that tells most decides; its hop, if it was reached, is no attempt beside it any more.
     /// An address that could not be connected to says nothing where another one of the same host was spoken to.
-    fn settle_by_best(&mut self, nothing: impl FnOnce() -> Failure) {
+    /// What lasts at the hosts that were tried says nothing of those that were not (check 287).
+    fn settle_by_best(&mut self, untried: Option<&Failure>) {
         let weighty = self.tried.iter().enumerate().filter(|(_, tried)| !self.is_outdone(tried));
         let weighed =
             weighty.max_by_key(|(_, tried)| (tried.attempt.failure().weight(), tried.hop.is_some()));
         let Some((place, best)) = weighed else {
-            return self.settle(nothing().into(), None);
+            let nothing = untried.cloned().unwrap_or_else(|| Failure::local_for_now("nothing was tried"));
+            return self.settle(nothing.into(), None);
         };
         let failure = best.attempt.failure().clone();
+        if let Some(hope) = untried.filter(|hope| failure.is_permanent() && !hope.is_permanent()) {
+            return self.settle(hope.clone().into(), None);
+        }
         let hop = self.tried[place].hop.clone();
         if hop.is_some() {
             self.tried.remove(place);

@@ -12,6 +12,8 @@ pub struct ContentFacts {
     pub eight_bit: bool,
     /// Whether a NUL stands anywhere (needs BINARYMIME, RFC 3030).
     pub nul: bool,
+    /// Whether the content is not made of lines: its octets go out as they are or not at all (needs BINARYMIME).
+    pub binary: bool,
     /// Whether the header of the message has UTF-8 beyond ASCII (needs SMTPUTF8, RFC 6531 section 3.4).
     pub utf8_header: bool,
     /// Octets of the longest line without its line end; text lines have at most 998

@@ -135,6 +135,11 @@ impl Message {
         ContentReader::new(self)
     }
 
+    /// The content, if all of it is in memory.
+    pub(crate) fn in_memory(&self) -> Option<&[Bytes]> {
+        self.file().is_none().then(|| self.segments())
+    }
+
     pub(super) fn segments(&self) -> &[Bytes] {
         &self.segments
     }
@@ -171,6 +176,7 @@ fn sum(header: ContentFacts, rest: ContentFacts) -> ContentFacts {
         size: header.size + rest.size,
         eight_bit: header.eight_bit || rest.eight_bit,
         nul: header.nul || rest.nul,
+        binary: header.binary || rest.binary,
         utf8_header: header.utf8_header || rest.utf8_header,
         longest_line: header.longest_line.max(rest.longest_line),
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::selection;
+use crate::mail::DnsName;
 use crate::resolver::{ResolveError, Security};
 use crate::route::Families;
 
@@ -23,6 +24,8 @@ pub(super) type Answered = Result<Found, ResolveError>;
 /// The addresses of one family, and what DNSSEC proved of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
+    /// Where the aliases of the host end.
+    pub(super) name: DnsName,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) security: Security,
 }
@@ -56,6 +59,9 @@ pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAdd
     }
 }
 
+/// Addresses of one family that are sorted at most: the system is asked about each of them.
+const MOST_SORTED: usize = 50;
+
 /// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit`.
 pub(super) fn ordered(
     found: Vec<IpAddr>,
@@ -63,13 +69,28 @@ pub(super) fn ordered(
     limit: usize,
     source_of: impl Fn(IpAddr) -> Option<IpAddr>,
 ) -> Ordered {
-    let mut sorted = selection::sorted(found, source_of);
+    let all = found.len();
+    let mut sorted = selection::sorted(bounded(found, limit.max(MOST_SORTED)), source_of);
+    let unsorted = all - sorted.len();
     match families {
         Families::Balanced => sorted = interleaved(sorted),
         Families::V4ThenV6 | Families::V4Only => sorted.sort_by_key(IpAddr::is_ipv6),
         Families::V6ThenV4 | Families::V6Only => sorted.sort_by_key(IpAddr::is_ipv4),
     }
-    cut(sorted, limit)
+    let cut = cut(sorted, limit);
+    Ordered { left_out: cut.left_out + unsorted, ..cut }
+}
+
+/// The first `most` addresses of each family.
+fn bounded(mut found: Vec<IpAddr>, most: usize) -> Vec<IpAddr> {
+    let mut room = [most; 2];
+    found.retain(|address| {
+        let room = &mut room[usize::from(address.is_ipv6())];
+        let fits = *room > 0;
+        *room = room.saturating_sub(1);
+        fits
+    });
+    found
 }
 
 /// The families in turn, that of the first address first (RFC 8305 section 4, First Address Family Count 1).
@@ -142,7 +163,8 @@ mod tests {
 
     #[test]
     fn check_081_the_answers_of_both_families_are_joined() {
-        let with = |addresses| Found { addresses, security: Security::NONE };
+        let name = DnsName::parse("mx.example").unwrap();
+        let with = |addresses| Found { name: name.clone(), addresses, security: Security::NONE };
         let some = || Some(Ok(with(list("192.0.2.1"))));
         let none = || Some(Ok(with(Vec::new())));
         let gone = || Some(Err(ResolveError::NoSuchName));
@@ -163,5 +185,19 @@ mod tests {
         assert!(matches!(both(none(), gone()), Err(NoAddresses::None)));
         assert!(matches!(both(gone(), gone()), Err(NoAddresses::NoSuchName)));
         assert!(matches!(both(gone(), None), Err(NoAddresses::NoSuchName)));
+    }
+
+    #[test]
+    fn attack_a06_of_an_endless_answer_the_system_is_asked_about_a_few() {
+        let v4 = (0..4000).map(|number| IpAddr::V4((0x0800_0000 + number).into()));
+        let v6 = (0..4000).map(|number| IpAddr::V6((0x2600 << 112 | number).into()));
+        let asked = std::cell::Cell::new(0);
+        let count = |address| {
+            asked.set(asked.get() + 1);
+            Some(address)
+        };
+        let ordered = ordered(v4.chain(v6).collect(), Families::Balanced, 8, count);
+        assert_eq!((ordered.addresses.len(), ordered.left_out, asked.get()), (8, 7992, 2 * MOST_SORTED));
+        assert!(ordered.addresses.iter().any(IpAddr::is_ipv4));
     }
 }

@@ -10,7 +10,7 @@ use crate::outcome::Failure;
 use crate::policy::{AddressPolicy, Origin, Peer, Permitted};
 use crate::proto::Protocol;
 use crate::resolver::Security;
-use crate::route::{Endpoint, Families, NextHop, Route};
+use crate::route::{Endpoint, Families, NextHop, RelayLookup, Route};
 use crate::tls::Requirement;
 
 /// A host, and everything about it but its addresses.
@@ -63,6 +63,13 @@ impl Hop {
         }
     }
 
+    /// Whether it has its place among exchangers, of which one may be this host (RFC 5321 section 5.1). The priority
+    /// of a service says nothing of the kind.
+    pub(super) fn may_lead_back(&self) -> bool {
+        let lookup = self.relay.as_ref().map(NextHop::lookup);
+        self.preference.is_some() && lookup != Some(RelayLookup::Srv)
+    }
+
     /// The name to be looked up; `None` for an address.
     pub(super) fn name(&self) -> Option<&DnsName> {
         match &self.host {
@@ -71,7 +78,7 @@ impl Hop {
         }
     }
 
-    /// An exchanger without addresses is the domain's fault; a relay without is the operator's, and mends.
+    /// Why it has no addresses.
     pub(super) fn no_addresses(&self, reason: NoAddresses) -> Failure {
         let host = &self.host;
         let what = match reason {
@@ -81,6 +88,11 @@ impl Hop {
             NoAddresses::NoSuchName => format!("the host {host} does not exist"),
             NoAddresses::None => format!("the host {host} has no addresses"),
         };
+        self.nowhere(what)
+    }
+
+    /// An exchanger without addresses is the domain's fault; a relay without is the operator's, and mends.
+    pub(super) fn nowhere(&self, what: String) -> Failure {
         match self.origin.is_stranger() {
             true => Failure::no_addresses(what),
             false => Failure::unknown_relay(what),

@@ -91,6 +91,12 @@ impl<'a> HostLookup<'a> {
         both([self.v4.answer(), self.v6.answer()])
     }
 
+    /// Where the aliases of the host end, as far as that is known.
+    pub(super) fn names(&self) -> impl Iterator<Item = &DnsName> {
+        let answers = [self.v4.answer(), self.v6.answer()].into_iter().flatten();
+        answers.filter_map(|answer| answer.as_ref().ok()).map(|found| &found.name)
+    }
+
     /// What DNSSEC proved of an address's family.
     pub(super) fn security(&self, address: IpAddr) -> Option<Security> {
         let half = if address.is_ipv4() { &self.v4 } else { &self.v6 };
@@ -129,6 +135,7 @@ fn found<T: Copy + Into<IpAddr>>(answer: Result<Answer<T>, ResolveError>) -> Ans
     answer.map(|answer| Found {
         addresses: answer.records.iter().map(|address| (*address).into()).collect(),
         security: answer.security,
+        name: answer.canonical_name,
     })
 }
 

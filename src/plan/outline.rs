@@ -91,7 +91,7 @@ impl Planner<'_> {
         }
     }
 
-    fn is_own_name(&self, name: &DnsName) -> bool {
+    pub(super) fn is_own_name(&self, name: &DnsName) -> bool {
         self.settings.own_names.iter().any(|own| own.dns_name() == name)
     }
 
@@ -103,6 +103,10 @@ impl Planner<'_> {
     /// An address that stands in a mailbox.
     pub(super) fn literal(&self, address: IpAddr, route: Arc<Route>) -> Outline {
         let hop = Hop { host: Host::Address(address), origin: Origin::Literal, ..self.exchanger(route) };
+        if self.is_own_address(address) {
+            let failure = Failure::leads_back(&hop.host.to_string());
+            return Outline::of(hop.unusable(Standing::Unusable(failure)));
+        }
         Outline::of(hop.at(address, self.policy, None))
     }
 
@@ -288,7 +292,7 @@ fn unix(hop: &NextHop, tls: Requirement, dial: Dial) -> Candidate {
 
 /// An exchanger whose name is none: skipped, never taken for an address (check 082).
 fn no_name(text: &str, hop: &Hop) -> Candidate {
-    let failure = Failure::no_addresses(format!("the mail exchanger \"{text}\" is not a host name"));
+    let failure = hop.nowhere(format!("the mail exchanger \"{text}\" is not a host name"));
     Candidate { host: None, ..hop.unusable(Standing::Unusable(failure)) }
 }
 

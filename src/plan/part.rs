@@ -110,6 +110,13 @@ impl<'a> Part<'a> {
         }
     }
 
+    pub(super) fn max_addresses(&self, place: usize) -> usize {
+        match self.hosts.get(place) {
+            Some(Host::Asked(asked)) => asked.0.max_addresses,
+            Some(Host::Known(_)) | None => 1,
+        }
+    }
+
     pub(super) fn host_is_complete(&self, place: usize) -> bool {
         self.hosts.get(place).is_none_or(Host::is_complete)
     }
@@ -200,8 +207,9 @@ impl<'a> Host<'a> {
             Self::Asked(asked) => {
                 let (hop, lookup) = &**asked;
                 let known = lookup.addresses().unwrap_or_default();
-                hop.preference.is_some()
-                    && known.iter().any(|address: &IpAddr| planner.is_own_address(*address))
+                let has_address = || known.iter().any(|address: &IpAddr| planner.is_own_address(*address));
+                let has_name = || lookup.names().any(|name| planner.is_own_name(name));
+                hop.may_lead_back() && (has_name() || has_address())
             }
         }
     }

@@ -7,7 +7,8 @@ use crate::mail::{Domain, Recipient};
 use crate::outcome::FailureKind;
 use crate::policy::DefaultPolicy;
 use crate::resolver::{MemoryResolver, MemoryResolverBuilder, RecordKind, ResolveError};
-use crate::route::Route;
+use crate::route::{Route, TlsLevel};
+use crate::tls::TlsSettings;
 
 pub(super) const PUBLIC: [u8; 4] = [198, 41, 0, 4];
 /// An address of this host.
@@ -236,4 +237,50 @@ async fn law_5_the_operators_own_relay_may_be_on_loopback_a_resolved_name_may_no
 async fn an_unknown_relay_is_deferred() {
     let (plan, _) = plan_on("smtp://gone.example", "u@x.example", dns()).await;
     assert_eq!(error(&plan), ("4.4.4".into(), FailureKind::Resolving));
+}
+
+#[tokio::test]
+async fn law_5_check_078_an_address_literal_of_this_host_leads_back() {
+    for literal in ["[198.41.0.99]", "[IPv6:::ffff:198.41.0.99]"] {
+        let (plan, _) = plan_on("mx", &format!("u@{literal}"), dns()).await;
+        assert_eq!(error(&plan), ("5.4.6".into(), FailureKind::Routing), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn law_5_what_was_denied_to_one_relay_is_still_open_to_the_next() {
+    let dns = || dns().ipv4("relay.example", [127, 0, 0, 1]);
+    let (plan, _) = plan_on("smtp://relay.example:2525,smtp://127.0.0.1:2525", "u@x.example", dns()).await;
+    assert!(plan.error().is_none(), "{plan}");
+    let (plan, _) = plan_on("smtp://127.0.0.1:2525,lmtp://127.0.0.1:2525", "u@x.example", dns()).await;
+    assert_eq!(plan.candidates.len(), 2, "{plan}");
+}
+
+#[tokio::test]
+async fn attack_a06_an_address_of_several_hosts_is_dialled_once_over_tls_that_names_nobody() {
+    let mut dns = dns();
+    for host in 0..5u16 {
+        let name = format!("mx{host}.example");
+        dns = dns.mx("x.example", host, &name).ipv4(&name, PUBLIC);
+    }
+    let resolver = dns.build().unwrap();
+    let (policy, settings) = (DefaultPolicy::default(), PlanSettings::default());
+    for (level, count) in [(TlsLevel::Required, 1), (TlsLevel::Verified, 5)] {
+        let mut tls = TlsSettings::default();
+        tls.level = level;
+        let to = Recipient::parse("ann@x.example").unwrap();
+        let destination = Destination::new(&Route::mx(), &to).unwrap().unwrap();
+        let plan = Planner::new(&resolver, &policy, &settings).with_tls(&tls).plan(&destination).await;
+        assert_eq!(plan.candidates.len(), count, "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn check_077_an_alias_of_this_host_is_this_host() {
+    let aliased = |name: &str| dns().cname(name, "me.example").ipv4("me.example", PUBLIC);
+    let (implicit, _) = plan(aliased("x.example")).await;
+    assert_eq!(error(&implicit), ("5.4.6".into(), FailureKind::Routing), "{implicit}");
+    let dns = aliased("a.example").mx("x.example", 10, "a.example").mx("x.example", 20, "b.example");
+    let (named, _) = plan(dns.ipv4("b.example", [198, 41, 0, 5])).await;
+    assert_eq!(error(&named), ("5.4.6".into(), FailureKind::Routing), "{named}");
 }

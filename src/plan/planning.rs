@@ -9,14 +9,16 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::FutureExt;
 use tokio::time::{Sleep, sleep};
 
-use super::candidate::{Candidate, Note, Plan};
+use super::candidate::{Candidate, Note, Plan, Standing};
 use super::destination::Destination;
 use super::part::Part;
 use super::planner::Planner;
 use super::source::Sources;
+use crate::mail::Host;
 use crate::outcome::Failure;
 use crate::resolver::ResolveError;
 use crate::route::{Endpoint, Families};
+use crate::tls::Promise;
 
 /// Gives the hosts of a destination in turn, each as soon as it may be tried, while later ones are still looked up.
 pub(crate) struct Planning<'a> {
@@ -25,13 +27,16 @@ pub(crate) struct Planning<'a> {
     /// The host that comes next.
     next: Place,
     /// Where hosts that were given lead.
-    given: HashSet<Endpoint>,
+    given: HashSet<Given>,
     questions: usize,
     sources: Sources,
     /// Whether a host is given before both families are known.
     is_hasty: bool,
     ends: Option<Pin<Box<Sleep>>>,
 }
+
+/// What is dialled once: an address of a part, and the name that must be proved there.
+type Given = (usize, Endpoint, Option<Host>);
 
 /// Which host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +91,10 @@ impl<'a> Planning<'a> {
         let (mut candidates, _) = self.candidates(of);
         candidates.retain(|candidate| {
             let is_known = candidate.endpoint.as_ref().is_some_and(|endpoint| had.contains(endpoint));
-            !is_known && self.is_new(candidate)
+            !is_known && self.is_new(of.part, candidate)
         });
+        // the limit of the host is for both families together
+        candidates.truncate(self.max_addresses(of).saturating_sub(had.len()).max(1));
         candidates
     }
 
@@ -148,7 +155,7 @@ impl<'a> Planning<'a> {
             }
             self.next.host += 1;
             let (mut candidates, _) = self.candidates(place);
-            candidates.retain(|candidate| self.is_new(candidate));
+            candidates.retain(|candidate| self.is_new(place.part, candidate));
             let (families, is_complete) = (self.families(place), self.is_complete(place));
             if !candidates.is_empty() || !is_complete {
                 let place = (!is_complete).then_some(place);
@@ -158,12 +165,13 @@ impl<'a> Planning<'a> {
         Poll::Ready(None)
     }
 
-    /// An address that several hosts have is dialled once, unless a name must be proved there.
-    fn is_new(&mut self, candidate: &Candidate) -> bool {
-        match &candidate.endpoint {
-            Some(endpoint) if candidate.tls.allows_cleartext() => self.given.insert(endpoint.clone()),
-            _ => true,
-        }
+    /// An address that several hosts of a part have is dialled once, unless another name must be proved there. To
+    /// another part it is another relay, with rights and secrets of its own.
+    fn is_new(&mut self, part: usize, candidate: &Candidate) -> bool {
+        let Standing::Allowed(dial) = &candidate.standing else { return true };
+        let name = candidate.certificate_name.as_ref().or(candidate.host.as_ref());
+        let proved = name.filter(|_| candidate.tls.promise >= Promise::Pkix);
+        self.given.insert((part, dial.endpoint(), proved.cloned()))
     }
 
     fn candidates(&mut self, of: Place) -> (Vec<Candidate>, Option<Note>) {
@@ -171,6 +179,10 @@ impl<'a> Planning<'a> {
             Some(part) => part.candidates(of.host, &self.planner, &self.sources),
             None => (Vec::new(), None),
         }
+    }
+
+    fn max_addresses(&self, of: Place) -> usize {
+        self.parts.get(of.part).map_or(0, |part| part.max_addresses(of.host))
     }
 
     fn families(&self, of: Place) -> Families {

@@ -184,3 +184,17 @@ async fn attack_a07_hosts_beyond_the_questions_for_one_delivery_are_left_for_lat
     let lines: Vec<_> = given.iter().map(|(_, line)| line.as_str()).collect();
     assert_eq!(lines, ["a.example 6 4", "b.example 6 4", "c.example 4.4.3", "d.example 4.4.3"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn check_087_a_family_that_comes_late_does_not_double_the_addresses() {
+    let mut dns = MemoryResolver::builder().mx("x.example", 10, "a.example");
+    for number in 1..=12u8 {
+        dns = dns.ipv4("a.example", [198, 41, 0, number]);
+        dns = dns.ipv6("a.example", Ipv6Addr::from(0x2600 << 112 | u128::from(number)));
+    }
+    let late_v4 = |kind, _: &str| if kind == RecordKind::Ipv4 { 200 } else { 0 };
+    let given = given(dns, Families::V4ThenV6, late_v4).await;
+    let count: usize = given.iter().map(|(_, line)| line.matches([' ']).count()).sum();
+    // a family that is not there yet is worth an address beyond the limit
+    assert!(given.len() == 2 && count <= 10, "{given:?}");
+}

@@ -100,3 +100,19 @@ async fn attack_a39_the_dns_does_not_choose_the_name_that_a_certificate_is_for()
     let (plan, _) = plan_on("submissions+srv://relay.example", "u@x.example", dns).await;
     assert_eq!(plan.candidates[0].certificate_name, Some(Host::parse("relay.example").unwrap()));
 }
+
+#[tokio::test]
+async fn a_service_of_this_host_is_no_loop() {
+    let dns = dns().ipv4("me.example", [198, 41, 0, 99]);
+    let record = Srv { priority: 0, weight: 0, port: 24, target: Exchange::parse("me.example") };
+    let dns = dns.srv("_lmtp._tcp.store.example", record);
+    let (plan, _) = plan_on("lmtp+srv://store.example", "u@x.example", dns).await;
+    assert!(plan.error().is_none(), "{plan}");
+}
+
+#[tokio::test]
+async fn a_relay_by_mx_whose_exchanger_is_no_name_is_deferred() {
+    let (plan, _) =
+        plan_on("smtp+mx://relay.example", "u@x.example", dns().mx("relay.example", 10, "192.0.2.1")).await;
+    assert_eq!(error(&plan), ("4.4.4".into(), FailureKind::Resolving));
+}

@@ -14,7 +14,8 @@ pub struct PlanSettings {
     /// Mail exchangers that are looked at, in the order of preference; 10. A route may set a lower limit.
     pub max_hosts: usize,
     /// Addresses of one host that are tried; 8, never fewer than 2 (RFC 5321 section 5.1). A list that is cut
-    /// keeps an address of each family. A route may set a lower limit.
+    /// keeps an address of each family. A route may set a lower limit. Of a longer answer no more than 50 addresses
+    /// are sorted, or this many.
     pub max_addresses: usize,
     /// Questions to the resolver for one destination; 100. Hosts beyond are left for the next attempt.
     pub max_questions: usize,

@@ -11,6 +11,10 @@ pub struct Capabilities {
     pub pipelining: bool,
     /// Content may have octets above 127 (RFC 6152).
     pub eight_bit_mime: bool,
+    /// Content may come in chunks of known length, by BDAT (RFC 3030 section 2).
+    pub chunking: bool,
+    /// Content may be binary (RFC 3030 section 3). Counts only beside CHUNKING.
+    pub binary_mime: bool,
     /// Mailboxes and headers may have UTF-8 (RFC 6531).
     pub smtp_utf8: bool,
     /// Messages may state their size (RFC 1870).
@@ -43,6 +47,7 @@ impl Capabilities {
             .skip(1)
             .filter_map(|line| std::str::from_utf8(line).ok())
             .for_each(|line| found.add(line));
+        found.binary_mime &= found.chunking;
         found
     }
 
@@ -56,6 +61,8 @@ impl Capabilities {
         match (keyword.as_str(), parameter) {
             ("PIPELINING", None) => self.pipelining = true,
             ("8BITMIME", None) => self.eight_bit_mime = true,
+            ("CHUNKING", None) => self.chunking = true,
+            ("BINARYMIME", None) => self.binary_mime = true,
             // RFC 6531 section 3.1: as if its parameters were not there
             ("SMTPUTF8", _) => self.smtp_utf8 = true,
             ("DSN", None) => self.dsn = true,
@@ -112,6 +119,17 @@ mod tests {
     fn check_024_what_is_behind_a_keyword_that_takes_nothing_unmakes_it_but_for_smtputf8() {
         let found = read("x\nPIPELINING 5\n8BITMIME yes\nDSN x\nSMTPUTF8 later");
         assert_eq!(found, Capabilities { smtp_utf8: true, ..Capabilities::default() });
+    }
+
+    #[test]
+    fn check_119_125_binarymime_counts_only_beside_chunking() {
+        let found = |text| (read(text).chunking, read(text).binary_mime);
+        assert_eq!(found("x\nBINARYMIME\nchunking"), (true, true));
+        assert_eq!(found("x\nCHUNKING"), (true, false));
+        for text in ["x\nBINARYMIME", "x\nBINARYMIME\nCHUNKING 5", "x"] {
+            assert_eq!(found(text), (false, false), "{text}");
+        }
+        assert_eq!(found("x\nCHUNKING\nBINARYMIME 1"), (true, false));
     }
 
     #[test]

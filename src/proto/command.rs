@@ -7,7 +7,7 @@ use super::output::Output;
 use super::protocol::Protocol;
 use crate::mail::{EnvelopeId, Notify, Recipient, Ret, ReversePath};
 
-/// A line that the client sends. BDAT has its place here; AUTH lines are secret and written elsewhere.
+/// A line that the client sends. AUTH lines are secret and written elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command<'a> {
     /// EHLO or LHLO.
@@ -18,6 +18,8 @@ pub(crate) enum Command<'a> {
     /// A recipient, and which of its notification requests may be sent.
     Rcpt(&'a Recipient, Requests),
     Data,
+    /// A chunk of so many octets, and whether it is the last one (RFC 3030 section 2).
+    Bdat(u64, bool),
     StartTls,
     Rset,
     Quit,
@@ -33,13 +35,22 @@ pub(crate) enum Requests {
     All,
 }
 
+/// What content is that is not seven-bit text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// `8BITMIME`, RFC 6152 section 2.
+    EightBit,
+    /// `BINARYMIME`, RFC 3030 section 3.
+    Binary,
+}
+
 /// What goes behind the reverse-path, each only where the server offers it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MailParameters<'a> {
     /// RFC 1870 section 6.1.
     pub(crate) size: Option<u64>,
-    /// `BODY=8BITMIME`, RFC 6152 section 2.
-    pub(crate) eight_bit: bool,
+    /// `BODY`; none for seven bits.
+    pub(crate) body: Option<Body>,
     /// `AUTH=<>`: nothing is said of who submitted the message, RFC 4954 section 5.
     pub(crate) no_identity: bool,
     /// RFC 6531 section 3.4.
@@ -70,6 +81,8 @@ impl Display for Command<'_> {
             Self::Mail(path, parameters) => write!(f, "MAIL FROM:<{path}>{parameters}"),
             Self::Rcpt(recipient, requests) => rcpt(f, recipient, *requests),
             Self::Data => f.write_str("DATA"),
+            Self::Bdat(octets, false) => write!(f, "BDAT {octets}"),
+            Self::Bdat(octets, true) => write!(f, "BDAT {octets} LAST"),
             Self::StartTls => f.write_str("STARTTLS"),
             Self::Rset => f.write_str("RSET"),
             Self::Quit => f.write_str("QUIT"),
@@ -82,8 +95,10 @@ impl Display for MailParameters<'_> {
         if let Some(size) = self.size {
             write!(f, " SIZE={size}")?;
         }
-        if self.eight_bit {
-            f.write_str(" BODY=8BITMIME")?;
+        match self.body {
+            Some(Body::EightBit) => f.write_str(" BODY=8BITMIME")?,
+            Some(Body::Binary) => f.write_str(" BODY=BINARYMIME")?,
+            None => {}
         }
         if self.smtp_utf8 {
             f.write_str(" SMTPUTF8")?;

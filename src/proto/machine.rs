@@ -112,6 +112,21 @@ impl<A: Copy> Awaited<A> {
         self.0.push_back((output.end(), what));
     }
 
+    /// Notes that a command that was sent before all others, up to this place in the stream, is to be answered.
+    pub(crate) fn expect_first(&mut self, end: u64, what: A) {
+        self.0.push_front((end, what));
+    }
+
+    /// Notes that what ends at a place in the stream, which is behind everything that is awaited, is to be answered.
+    pub(crate) fn expect_at(&mut self, place: u64, what: A) {
+        self.0.push_back((place, what));
+    }
+
+    /// Moves all places, for a stream in which `base` octets stand in front.
+    pub(crate) fn shift(&mut self, base: u64) {
+        self.0.iter_mut().for_each(|(place, _)| *place += base);
+    }
+
     /// What the reply that just came answers; `None` if it answers nothing.
     pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
         let sent = self.0.front().is_some_and(|(end, _)| *end <= output.heard_at());
@@ -121,6 +136,16 @@ impl<A: Copy> Awaited<A> {
     /// What is answered next.
     pub(crate) fn next(&self) -> Option<A> {
         self.0.front().map(|(_, what)| *what)
+    }
+
+    /// What is answered next, if its command ends before a place in the stream.
+    pub(crate) fn next_before(&self, place: u64) -> Option<A> {
+        self.0.front().filter(|(end, _)| *end <= place).map(|(_, what)| *what)
+    }
+
+    /// All that is awaited, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = A> {
+        self.0.iter().map(|(_, what)| *what)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,20 +4,28 @@ mod authentication;
 #[cfg(test)]
 mod authentication_tests;
 mod capabilities;
+#[cfg(test)]
+mod chunking_tests;
+mod chunks;
 mod client_name;
 mod command;
 mod content;
+mod flight;
 mod machine;
 mod opening;
 #[cfg(test)]
 mod opening_tests;
 mod output;
+mod overlap;
+#[cfg(test)]
+mod play;
 mod protocol;
 mod reply;
 mod reply_parser;
 mod sasl;
 mod single;
 mod stage;
+mod terms;
 mod transaction;
 #[cfg(test)]
 mod transaction_tests;
@@ -27,10 +35,12 @@ pub(crate) use authentication::Authentication;
 pub use authentication::AuthenticationFailure;
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
+pub(crate) use flight::Flight;
 pub use machine::{Interruption, ProtocolError};
 pub(crate) use machine::{Machine, Need};
 pub(crate) use opening::Opening;
 pub(crate) use output::{Line, Output};
+pub(crate) use overlap::{Behind, Overlap};
 pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub(crate) use reply_parser::ReplyParser;
@@ -41,6 +51,7 @@ pub use sasl::{
 };
 pub(crate) use single::Single;
 pub use stage::Stage;
-pub(crate) use transaction::{Ending, Terms, Transaction};
+pub(crate) use terms::Terms;
+pub(crate) use transaction::{Ending, Transaction};
 pub use verdict::Missing;
 pub(crate) use verdict::Verdict;

@@ -42,7 +42,7 @@ impl Output {
 
     /// Appends text by copying it; for commands.
     pub(crate) fn put(&mut self, text: &[u8]) {
-        self.append(text);
+        self.put_silently(text);
         if let Some(journal) = &mut self.journal {
             let line = text.strip_suffix(b"\r\n").unwrap_or(text);
             journal.push(Line::Plain(String::from_utf8_lossy(line).into_owned()));
@@ -57,7 +57,7 @@ impl Output {
         }
     }
 
-    fn append(&mut self, text: &[u8]) {
+    fn put_silently(&mut self, text: &[u8]) {
         self.commands.put_slice(text);
         self.waiting += text.len();
     }
@@ -70,6 +70,13 @@ impl Output {
         self.seal();
         self.waiting += content.len();
         self.ready.push_back(content);
+    }
+
+    /// Takes out everything that waits, in order, without copying content: to be appended to another stream.
+    pub(crate) fn take_all(&mut self) -> Vec<Bytes> {
+        self.seal();
+        self.waiting = 0;
+        self.ready.drain(..).collect()
     }
 
     /// Octets that wait.
@@ -128,6 +135,14 @@ impl Output {
         self.commands.advance(left);
     }
 
+    /// Queues what another output held, with its lines.
+    pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<Line>) {
+        octets.into_iter().for_each(|piece| self.push(piece));
+        if let Some(journal) = &mut self.journal {
+            journal.extend(lines);
+        }
+    }
+
     /// Drops everything that was not written.
     pub(crate) fn clear(&mut self) {
         self.ready.clear();
@@ -171,6 +186,19 @@ mod tests {
         let mut slices = [IoSlice::new(&[]); 8];
         output.slices(&mut slices);
         assert_eq!(slices[1].as_ptr(), content.as_ptr());
+    }
+
+    #[test]
+    fn all_that_waits_is_taken_in_order_and_uncopied() {
+        let (mut output, content) = (Output::default(), Bytes::from_static(b"content"));
+        output.put(b"BDAT 7 LAST\r\n");
+        output.push(content.clone());
+        output.put(b"QUIT\r\n");
+        output.advance(5);
+        let taken = output.take_all();
+        assert_eq!(taken.concat(), b"7 LAST\r\ncontentQUIT\r\n");
+        assert_eq!(taken[1].as_ptr(), content.as_ptr());
+        assert!(output.is_empty() && shown(&output).is_empty());
     }
 
     proptest! {

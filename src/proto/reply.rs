@@ -36,8 +36,16 @@ impl ReplyCode {
     /// The host never takes mail (RFC 7504).
     pub const NO_MAIL_SERVICE: Self = Self(521);
 
+    /// The sequence of commands is wrong.
+    pub(crate) const BAD_SEQUENCE: Self = Self(503);
+
     pub(crate) const fn new(number: u16) -> Self {
         Self(number)
+    }
+
+    /// Whether the server does not know the command, or not with its parameters (RFC 5321 section 4.2.4).
+    pub(crate) const fn is_unknown_command(self) -> bool {
+        matches!(self.0, 500 | 502 | 504)
     }
 
     /// The number, 0 to 999.

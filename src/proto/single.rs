@@ -33,6 +33,13 @@ impl Single {
         Self::new(Command::Quit, Stage::Quit, output)
     }
 
+    /// QUIT that was queued already.
+    pub(crate) fn awaited_quit(output: &Output) -> Self {
+        let mut awaited = Awaited::new();
+        awaited.expect((), output);
+        Self { stage: Stage::Quit, awaited, result: None }
+    }
+
     fn new(command: Command<'_>, stage: Stage, output: &mut Output) -> Self {
         let mut awaited = Awaited::new();
         command.write(output);

@@ -1,9 +1,14 @@
-//! One message to some recipients: MAIL, RCPT, DATA, content, verdicts (RFC 5321 section 3.3, RFC 2033
-//! section 4.2, RFC 2920). BDAT belongs beside DATA.
+//! One message to some recipients: MAIL, RCPT, content by DATA or BDAT, verdicts (RFC 5321 section 3.3, RFC 2033
+//! section 4.2, RFC 2920, RFC 3030).
+
+use std::io;
+use std::sync::Arc;
+
+mod places;
 
 use bytes::Bytes;
 
-use super::capabilities::{Capabilities, SizeLimit};
+use super::chunks::{CHUNK, Chunks, WrongSize};
 use super::command::{Command, MailParameters, Requests};
 use super::content::DotStuffing;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
@@ -11,6 +16,7 @@ use super::output::Output;
 use super::protocol::Protocol;
 use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::stage::Stage;
+use super::terms::Terms;
 use super::verdict::{Missing, Verdict};
 use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
 
@@ -18,26 +24,6 @@ use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
 const GROUP: usize = 16 * 1024;
 /// Octets of content that are queued at once.
 const CONTENT: usize = 64 * 1024;
-
-/// Octets of a text line without its end (RFC 5321 section 4.5.3.1.6).
-const MAX_LINE: u64 = 998;
-
-/// What is known of the server and decided by the host about a transaction.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    pub(crate) protocol: Protocol,
-    pub(crate) capabilities: Capabilities,
-    /// Whether commands may go out in groups, if the server offers it.
-    pub(crate) pipelining: bool,
-    /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
-    pub(crate) eight_bit_clean: bool,
-    /// Whether messages with lines of more than 998 octets are not sent.
-    pub(crate) refuse_long_lines: bool,
-    /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
-    pub(crate) authenticated: bool,
-    /// Octets of text kept of a reply.
-    pub(crate) kept_text: usize,
-}
 
 /// A transaction. Every recipient has exactly one slot from the beginning to the end.
 #[derive(Debug)]
@@ -47,12 +33,19 @@ pub(crate) struct Transaction<'a> {
     parameters: MailParameters<'a>,
     recipients: &'a [&'a Recipient],
     slots: Vec<Slot>,
+    /// Octets of the content.
+    size: u64,
     awaited: Awaited<Expected>,
     progress: Progress,
     /// Whether MAIL was refused.
     refused: bool,
     /// Recipients that were accepted, whatever became of the message.
     accepted: usize,
+    /// Whether any reply came.
+    heard: bool,
+    bdat: Bdat,
+    /// The place in the stream before MAIL.
+    beginning: u64,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
@@ -69,9 +62,13 @@ enum Slot {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
+    /// The reply to a RSET that was sent before the transaction.
+    Reset,
     Mail,
     Rcpt(usize),
     Data,
+    /// The reply to a chunk that is not the last one.
+    Chunk,
     /// The reply to the content, for all accepted recipients.
     Final,
     /// The reply to the content for one recipient.
@@ -86,11 +83,26 @@ enum Progress {
     Mail,
     /// RCPT for the recipient of this index.
     Rcpt(usize),
+    /// DATA, or what stands for it.
     Data,
+    /// Chunks, once all recipients were answered.
+    Recipients,
     /// Content, once DATA was answered.
     Content(DotStuffing),
+    /// Content by BDAT.
+    Chunks(Chunks),
     /// Nothing more: replies are awaited, or none.
     Sent,
+}
+
+/// What the server makes of BDAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bdat {
+    /// It was not answered.
+    Unheard,
+    Known,
+    /// It was answered as a command that the server does not know.
+    Unknown,
 }
 
 /// In which state the transaction leaves the session.
@@ -113,12 +125,12 @@ impl<'a> Transaction<'a> {
         facts: &ContentFacts,
     ) -> Self {
         let slots: Vec<_> =
-            recipients.iter().map(|recipient| slot(&terms, envelope, recipient, facts)).collect();
+            recipients.iter().map(|recipient| slot(terms.missing(envelope, recipient, facts))).collect();
         let served = recipients.iter().zip(&slots).filter(|(_, slot)| matches!(slot, Slot::Open));
         let ascii =
             envelope.reverse_path().is_ascii() && served.clone().all(|(recipient, _)| recipient.is_ascii());
         let progress = if served.count() == 0 { Progress::Sent } else { Progress::Mail };
-        let parameters = parameters(&terms, envelope, facts, ascii);
+        let parameters = terms.parameters(envelope, facts, ascii);
         let (awaited, ending) = (Awaited::new(), Ending::Complete);
         Self {
             terms,
@@ -126,10 +138,14 @@ impl<'a> Transaction<'a> {
             parameters,
             recipients,
             slots,
+            size: facts.size,
             awaited,
             progress,
             refused: false,
             accepted: 0,
+            heard: false,
+            bdat: Bdat::Unheard,
+            beginning: 0,
             end_of_content: None,
             ending,
         }
@@ -149,12 +165,42 @@ impl<'a> Transaction<'a> {
         self.accepted
     }
 
-    fn lock_step(&self) -> bool {
-        !(self.terms.pipelining && self.terms.capabilities.pipelining)
+    /// Whether BDAT was answered as a command that the server does not know, though it offers CHUNKING: by DATA the
+    /// message may still be taken, in another session.
+    pub(crate) fn chunking_unknown(&self) -> bool {
+        self.bdat == Bdat::Unknown
+    }
+
+    /// Whether no reply came yet.
+    pub(crate) fn heard_nothing(&self) -> bool {
+        !self.heard
+    }
+
+    /// Whether every command is queued for which no reply has to be waited for, and content may follow.
+    pub(crate) fn wants_content_only(&self) -> bool {
+        let queued = !matches!(self.progress, Progress::Mail | Progress::Rcpt(_) | Progress::Data);
+        queued && !self.has_sent_all()
+    }
+
+    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        matches!(self.progress, Progress::Sent) && !self.awaited.iter().any(|due| due == Expected::Data)
+    }
+
+    /// Whether nothing more will be queued and no reply is due any more.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.progress, Progress::Sent) && self.awaited.is_empty()
+    }
+
+    /// Goes on in a stream in which `base` octets stand in front of what was queued so far.
+    pub(crate) fn shift(&mut self, base: u64) {
+        self.awaited.shift(base);
+        self.beginning += base;
+        self.end_of_content = self.end_of_content.map(|end| end + base);
     }
 
     fn may_send(&self, output: &Output) -> bool {
-        (self.awaited.is_empty() || !self.lock_step()) && output.len() < GROUP
+        (self.awaited.is_empty() || !self.terms.lock_step()) && output.len() < GROUP
     }
 
     /// Sends one command; `false` if none is to be sent now.
@@ -162,13 +208,21 @@ impl<'a> Transaction<'a> {
         match self.progress {
             Progress::Mail => self.send_mail(output),
             Progress::Rcpt(index) => self.send_rcpt(index, output),
+            Progress::Data if self.terms.by_chunks() => self.begin_chunks(output),
             Progress::Data => self.send_data(output),
-            Progress::Content(_) | Progress::Sent => return false,
+            Progress::Chunks(ref mut chunks) if chunks.is_between() => {
+                chunks.announce(output);
+                self.chunk_grew(output);
+            }
+            Progress::Recipients | Progress::Content(_) | Progress::Chunks(_) | Progress::Sent => {
+                return false;
+            }
         }
         true
     }
 
     fn send_mail(&mut self, output: &mut Output) {
+        self.beginning = output.end();
         Command::Mail(self.envelope.reverse_path(), self.parameters).write(output);
         self.awaited.expect(Expected::Mail, output);
         self.ending = Ending::Aborted;
@@ -197,16 +251,48 @@ impl<'a> Transaction<'a> {
     /// DATA goes out with the recipients before it unless it is known already that none of them is accepted.
     fn send_data(&mut self, output: &mut Output) {
         self.progress = Progress::Sent;
-        if self.slots.iter().all(|slot| matches!(slot, Slot::Closed(_))) {
+        if self.all_closed() {
             return;
         }
         Command::Data.write(output);
         self.awaited.expect(Expected::Data, output);
     }
 
+    /// A small message goes out with its commands, in one round trip. RFC 3030 section 2 has BDAT wait for the replies
+    /// to RCPT so that nothing is sent in vain; here that is a chunk at most, and servers tie replies to commands by
+    /// their order as with any other group (RFC 2920 section 3.1).
+    fn begin_chunks(&mut self, output: &Output) {
+        let small = self.size <= (self.terms.one_flight as u64).min(CHUNK) && self.terms.one_flight > 0;
+        let one_group = output.end() - self.beginning < GROUP as u64;
+        self.progress = Progress::Recipients;
+        if small && one_group && !self.terms.lock_step() && !self.all_closed() {
+            self.progress = Progress::Chunks(Chunks::new(self.size));
+        }
+        self.go_on_without_rcpt();
+    }
+
+    /// Once no reply to RCPT is due any more the content may begin, or nothing.
+    fn go_on_without_rcpt(&mut self) {
+        if matches!(self.progress, Progress::Recipients) && self.awaited.is_empty() {
+            self.progress = match self.has_accepted() {
+                true => Progress::Chunks(Chunks::new(self.size)),
+                false => Progress::Sent,
+            };
+        }
+    }
+
+    /// The reply to a chunk is due once it is complete; that to the last one belongs to the end of the content.
+    fn chunk_grew(&mut self, output: &Output) {
+        if matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_between()) {
+            self.awaited.expect(Expected::Chunk, output);
+        }
+    }
+
     fn answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         match (expected, reply.class()) {
             (Expected::LoneDot, _) => self.ending = Ending::Complete,
+            (Expected::Reset, ReplyClass::Completed) => {}
+            (Expected::Reset, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
@@ -221,10 +307,15 @@ impl<'a> Transaction<'a> {
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.close_rest(|| Verdict::Refused(Stage::Data, reply.clone()));
             }
-            (Expected::Final, ReplyClass::Completed) => self.accepted_by_all(&reply),
+            (Expected::Chunk, ReplyClass::Completed) => {}
+            (Expected::Chunk, ReplyClass::Transient | ReplyClass::Permanent) => {
+                self.chunk_refused(&reply, output);
+            }
+            (Expected::Final, ReplyClass::Completed) => {
+                self.final_of_all(|| Verdict::Delivered(reply.clone()))
+            }
             (Expected::Final, ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.ending = Ending::Complete;
-                self.close_rest(|| Verdict::Refused(Stage::Final, reply.clone()));
+                self.final_of_all(|| Verdict::Refused(Stage::Final, reply.clone()));
             }
             (Expected::FinalOf(index), ReplyClass::Completed) => {
                 self.final_of(index, Verdict::Delivered(reply))
@@ -263,27 +354,96 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn end_content(&mut self, stuffing: DotStuffing, output: &mut Output) {
-        stuffing.finish(output);
+    fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
+        match std::mem::replace(&mut self.progress, Progress::Sent) {
+            Progress::Content(stuffing) => stuffing.finish(output),
+            Progress::Chunks(chunks) => chunks.finish(output)?,
+            _ => return Ok(()),
+        }
+        self.end_content(output);
+        Ok(())
+    }
+
+    /// Notes that the content is queued to its end. Which replies LMTP has to it is known once RCPT was answered.
+    fn end_content(&mut self, output: &Output) {
         self.end_of_content = Some(output.end());
-        let accepted = (0..self.slots.len()).filter(|index| matches!(self.slots[*index], Slot::Accepted));
         match self.terms.protocol {
             Protocol::Smtp => self.awaited.expect(Expected::Final, output),
-            Protocol::Lmtp => {
-                accepted.for_each(|index| self.awaited.expect(Expected::FinalOf(index), output))
-            }
+            Protocol::Lmtp if self.awaits_recipients() => {}
+            Protocol::Lmtp => self.expect_finals(output.end()),
         }
     }
 
-    fn accepted_by_all(&mut self, reply: &Reply) {
-        self.ending = Ending::Complete;
-        self.close_rest(|| Verdict::Delivered(reply.clone()));
+    fn expect_finals(&mut self, end: u64) {
+        let accepted = (0..self.slots.len()).filter(|index| matches!(self.slots[*index], Slot::Accepted));
+        accepted.for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
+    }
+
+    fn awaits_recipients(&self) -> bool {
+        matches!(self.awaited.next(), Some(Expected::Mail | Expected::Rcpt(_)))
+    }
+
+    /// All recipients were answered. Of the content that went out with them the replies are known now.
+    fn recipients_answered(&mut self, output: &mut Output) {
+        self.go_on_without_rcpt();
+        let begun = matches!(self.progress, Progress::Chunks(_)) || self.end_of_content.is_some();
+        match self.terms.protocol {
+            // RFC 2033 section 4.3: no accepted recipient, no reply; whether all servers agree is not known
+            Protocol::Lmtp if begun && !self.has_accepted() => self.abandon(output),
+            Protocol::Lmtp => self.end_of_content.into_iter().for_each(|end| self.expect_finals(end)),
+            Protocol::Smtp => {}
+        }
+    }
+
+    /// No further chunk goes out (RFC 3030 section 2). One that is not complete can be neither ended nor taken back.
+    fn chunk_refused(&mut self, reply: &Reply, output: &mut Output) {
+        self.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
+        let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
+        // how many replies LMTP has to the last chunk of what failed is not known
+        let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
+        if amid_chunk || unclear || !output.is_empty() {
+            return self.abandon(output);
+        }
+        self.progress = Progress::Sent;
+    }
+
+    /// Whoever does not know BDAT takes the octets of the content for commands: nothing it says can be tied any more.
+    fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
+        self.close_rest(|| Verdict::Refused(stage, reply.clone()));
+        self.abandon(output);
+    }
+
+    fn bdat_after(&self, reply: &Reply) -> Bdat {
+        let out_of_order = reply.code() == ReplyCode::BAD_SEQUENCE && self.has_accepted();
+        let unknown = reply.code().is_unknown_command() || out_of_order;
+        match self.bdat {
+            Bdat::Unheard if self.terms.by_chunks() && unknown => Bdat::Unknown,
+            Bdat::Unheard => Bdat::Known,
+            known => known,
+        }
+    }
+
+    fn final_of_all(&mut self, verdict: impl Fn() -> Verdict) {
+        // where nobody was accepted, or a chunk was refused before, RSET is due whatever the server says
+        if self.has_accepted() {
+            self.close_rest(verdict);
+            self.ending = self.after_content();
+        }
     }
 
     fn final_of(&mut self, index: usize, verdict: Verdict) {
         self.close(index, verdict);
         if self.awaited.is_empty() {
-            self.ending = Ending::Complete;
+            self.ending = self.after_content();
+        }
+    }
+
+    /// After a chunk that was refused RSET is due (RFC 3030 section 2).
+    fn after_content(&self) -> Ending {
+        let refused = |slot: &Slot| matches!(slot, Slot::Closed(Verdict::Refused(Stage::Final, _)));
+        match self.terms.by_chunks() && self.slots.iter().any(refused) {
+            true => Ending::Aborted,
+            false => Ending::Complete,
         }
     }
 
@@ -295,14 +455,20 @@ impl<'a> Transaction<'a> {
             self.close_rest(|| Verdict::Refused(stage, reply.clone()));
             return self.abandon(output);
         }
-        let amid_content = matches!(self.progress, Progress::Content(_)) || self.end_of_content.is_some();
         match reply.class() {
-            ReplyClass::Transient | ReplyClass::Permanent if amid_content => {
+            ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
+                self.bdat = self.bdat_after(&reply);
                 self.abandon(output);
                 self.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
             }
             _ => self.break_off(self.stage(output), ProtocolError::Unsolicited(reply).into(), output),
         }
+    }
+
+    /// Whether content is on its way, and everything before it was answered.
+    fn is_amid_content(&self) -> bool {
+        let begun = matches!(self.progress, Progress::Content(_) | Progress::Chunks(_));
+        (begun || self.end_of_content.is_some()) && self.awaited.next().is_none_or(Expected::is_of_content)
     }
 
     /// 421 is the answer to all that is open. With LMTP each recipient has its own reply to the content: whoever has
@@ -346,15 +512,22 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    fn all_closed(&self) -> bool {
+        self.slots.iter().all(|slot| matches!(slot, Slot::Closed(_)))
+    }
+
     fn has_accepted(&self) -> bool {
         self.slots.iter().any(|slot| matches!(slot, Slot::Accepted))
     }
 
     fn stage(&self, output: &Output) -> Stage {
-        let unwritten = self.end_of_content.is_some_and(|end| end > output.written());
-        match self.awaited.next() {
-            Some(expected) if !unwritten => expected.stage(),
-            _ => Stage::Content,
+        match self.awaited.next_before(output.written()) {
+            Some(expected) => expected.stage(),
+            None => self
+                .awaited
+                .next()
+                .filter(|next| !next.is_of_content())
+                .map_or(Stage::Content, Expected::stage),
         }
     }
 }
@@ -364,29 +537,45 @@ impl Machine for Transaction<'_> {
         while self.may_send(output) && self.send_next(output) {}
         match self.progress {
             Progress::Content(_) if output.len() < CONTENT => Need::Content,
-            Progress::Content(_) => Need::Io(Stage::Content),
-            _ if self.awaited.is_empty() && output.is_empty() => Need::Nothing,
+            Progress::Chunks(ref chunks) if output.len() < CONTENT && !chunks.is_between() => Need::Content,
+            Progress::Sent if self.awaited.is_empty() && output.is_empty() => Need::Nothing,
             _ => Need::Io(self.stage(output)),
         }
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
+        self.heard = true;
         let Some(expected) = self.awaited.take(output) else {
             return self.unasked(reply, output);
         };
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             return self.closing(expected, reply, output);
         }
+        if expected.is_of_content() {
+            self.bdat = self.bdat_after(&reply);
+        }
+        if self.bdat == Bdat::Unknown {
+            return self.bdat_unknown(expected.stage(), &reply, output);
+        }
         self.answer(expected, reply, output);
+        if matches!(expected, Expected::Rcpt(_)) && !self.awaits_recipients() {
+            self.recipients_answered(output);
+        }
     }
 
     fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output) {
-        let Progress::Content(stuffing) = &mut self.progress else { return };
-        if let Some(piece) = piece {
-            return stuffing.piece(piece, output);
-        }
-        if let Progress::Content(stuffing) = std::mem::replace(&mut self.progress, Progress::Sent) {
-            self.end_content(stuffing, output);
+        let taken = match (&mut self.progress, piece) {
+            (Progress::Content(stuffing), Some(piece)) => {
+                stuffing.piece(piece, output);
+                Ok(())
+            }
+            (Progress::Chunks(chunks), Some(piece)) => chunks.piece(piece, output),
+            (Progress::Content(_) | Progress::Chunks(_), None) => self.content_ends(output),
+            _ => return,
+        };
+        match taken {
+            Ok(()) => self.chunk_grew(output),
+            Err(error) => self.break_off(Stage::Content, wrong_size(error), output),
         }
     }
 
@@ -398,67 +587,25 @@ impl Machine for Transaction<'_> {
 impl Expected {
     fn stage(self) -> Stage {
         match self {
-            Self::Mail => Stage::MailFrom,
+            Self::Reset | Self::Mail => Stage::MailFrom,
             Self::Rcpt(_) => Stage::RcptTo,
             Self::Data => Stage::Data,
+            Self::Chunk => Stage::Content,
             Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
         }
     }
+
+    fn is_of_content(self) -> bool {
+        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
+    }
 }
 
-fn slot(terms: &Terms, envelope: &Envelope, recipient: &Recipient, facts: &ContentFacts) -> Slot {
-    let missing = missing(terms, envelope, recipient, facts);
+fn slot(missing: Option<Missing>) -> Slot {
     missing.map_or(Slot::Open, |missing| Slot::Closed(Verdict::Unsupported(missing)))
 }
 
-fn missing(
-    terms: &Terms,
-    envelope: &Envelope,
-    recipient: &Recipient,
-    facts: &ContentFacts,
-) -> Option<Missing> {
-    let offered = &terms.capabilities;
-    let mailboxes = recipient.is_ascii() && envelope.reverse_path().is_ascii();
-    if !mailboxes && !offered.smtp_utf8 {
-        return Some(Missing::Utf8Mailbox);
-    }
-    if facts.utf8_header && !offered.smtp_utf8 && !terms.eight_bit_clean {
-        return Some(Missing::Utf8Header);
-    }
-    if facts.nul {
-        return Some(Missing::BinaryMime);
-    }
-    if facts.eight_bit && !offered.eight_bit_mime && !terms.eight_bit_clean {
-        return Some(Missing::EightBitMime);
-    }
-    if terms.refuse_long_lines && facts.longest_line > MAX_LINE {
-        return Some(Missing::ShortLines { longest: facts.longest_line });
-    }
-    match offered.size {
-        Some(SizeLimit::Octets(limit)) if facts.size > limit => {
-            Some(Missing::Size { limit, size: facts.size })
-        }
-        _ => None,
-    }
-}
-
-fn parameters<'a>(
-    terms: &Terms,
-    envelope: &'a Envelope,
-    facts: &ContentFacts,
-    ascii: bool,
-) -> MailParameters<'a> {
-    let offered = &terms.capabilities;
-    let dsn = offered.dsn;
-    MailParameters {
-        size: offered.size.map(|_| facts.size),
-        eight_bit: facts.eight_bit && offered.eight_bit_mime,
-        no_identity: terms.authenticated && !offered.auth.is_empty(),
-        smtp_utf8: offered.smtp_utf8 && (!ascii || facts.utf8_header),
-        // RFC 3461 section 6.1: a notification asks for none
-        ret: envelope.ret().filter(|_| dsn && *envelope.reverse_path() != ReversePath::Null),
-        envelope_id: envelope.envelope_id().filter(|_| dsn),
-    }
+fn wrong_size(error: WrongSize) -> Interruption {
+    Interruption::Content(Arc::new(io::Error::other(error)))
 }
 
 /// What a recipient gets whose machine was given up before its end.

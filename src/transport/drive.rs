@@ -80,6 +80,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.stream
     }
 
+    /// When everything on it must be over.
+    pub(crate) fn end_at(&mut self, ends: Option<Instant>) {
+        self.ends = ends;
+    }
+
     /// From now on replies are rid of this too.
     pub(crate) fn redact(&mut self, redaction: &Redaction) {
         self.redaction.extend(redaction);

@@ -23,6 +23,16 @@ pub struct LoginSettings {
     pub limits: SaslLimits,
 }
 
+impl LoginSettings {
+    /// Whether what goes there in the clear stays on this host.
+    pub(crate) fn is_private(&self, endpoint: &Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Unix(_) => true,
+            Endpoint::Tcp(address) => self.cleartext_on_loopback && address.ip().to_canonical().is_loopback(),
+        }
+    }
+}
+
 /// Who logs in where.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Login<'a> {
@@ -47,14 +57,8 @@ impl Login<'_> {
         }
     }
 
-    /// Whether what goes there in the clear stays on this host.
-    pub(crate) fn is_private(&self, endpoint: &Endpoint) -> bool {
-        match endpoint {
-            Endpoint::Unix(_) => true,
-            Endpoint::Tcp(address) => {
-                self.settings.cleartext_on_loopback && address.ip().to_canonical().is_loopback()
-            }
-        }
+    fn is_private(&self, endpoint: &Endpoint) -> bool {
+        self.settings.is_private(endpoint)
     }
 
     fn policy(&self) -> SaslPolicy {

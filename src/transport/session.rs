@@ -12,9 +12,9 @@ use crate::mail::{ContentReader, DnsName, Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Authentication, AuthenticationFailure, Capabilities, ClientName, Ending, Interruption, Machine,
-    Mechanism, MechanismSet, Opening, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms, Single,
-    Stage, Terms, Transaction, Verdict,
+    Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Interruption, Machine,
+    Mechanism, MechanismSet, Opening, Overlap, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms,
+    Single, Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -29,6 +29,12 @@ pub struct SessionSettings {
     pub replies: ReplyLimits,
     /// Whether commands go out in groups where the server offers PIPELINING (RFC 2920); `true`.
     pub pipelining: bool,
+    /// Whether content goes out in chunks of known length where the server offers CHUNKING (RFC 3030); `true`.
+    pub chunking: bool,
+    /// Octets of the largest message that goes out together with its commands, in one round trip, where the server
+    /// offers PIPELINING and CHUNKING; 65 536. With 0 content never goes out before the recipients were answered, as
+    /// RFC 3030 section 2 has it to the letter.
+    pub one_flight: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
@@ -49,6 +55,8 @@ impl SessionSettings {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            chunking: true,
+            one_flight: 64 * 1024,
             eight_bit_clean: false,
             refuse_long_lines: false,
             observer: None,
@@ -267,12 +275,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.run(&mut transaction, Some(message.reader())).await;
         let accepted = transaction.accepted();
         let (verdicts, ending) = transaction.finish();
-        self.state = match ending {
-            Ending::Complete => State::Ready,
-            Ending::Aborted => State::Aborted,
-            Ending::Unusable => State::Unusable,
-        };
+        self.state = state_after(ending);
         (verdicts, accepted)
+    }
+
+    /// One transaction, that may have been begun on the connection already, and behind its content whatever may go there.
+    /// Says whether that was QUIT.
+    pub(crate) async fn convey(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        message: &Message,
+        behind: &mut (dyn Behind + Send),
+    ) -> bool {
+        let mut overlap = Overlap::new(transaction, behind);
+        self.run(&mut overlap, Some(message.reader())).await;
+        let has_left = overlap.has_left();
+        self.state = state_after(transaction.ending());
+        has_left
+    }
+
+    /// Waits for the reply to a QUIT that was sent already, and closes.
+    pub(crate) async fn left(mut self) {
+        if self.is_usable() {
+            let mut quit = Single::awaited_quit(&self.link.output);
+            self.run(&mut quit, None).await;
+            self.link.shutdown(self.settings.timeouts.quit).await;
+        }
+    }
+
+    /// Octets that were written to the stream.
+    pub(crate) fn written(&self) -> u64 {
+        self.link.output.written()
+    }
+
+    /// When everything must be over that is done on it for one delivery.
+    pub(crate) fn limit(&mut self, ends: Option<Instant>) {
+        let session_ends = self.settings.timeouts.session.map(after);
+        self.link.end_at(ends.into_iter().chain(session_ends).min());
     }
 
     /// Says goodbye and closes. The reply is waited for as long as [`Timeouts::quit`] says; it changes nothing.
@@ -316,11 +355,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.state = state;
     }
 
-    fn terms(&self) -> Terms {
+    /// What is known of the server and decided by the host.
+    pub(crate) fn terms(&self) -> Terms {
         Terms {
             protocol: self.protocol,
             capabilities: self.capabilities,
             pipelining: self.settings.pipelining,
+            chunking: self.settings.chunking,
+            one_flight: self.settings.one_flight,
             eight_bit_clean: self.settings.eight_bit_clean,
             refuse_long_lines: self.settings.refuse_long_lines,
             authenticated: self.authenticated,
@@ -341,6 +383,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Dialogue for Session<S> {
     ) -> Result<(), AuthenticationFailure> {
         let login = Authentication::new(mechanism, terms, &mut self.link.output);
         self.run_login(login).await
+    }
+}
+
+fn state_after(ending: Ending) -> State {
+    match ending {
+        Ending::Complete => State::Ready,
+        Ending::Aborted => State::Aborted,
+        Ending::Unusable => State::Unusable,
     }
 }
 

@@ -16,17 +16,22 @@ pub(crate) const UNAVAILABLE: i32 = 69;
 /// The one for what may go better another time.
 pub(crate) const TEMPORARY_FAILURE: i32 = 75;
 
+/// An example that delivers one message; `None` where it was not built.
+pub(crate) fn example(name: &str) -> Option<Command> {
+    let mut command = program(name)?;
+    command.args(["--from", "sender@example.net"]);
+    Some(command)
+}
+
 /// An example beside this test; `None` where it was not built.
 ///
 /// `cargo test` builds both, `cargo test --test interop` does not.
-pub(crate) fn example(name: &str) -> Option<Command> {
+pub(crate) fn program(name: &str) -> Option<Command> {
     let path = target_directory().join("examples").join(name);
     if !path.exists() {
         return skipped(&format!("example {name}"), &format!("run `cargo build --example {name}` before"));
     }
-    let mut command = Command::new(path);
-    command.args(["--from", "sender@example.net"]);
-    Some(command)
+    Some(Command::new(path))
 }
 
 /// This test lies in `deps`.

@@ -1,4 +1,5 @@
-//! Deliveries to real servers: Dovecot by LMTP, Postfix by SMTP.
+//! Deliveries to real servers: Dovecot by LMTP, Postfix by SMTP. Questions to a real resolver: Unbound, which
+//! validates what NSD has in signed zones.
 //!
 //! Each test starts a server of its own on a loopback address, without privileges where that server can do
 //! without, and stops it again. Nothing of the system's own mail service is touched or needed. Tests of a server
@@ -11,8 +12,13 @@
 
 mod certificate;
 mod delivery;
+mod dns;
+mod dns_rows;
+mod dns_signer;
+mod dns_zones;
 mod dovecot;
 mod examples;
+mod examples_load;
 mod examples_login;
 mod examples_options;
 mod examples_tls;
@@ -27,6 +33,9 @@ mod relay;
 mod samples;
 mod secrecy;
 mod secrets;
+mod signed_plans;
+mod signed_servers;
+mod signed_zones;
 mod smtp;
 mod smtp_extensions;
 mod smtp_resumption;

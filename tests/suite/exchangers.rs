@@ -180,3 +180,44 @@ async fn a_lookup_that_hangs_holds_up_no_better_host() {
     assert_eq!(way(&report), ["2"]);
     assert!(report.is_delivered());
 }
+
+#[tokio::test]
+async fn the_time_for_an_attempt_ends_lookups_too() {
+    let (_servers, port) = neighbours([smtp(), smtp(), smtp()]).await;
+    let hangs = Hangs(three_exchangers().build().unwrap(), "mx1.example");
+    let mut limits = DeliveryLimits::default();
+    limits.attempt = Some(SOON);
+    let deliverer = by_mx(MemoryResolver::builder(), port).resolver(hangs).limits(limits).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+    assert_eq!(shown(&report), ["deferred timed-out - 4.4.7"]);
+}
+
+#[tokio::test]
+async fn check_287_a_host_that_there_was_no_time_for_gives_hope() {
+    let (_servers, port) = neighbours([smtp(), smtp(), smtp()]).await;
+    let dns = MemoryResolver::builder()
+        .mx("x.example", 10, "mx0.example")
+        .mx("x.example", 20, "mx1.example")
+        .name("mx0.example")
+        .ipv4("mx1.example", [127, 0, 0, 2]);
+    let hangs = Hangs(dns.build().unwrap(), "mx1.example");
+    let mut limits = DeliveryLimits::default();
+    limits.attempt = Some(SOON);
+    let deliverer = by_mx(MemoryResolver::builder(), port).resolver(hangs).limits(limits).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+    assert_eq!(shown(&report), ["deferred timed-out - 4.4.7"]);
+}
+
+#[tokio::test]
+async fn law_3_the_time_for_an_attempt_does_not_hide_that_the_message_may_have_arrived() {
+    let silent = "S: 220 x\nC: EHLO client.example\nS: 250 x\nC: MAIL FROM:<s@example.net>\nS: 250 x\n\
+                  C: RCPT TO:<a@x.example>\nS: 250 x\nC: DATA\nS: 354 x\nC: <content>\nS: <silence>";
+    let (first, second) = (ScriptedServer::script(silent).listen_tcp().await.unwrap(), smtp());
+    let second = second.listen_tcp().await.unwrap();
+    let mut limits = DeliveryLimits::default();
+    limits.attempt = Some(5 * SOON);
+    let deliverer = builder(&route(&[&first, &second])).limits(limits).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+    assert_eq!(shown(&report), ["deferred timed-out final 4.4.2?"]);
+    assert_eq!(second.connections(), 0);
+}

@@ -11,14 +11,20 @@ use nexthop::{DefaultPolicy, Deliverer, Envelope, MemoryResolver, ResolveError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{CLIENT, SOON, attempts, envelope, in_time, message, outcomes, shown, taken};
+use crate::support::{
+    CLIENT, SOON, attempts, envelope, in_time, message, nothing_kept, outcomes, shown, taken,
+};
 
 /// A deliverer by MX that may dial loopback addresses, at this port.
 pub(crate) fn by_mx(dns: MemoryResolverBuilder, port: u16) -> DelivererBuilder {
     let mut plan = PlanSettings::default();
     plan.mx_port = port;
     let policy = DefaultPolicy::default().allow("127.0.0.0/8".parse().unwrap());
-    Deliverer::builder(CLIENT).resolver(dns.build().unwrap()).address_policy(policy).plan(plan)
+    Deliverer::builder(CLIENT)
+        .resolver(dns.build().unwrap())
+        .address_policy(policy)
+        .plan(plan)
+        .pool(nothing_kept())
 }
 
 /// Servers at 127.0.0.2, 127.0.0.3 and so on that listen on one port.

@@ -7,8 +7,8 @@ use nexthop::deliverer::{DelivererBuilder, Report};
 use nexthop::testing::ScriptedServer;
 use nexthop::transport::{Session, SessionSettings};
 use nexthop::{
-    ClientName, Deliverer, Envelope, MemoryResolver, Message, Outcome, Protocol, RecipientReport, Route,
-    RouteTable, Stage, Timeouts,
+    ClientName, Deliverer, Envelope, MemoryResolver, Message, Outcome, PoolSettings, Protocol,
+    RecipientReport, Route, RouteTable, Stage, Timeouts,
 };
 use tokio::net::TcpStream;
 
@@ -28,7 +28,14 @@ pub(crate) fn builder(route: &str) -> DelivererBuilder {
     let route: Route = route.parse().unwrap();
     let nobody = MemoryResolver::builder().build().unwrap();
     let builder = Deliverer::builder(CLIENT).router(RouteTable::new(route)).resolver(nobody);
-    builder.timeouts(timeouts(|_| ()))
+    builder.timeouts(timeouts(|_| ())).pool(nothing_kept())
+}
+
+/// Every delivery has a connection of its own.
+pub(crate) fn nothing_kept() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.idle = Duration::ZERO;
+    pool
 }
 
 /// The time limits of the RFC, but a short one where a test waits for it to pass.

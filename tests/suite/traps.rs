@@ -9,7 +9,7 @@ use nexthop::plan::PlanSettings;
 use nexthop::resolver::MemoryResolverBuilder;
 use nexthop::{AddressPolicy, Deliverer, Envelope, Event, MemoryResolver, Observer, Route, RouteTable};
 
-use crate::support::{CLIENT, SOON, in_time, message, timeouts};
+use crate::support::{CLIENT, SOON, in_time, message, nothing_kept, timeouts};
 
 /// Listeners on one port. They take no connection up: the system does, and keeps it until somebody looks.
 pub(crate) struct Traps {
@@ -153,7 +153,7 @@ pub(crate) fn by_mx(port: u16) -> DelivererBuilder {
     let mut plan = PlanSettings::default();
     plan.mx_port = port;
     let limits = timeouts(|timeouts| timeouts.greeting = SOON);
-    Deliverer::builder(CLIENT).plan(plan).timeouts(limits)
+    Deliverer::builder(CLIENT).plan(plan).timeouts(limits).pool(nothing_kept())
 }
 
 /// One address that stays.

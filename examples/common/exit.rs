@@ -8,9 +8,8 @@ use clap::error::{ContextKind, ContextValue};
 
 pub(crate) const USAGE: u8 = 64;
 pub(crate) const DATA: u8 = 65;
-pub(crate) const NO_INPUT: u8 = 66;
 pub(crate) const UNAVAILABLE: u8 = 69;
-pub(crate) const INTERNAL: u8 = 70;
+const INTERNAL: u8 = 70;
 pub(crate) const TEMPORARY_FAILURE: u8 = 75;
 pub(crate) const CONFIGURATION: u8 = 78;
 
@@ -32,7 +31,7 @@ impl Trouble {
 
     /// Says it on standard error and gives the exit status.
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("deliver: {self}");
+        eprintln!("{}: {self}", env!("CARGO_BIN_NAME"));
         ExitCode::from(self.status)
     }
 }
@@ -59,9 +58,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 /// Help goes to standard output and is no error; the rest goes to standard error. Of a route that does not parse the
 /// reason is shown, but not the route: there may be a password in it.
-pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
+pub(crate) fn usage(mut error: clap::Error, route: &str) -> ExitCode {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    if argument.is_some_and(|argument| argument.starts_with("--route ")) {
+    if argument.is_some_and(|argument| argument.split(' ').next() == Some(route)) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
     let printed = error.print();

@@ -1,0 +1,6 @@
+//! What the example programs share.
+
+pub(crate) mod connection;
+pub(crate) mod exit;
+pub(crate) mod identity;
+mod limits;

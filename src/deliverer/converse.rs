@@ -1,0 +1,251 @@
+//! Transactions on a connection of the pool.
+
+use super::habits::Habit;
+use super::line::Line;
+use super::settle::{Pending, open};
+use super::visit::Visit;
+use crate::mail::Recipient;
+use crate::outcome::{Failure, is_too_many_recipients};
+use crate::pool::{Lease, Offer, Place};
+use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transaction, Verdict};
+
+/// How long a connection may have been idle and still be trusted with content before the server has answered anything,
+/// in milliseconds: what is lost with a connection that was dead all along may have arrived, for all that is known.
+const STILL_ALIVE: u128 = 1000;
+
+/// What came of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conversed {
+    /// Everybody was asked for.
+    Done,
+    /// It was gone before it took anything: nobody was told anything, and another one is to be used.
+    Gone,
+}
+
+/// A connection in use by one delivery.
+struct Conversation<'c, 'a> {
+    visit: &'c Visit<'a>,
+    lease: Lease<Line>,
+    line: Line,
+    terms: Terms,
+    /// Whether QUIT was sent.
+    has_left: bool,
+}
+
+/// What was said of the recipients of one transaction.
+struct Said {
+    verdicts: Vec<Verdict>,
+    /// How many of them the server accepted, whatever became of the message.
+    accepted: usize,
+    /// Whether the server does not know the command that it announced for content.
+    chunking_unknown: bool,
+    /// Whether the server said nothing at all.
+    heard_nothing: bool,
+}
+
+/// A recipient, and what was said of it in a transaction that was full.
+type Asked<'p, 'r> = (&'p mut Pending<'r>, Option<Verdict>);
+
+impl<'a> Visit<'a> {
+    /// What may be sent for these recipients by whoever has a connection before, to a server of these terms.
+    pub(super) fn begin<'t>(
+        &self,
+        terms: Terms,
+        recipients: &'t [&'t Recipient],
+    ) -> Option<(Transaction<'t>, Offer)>
+    where
+        'a: 't,
+    {
+        let transaction = Transaction::new(terms, self.task.envelope, recipients, self.task.message.facts());
+        let is_heard = self.task.parts.session.observer.is_some();
+        let (transaction, flight) = Flight::of(transaction, self.task.message, is_heard)?;
+        Some((transaction, Offer { flight, terms }))
+    }
+
+    /// Transactions until every open recipient was asked for; the first may have been begun already.
+    pub(super) async fn converse(
+        &self,
+        mut lease: Lease<Line>,
+        begun: Option<Transaction<'_>>,
+        pending: &mut [Pending<'_>],
+    ) -> Conversed {
+        let Some(mut line) = lease.take() else { return Conversed::Gone };
+        line.session.limit(self.task.ends);
+        let terms = self.terms(&line, &lease);
+        let mut conversation = Conversation { visit: self, lease, line, terms, has_left: false };
+        let conversed = conversation.run(begun, pending).await;
+        conversation.end().await;
+        conversed
+    }
+
+    /// What is known of the server, less what it is known to break.
+    fn terms(&self, line: &Line, lease: &Lease<Line>) -> Terms {
+        let mut terms = line.session.terms();
+        let habit = self.task.parts.habits.of(&self.key().endpoint);
+        terms.chunking &= !habit.chunking_unknown;
+        terms.pipelining &= !habit.lock_step;
+        if lease.idle_since().is_some_and(|since| since.elapsed().as_millis() > STILL_ALIVE) {
+            terms.one_flight = 0;
+        }
+        terms
+    }
+
+    fn settle(&self, line: &Line, pending: &mut Pending<'_>, verdict: Verdict, others: bool) {
+        let hop = Some(line.hop.clone());
+        match Failure::judge(verdict, others) {
+            Ok(delivered) => pending.delivered(delivered, hop),
+            Err(failure) => pending.failed(self.tried(failure, hop)),
+        }
+    }
+}
+
+impl Conversation<'_, '_> {
+    /// A transaction that was full is followed by another with as many recipients as that one took, for as long as it
+    /// took any (check 038).
+    async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> Conversed {
+        let mut begun = begun;
+        let mut waiting: Vec<Asked<'_, '_>> = open(pending).map(|pending| (pending, None)).collect();
+        let mut limit = self.visit.task.parts.limits.recipients.max(1);
+        let mut is_first = true;
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(limit.min(waiting.len()));
+            let recipients: Vec<_> = waiting.iter().map(|(pending, _)| pending.recipient).collect();
+            let said = self.transact(&recipients, begun.take(), rest.is_empty()).await;
+            if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
+                return Conversed::Gone;
+            }
+            is_first = false;
+            waiting.extend(rest);
+            let said = match said {
+                Ok(said) => said,
+                Err(verdict) => {
+                    self.give_up(waiting, &verdict);
+                    return Conversed::Done;
+                }
+            };
+            if said.chunking_unknown && self.terms.chunking {
+                // nothing was taken: the same once more, by DATA
+                self.visit.task.parts.habits.note(&self.visit.key().endpoint, Habit::CHUNKING_UNKNOWN);
+                self.terms.chunking = false;
+                continue;
+            }
+            let asked = said.verdicts.len();
+            let later = waiting.split_off(asked.min(waiting.len()));
+            if let Some(fewer) = self.note(&mut waiting, said) {
+                limit = fewer;
+            }
+            waiting.extend(later);
+        }
+        Conversed::Done
+    }
+
+    /// One transaction, or why there could be none.
+    async fn transact(
+        &mut self,
+        recipients: &[&Recipient],
+        begun: Option<Transaction<'_>>,
+        is_last: bool,
+    ) -> Result<Said, Verdict> {
+        let task = self.visit.task;
+        let mut transaction = match begun {
+            Some(begun) => begun,
+            None => {
+                self.line.session.prepare().await?;
+                Transaction::new(self.terms, task.envelope, recipients, task.message.facts())
+            }
+        };
+        self.lease.count();
+        let mut others = Others { lease: &mut self.lease, terms: self.terms, is_last };
+        self.has_left = self.line.session.convey(&mut transaction, task.message, &mut others).await;
+        if transaction.broke_in_group() {
+            task.parts.habits.note(&self.visit.key().endpoint, Habit::LOCK_STEP);
+        }
+        let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
+        let heard_nothing = transaction.heard_nothing();
+        let (verdicts, _) = transaction.finish();
+        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing })
+    }
+
+    /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time
+    /// they may be is given back.
+    fn note(&self, waiting: &mut Vec<Asked<'_, '_>>, said: Said) -> Option<usize> {
+        let Said { verdicts, accepted, .. } = said;
+        // only a message that was taken is worth sending once more
+        let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
+        let again = taken && self.line.session.is_usable() && !self.has_left;
+        let asked = std::mem::take(waiting);
+        for ((pending, _), verdict) in asked.into_iter().zip(verdicts) {
+            match again && is_full(&verdict) {
+                true => waiting.push((pending, Some(verdict))),
+                false => self.visit.settle(&self.line, pending, verdict, accepted > 0),
+            }
+        }
+        (!waiting.is_empty()).then_some(accepted)
+    }
+
+    /// Those for whom a transaction was full keep what the server said of it.
+    fn give_up(&self, waiting: Vec<Asked<'_, '_>>, verdict: &Verdict) {
+        for (pending, full) in waiting {
+            let others = full.is_some();
+            self.visit.settle(&self.line, pending, full.unwrap_or_else(|| verdict.clone()), others);
+        }
+    }
+
+    /// Gives the connection back, or says goodbye.
+    async fn end(self) {
+        let Self { mut lease, line, has_left, .. } = self;
+        if has_left {
+            return line.session.left().await;
+        }
+        if !line.session.is_usable() {
+            return lease.put(line);
+        }
+        lease.put(line);
+        if let Some(line) = lease.give_back() {
+            line.session.quit().await;
+        }
+    }
+}
+
+/// Whether a connection was gone before it took anything. 421 to the first command was said to nobody (RFC 5321
+/// section 3.8).
+fn is_gone(said: Result<&Said, &Verdict>) -> bool {
+    match said {
+        Ok(said) if said.heard_nothing => said.verdicts.iter().all(is_lost),
+        Ok(said) => said.verdicts.iter().all(is_closing),
+        Err(verdict) => is_lost(verdict) || is_closing(verdict),
+    }
+}
+
+fn is_lost(verdict: &Verdict) -> bool {
+    let Verdict::Broken { why, may_have_arrived: false, .. } = verdict else { return false };
+    matches!(why, Interruption::Disconnected | Interruption::Io(_))
+}
+
+fn is_closing(verdict: &Verdict) -> bool {
+    let Verdict::Refused(Stage::MailFrom, reply) = verdict else { return false };
+    reply.code() == ReplyCode::SERVICE_CLOSING
+}
+
+/// Who waits for a connection, and what they have to say.
+struct Others<'l> {
+    lease: &'l mut Lease<Line>,
+    terms: Terms,
+    /// Whether this is the last message of the delivery.
+    is_last: bool,
+}
+
+impl Behind for Others<'_> {
+    fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight> {
+        self.lease.behind(&self.terms, Place { base, after_reset })
+    }
+
+    fn is_last(&self) -> bool {
+        self.is_last && self.lease.is_last()
+    }
+}
+
+/// Whether the transaction, and not the recipient, was refused.
+fn is_full(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(Stage::RcptTo, reply) if is_too_many_recipients(reply, true))
+}

@@ -1,0 +1,93 @@
+//! [`Line`]: a connection of the pool, and how one is opened.
+
+use futures_util::future::{BoxFuture, FutureExt};
+
+use super::report::Hop;
+use super::settle::Tried;
+use super::visit::Visit;
+use crate::mail::{Domain, Host};
+use crate::pool::{Carried, Lease, Slot};
+use crate::proto::Credentials;
+use crate::route::{HopTarget, NextHop};
+use crate::tls::{Peer, Requirement, Secured};
+use crate::transport::{Established, Login, NotEstablished, Session, Socket, Stream, Terms, establish};
+
+/// A session, and the hop that it is with.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) session: Session<Stream>,
+    pub(super) hop: Hop,
+}
+
+impl Carried for Line {
+    fn written(&self) -> u64 {
+        self.session.written()
+    }
+
+    fn close(self) -> BoxFuture<'static, ()> {
+        self.session.quit().boxed()
+    }
+}
+
+impl Visit<'_> {
+    /// A session that proves what it must; an error is that of all who are not settled. On an opportunistic hop a
+    /// handshake that failed is followed by one more connection to the same address, in the clear (check 166).
+    pub(super) async fn open(&self, slot: Slot<Line>, socket: Socket) -> Result<Lease<Line>, Tried> {
+        let login = self.key().credentials.as_ref().map(|credentials| self.login(credentials));
+        let requirement = self.key().requirement;
+        let fall_back =
+            requirement.allows_cleartext() && login.is_none() && self.task.parts.tls.cleartext_after_failure;
+        let established = match self.establish(socket, requirement, login).await {
+            Err(error) if error.in_handshake && fall_back => {
+                let socket = self.dialled().await.map_err(|failure| self.tried(failure, None))?;
+                self.establish(socket, Requirement::CLEARTEXT, login).await
+            }
+            first => first,
+        };
+        match established {
+            Ok(Established { session, secured, .. }) => {
+                let terms = session.terms();
+                Ok(Lease::new(slot, Line { session, hop: self.hop(secured) }, terms))
+            }
+            Err(error) => Err(self.tried(error.failure, Some(self.hop(error.secured)))),
+        }
+    }
+
+    /// A session on a connection.
+    async fn establish(
+        &self,
+        socket: Socket,
+        requirement: Requirement,
+        login: Option<Login<'_>>,
+    ) -> Result<Established, NotEstablished> {
+        let (settings, reporter) = (&self.settings(), &self.reporter());
+        reporter.connected();
+        let peer = Peer { host: self.key().name.as_ref(), endpoint: &self.key().endpoint };
+        let (protocol, connector) = (self.key().protocol, &self.task.parts.connector);
+        let (own_names, ends) = (self.own_names(), self.task.ends);
+        let terms =
+            Terms { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
+        establish(socket, terms).await
+    }
+
+    fn login<'l>(&'l self, credentials: &'l Credentials) -> Login<'l> {
+        let (host, port) = match self.candidate().relay.as_ref().map(NextHop::target) {
+            Some(HopTarget::Tcp { host: Host::Name(name), port }) => (Some(name.as_str()), Some(*port)),
+            Some(HopTarget::Tcp { port, .. }) => (None, Some(*port)),
+            Some(HopTarget::Unix(_)) | None => (None, None),
+        };
+        let (settings, any_certificate) = (&self.task.parts.login, self.key().any_certificate);
+        Login { credentials, settings, any_certificate, host, port }
+    }
+
+    /// The names that a server at this candidate must not have. A relay is the operator's word, and a program beside
+    /// the mail server may well have its name.
+    fn own_names(&self) -> &[Domain] {
+        if self.key().is_stranger { &self.task.parts.plan.own_names } else { &[] }
+    }
+
+    fn hop(&self, secured: Option<Secured>) -> Hop {
+        let candidate = self.candidate();
+        Hop::new(candidate.name(), self.key().endpoint.clone(), candidate.protocol, secured)
+    }
+}

@@ -1,0 +1,165 @@
+//! [`Lease`]: a connection in use, and the deliveries whose offers were sent on it.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::shared::{Carried, Idle, Offer, Place, Slot, Turn};
+use crate::proto::{Flight, Terms};
+
+/// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9).
+pub(crate) struct Lease<T: Carried> {
+    item: Option<T>,
+    slot: Option<Slot<T>>,
+    /// Deliveries whose offers were sent on it already, in the order of the offers.
+    followers: VecDeque<Follower<T>>,
+    born: Instant,
+    messages: usize,
+    /// When it was used last; `None`: it is new, or was handed on directly.
+    idle_since: Option<Instant>,
+    is_new: bool,
+}
+
+struct Follower<T: Carried> {
+    turn: oneshot::Sender<Turn<T>>,
+    place: Place,
+    is_whole: bool,
+}
+
+impl<T: Carried> Lease<T> {
+    /// A connection that was just made, to a server of which this is known.
+    pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
+        let mut state = slot.shared.state();
+        state.opened += 1;
+        state.group(&slot.key).terms = Some(terms);
+        drop(state);
+        let (followers, born) = (VecDeque::new(), Instant::now());
+        Self {
+            item: Some(item),
+            slot: Some(slot),
+            followers,
+            born,
+            messages: 0,
+            idle_since: None,
+            is_new: true,
+        }
+    }
+
+    pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>) -> Self {
+        let Idle { item, born, messages, since } = idle;
+        let (followers, idle_since) = (VecDeque::new(), Some(since));
+        Self { item: Some(item), slot: Some(slot), followers, born, messages, idle_since, is_new: false }
+    }
+
+    /// Takes the connection out for use. Until it is [put](Self::put) back nobody knows how much was written to it.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.item.take()
+    }
+
+    pub(crate) fn put(&mut self, item: T) {
+        self.item = Some(item);
+    }
+
+    /// Whether nothing was sent on it before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// When it was used last, if it was idle since.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
+    }
+
+    /// Notes that one more message goes over it.
+    pub(crate) fn count(&mut self) {
+        self.messages += 1;
+    }
+
+    /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
+    /// these terms, within the window, and behind nobody who has still more to say.
+    pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
+        let slot = self.slot.as_ref()?;
+        if self.followers.back().is_some_and(|last| !last.is_whole) || !self.takes_more(self.followers.len())
+        {
+            return None;
+        }
+        let room = self.followers.len() + 1 < slot.shared.settings.window.max(1);
+        let mut state = slot.shared.state();
+        let waiting = &mut state.group(&slot.key).waiting;
+        while waiting.front().is_some_and(|next| next.turn.is_closed()) {
+            waiting.pop_front();
+        }
+        let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.flight.is_whole);
+        let next = waiting.front()?.offer.as_ref().is_some_and(fits).then(|| waiting.pop_front())??;
+        drop(state);
+        let offer = next.offer?;
+        self.followers.push_back(Follower { turn: next.turn, place, is_whole: offer.flight.is_whole });
+        Some(offer.flight)
+    }
+
+    /// Whether the connection would be closed if it were given back now.
+    pub(crate) fn is_last(&self) -> bool {
+        let Some(slot) = &self.slot else { return true };
+        let nobody = slot.shared.state().group(&slot.key).waiting.is_empty();
+        let is_kept = self.takes_more(0) && !(nobody && slot.shared.settings.idle.is_zero());
+        self.followers.is_empty() && !is_kept
+    }
+
+    fn takes_more(&self, beside: usize) -> bool {
+        let Some(slot) = &self.slot else { return false };
+        let settings = &slot.shared.settings;
+        self.messages + beside < settings.messages.max(1) && self.born.elapsed() < settings.age
+    }
+
+    /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
+    pub(crate) fn give_back(mut self) -> Option<T> {
+        self.idle_since = None;
+        self.is_new = false;
+        if let Some(Follower { turn, place, .. }) = self.followers.pop_front() {
+            // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
+            let _ = turn.send(Turn::Behind(self, place));
+            return None;
+        }
+        if !self.takes_more(0) {
+            return self.item.take();
+        }
+        while let Some(slot) = &self.slot {
+            let Some(next) = slot.shared.state().next_waiting(&slot.key) else { break };
+            match next.turn.send(Turn::Lease(self)) {
+                Ok(()) => return None,
+                Err(Turn::Lease(lease)) => self = lease,
+                Err(_) => return None,
+            }
+        }
+        self.keep()
+    }
+
+    fn keep(mut self) -> Option<T> {
+        let item = self.item.take()?;
+        let Some(slot) = self.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
+            return Some(item);
+        };
+        let (born, messages, since) = (self.born, self.messages, Instant::now());
+        let surplus = slot.shared.keep(&slot.key, Idle { item, born, messages, since });
+        slot.leave();
+        surplus
+    }
+}
+
+impl<T: Carried> Drop for Lease<T> {
+    fn drop(&mut self) {
+        let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
+        for Follower { turn, place, .. } in self.followers.drain(..) {
+            // whoever is not there any more needs no word
+            let _ = turn.send(Turn::Lost(place, written));
+        }
+    }
+}
+
+impl<T: Carried> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({:?}, {} messages, {} behind)", self.slot, self.messages, self.followers.len())
+    }
+}

@@ -1,0 +1,12 @@
+//! Connections that are shared and kept.
+
+mod key;
+mod lease;
+mod settings;
+mod shared;
+
+pub(crate) use key::Key;
+pub(crate) use lease::Lease;
+pub use settings::PoolSettings;
+pub use shared::PoolCounts;
+pub(crate) use shared::{Carried, Entry, Offer, Place, Pool, Slot, Turn};

@@ -1,0 +1,38 @@
+//! [`PoolSettings`]: how many connections there are, and how long they are kept.
+
+use std::time::Duration;
+
+/// How connections are shared and kept. Each endpoint, for each promise that a connection to it must keep, has a pool of
+/// its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolSettings {
+    /// Connections to one endpoint at a time; 20. Deliveries beyond wait for one of them, in order.
+    pub connections: usize,
+    /// How long a connection is kept while nobody needs it; 5 seconds. With zero a connection that nobody waits for is
+    /// closed at once, and QUIT goes out with the end of the last message.
+    pub idle: Duration,
+    /// How old a connection grows before it takes no further message; 5 minutes.
+    pub age: Duration,
+    /// Messages on one connection; 1000.
+    pub messages: usize,
+    /// Idle connections in all; 100. The one that was idle longest is closed for another.
+    pub idle_connections: usize,
+    /// Messages that may be on their way on one connection before the first of them is answered, where the server offers
+    /// PIPELINING and CHUNKING and they are small enough for one flight; 1. More is for relays that are known to cope:
+    /// should the connection break, all of them may have arrived, or none.
+    pub window: usize,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            connections: 20,
+            idle: Duration::from_secs(5),
+            age: Duration::from_secs(300),
+            messages: 1000,
+            idle_connections: 100,
+            window: 1,
+        }
+    }
+}

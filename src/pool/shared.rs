@@ -1,0 +1,362 @@
+//! [`Pool`]: the connections to all endpoints, and who waits for them.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::key::Key;
+use super::lease::Lease;
+use super::settings::PoolSettings;
+use crate::proto::{Flight, Terms};
+use crate::route::Endpoint;
+
+/// A connection, as far as a pool has to know it.
+pub(crate) trait Carried: Send + 'static {
+    /// Octets that were written to it.
+    fn written(&self) -> u64;
+
+    /// Says goodbye.
+    fn close(self) -> BoxFuture<'static, ()>;
+}
+
+/// The connections of a deliverer.
+pub(crate) struct Pool<T: Carried>(Arc<Shared<T>>);
+
+pub(super) struct Shared<T: Carried> {
+    pub(super) settings: PoolSettings,
+    state: Mutex<State<T>>,
+}
+
+pub(super) struct State<T: Carried> {
+    groups: HashMap<Endpoint, Vec<Group<T>>>,
+    idle: usize,
+    /// Whether a task looks after idle connections.
+    is_tended: bool,
+    pub(super) opened: u64,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolCounts {
+    /// Connections on which a session was opened, from the beginning.
+    pub opened: u64,
+    /// Connections that nobody uses now.
+    pub idle: usize,
+}
+
+/// Connections with one key.
+pub(super) struct Group<T: Carried> {
+    key: Arc<Key>,
+    /// Connections that there are, are being made, or are idle.
+    open: usize,
+    /// The one that was used last is the last.
+    idle: Vec<Idle<T>>,
+    pub(super) waiting: VecDeque<Waiting<T>>,
+    /// What is known of the server, from the connection that was made last.
+    pub(super) terms: Option<Terms>,
+}
+
+/// A connection that nobody uses.
+pub(super) struct Idle<T> {
+    pub(super) item: T,
+    pub(super) born: Instant,
+    pub(super) messages: usize,
+    pub(super) since: Instant,
+}
+
+/// A delivery that waits for a connection.
+pub(super) struct Waiting<T: Carried> {
+    pub(super) offer: Option<Offer>,
+    pub(super) turn: oneshot::Sender<Turn<T>>,
+}
+
+/// What a waiting delivery has to say first, to be sent behind the message before it.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) flight: Flight,
+    /// To what server that may be said.
+    pub(crate) terms: Terms,
+}
+
+/// Where in the stream of a connection an offer was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) base: u64,
+    /// Whether a RSET stands there first.
+    pub(crate) after_reset: bool,
+}
+
+/// What a delivery gets that waited.
+#[derive(Debug)]
+pub(crate) enum Turn<T: Carried> {
+    /// It may make a connection.
+    Vacant(Slot<T>),
+    /// A connection.
+    Lease(Lease<T>),
+    /// A connection on which its offer was sent.
+    Behind(Lease<T>, Place),
+    /// Its offer was sent, and the connection was lost when so many octets were written to it.
+    Lost(Place, u64),
+}
+
+/// What a delivery finds that needs a connection.
+#[derive(Debug)]
+pub(crate) enum Entry<T: Carried> {
+    /// One that is kept.
+    Kept(Lease<T>),
+    /// Room for another one.
+    Vacant(Slot<T>),
+    /// Neither. What is known of the server, so that an offer can be made.
+    Full(Option<Terms>),
+}
+
+/// The right to have one connection. Whoever waits gets it when it is dropped.
+pub(crate) struct Slot<T: Carried> {
+    pub(super) shared: Arc<Shared<T>>,
+    pub(super) key: Arc<Key>,
+    is_held: bool,
+}
+
+impl<T: Carried> Pool<T> {
+    pub(crate) fn new(settings: PoolSettings) -> Self {
+        let state = State { groups: HashMap::new(), idle: 0, is_tended: false, opened: 0 };
+        Self(Arc::new(Shared { settings, state: Mutex::new(state) }))
+    }
+
+    /// How many connections there are.
+    pub(crate) fn counts(&self) -> PoolCounts {
+        let state = self.0.state();
+        PoolCounts { opened: state.opened, idle: state.idle }
+    }
+
+    /// Says goodbye on all connections that nobody uses.
+    pub(crate) async fn close_idle(&self) {
+        let idle = self.0.state().take_idle();
+        join_all(idle.into_iter().map(Carried::close)).await;
+    }
+
+    /// A connection that is kept.
+    pub(crate) fn kept(&self, key: &Key) -> Option<Lease<T>> {
+        let mut state = self.0.state();
+        let taken = state.take(key, self.0.settings.idle);
+        let slot = taken.as_ref().map(|(key, _)| Slot::new(&self.0, key));
+        drop(state);
+        slot.zip(taken).map(|(slot, (_, idle))| Lease::of_idle(slot, idle))
+    }
+
+    /// A connection that is kept, or room for another.
+    pub(crate) fn enter(&self, key: &Key) -> Entry<T> {
+        match self.kept(key) {
+            Some(lease) => Entry::Kept(lease),
+            None => {
+                let mut state = self.0.state();
+                let group = state.group(key);
+                if group.open >= self.0.settings.connections.max(1) {
+                    return Entry::Full(group.terms);
+                }
+                group.open += 1;
+                Entry::Vacant(Slot::new(&self.0, &group.key))
+            }
+        }
+    }
+
+    /// Room for another connection, whatever the limit; for the further addresses of a race.
+    pub(crate) fn room(&self, key: &Key) -> Slot<T> {
+        let mut state = self.0.state();
+        let group = state.group(key);
+        group.open += 1;
+        Slot::new(&self.0, &group.key)
+    }
+
+    /// Waits in line, unless there is something to have by now.
+    pub(crate) fn wait(
+        &self,
+        key: &Key,
+        offer: Option<Offer>,
+    ) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
+        {
+            let mut state = self.0.state();
+            let group = state.group(key);
+            if group.open >= self.0.settings.connections.max(1) && group.idle.is_empty() {
+                let (turn, receiver) = oneshot::channel();
+                group.waiting.push_back(Waiting { offer, turn });
+                return Ok(receiver);
+            }
+        }
+        Err(self.enter(key))
+    }
+}
+
+impl<T: Carried> Shared<T> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a connection for later; gives back one that there is no room for.
+    pub(super) fn keep(self: &Arc<Self>, key: &Key, idle: Idle<T>) -> Option<T> {
+        let mut state = self.state();
+        state.group(key).idle.push(idle);
+        state.idle += 1;
+        let surplus = (state.idle > self.settings.idle_connections).then(|| state.oldest()).flatten();
+        if !std::mem::replace(&mut state.is_tended, true) {
+            tokio::spawn(tend(Arc::downgrade(self)));
+        }
+        surplus
+    }
+
+    /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
+    fn expired(&self) -> (Vec<T>, Option<Instant>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let mut expired = Vec::new();
+        while let Some(since) = state.oldest_since().filter(|since| *since + self.settings.idle <= now) {
+            let _ = since;
+            expired.extend(state.oldest());
+        }
+        let next = state.oldest_since().map(|since| since + self.settings.idle);
+        state.is_tended = next.is_some();
+        (expired, next)
+    }
+}
+
+/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
+async fn tend<T: Carried>(pool: Weak<Shared<T>>) {
+    loop {
+        let Some((expired, next)) = pool.upgrade().map(|pool| pool.expired()) else { return };
+        for item in expired {
+            item.close().await;
+        }
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => return,
+        }
+    }
+}
+
+impl<T: Carried> State<T> {
+    /// The group of a key, which is there from now on.
+    pub(super) fn group(&mut self, key: &Key) -> &mut Group<T> {
+        if !self.groups.contains_key(&key.endpoint) {
+            self.groups.insert(key.endpoint.clone(), Vec::new());
+        }
+        let groups = self.groups.entry(key.endpoint.clone()).or_default();
+        let place = groups.iter().position(|group| *group.key == *key);
+        let place = place.unwrap_or_else(|| {
+            groups.push(Group::new(key));
+            groups.len() - 1
+        });
+        &mut groups[place]
+    }
+
+    fn take(&mut self, key: &Key, life: Duration) -> Option<(Arc<Key>, Idle<T>)> {
+        let groups = self.groups.get_mut(&key.endpoint)?;
+        let group = groups.iter_mut().find(|group| *group.key == *key)?;
+        let idle = group.idle.pop_if(|idle| idle.since + life > Instant::now())?;
+        self.idle -= 1;
+        Some((Arc::clone(&group.key), idle))
+    }
+
+    fn take_idle(&mut self) -> Vec<T> {
+        std::iter::from_fn(|| self.oldest()).collect()
+    }
+
+    fn oldest_since(&self) -> Option<Instant> {
+        self.groups.values().flatten().filter_map(|group| group.idle.first()).map(|idle| idle.since).min()
+    }
+
+    /// Takes out the connection that was idle longest.
+    fn oldest(&mut self) -> Option<T> {
+        let since = self.oldest_since()?;
+        let group = self
+            .groups
+            .values_mut()
+            .flatten()
+            .find(|group| group.idle.first().is_some_and(|idle| idle.since == since))?;
+        let idle = group.idle.remove(0);
+        group.open -= 1;
+        self.idle -= 1;
+        let key = Arc::clone(&group.key);
+        self.tidy(&key);
+        Some(idle.item)
+    }
+
+    /// Forgets a group that is of no use.
+    fn tidy(&mut self, key: &Key) {
+        let Some(groups) = self.groups.get_mut(&key.endpoint) else { return };
+        groups.retain(|group| group.open > 0 || !group.waiting.is_empty());
+        if groups.is_empty() {
+            self.groups.remove(&key.endpoint);
+        }
+    }
+
+    /// Who is next in line for a key, and still there.
+    pub(super) fn next_waiting(&mut self, key: &Key) -> Option<Waiting<T>> {
+        let waiting = &mut self.group(key).waiting;
+        while let Some(next) = waiting.pop_front() {
+            if !next.turn.is_closed() {
+                return Some(next);
+            }
+        }
+        None
+    }
+}
+
+impl<T: Carried> Group<T> {
+    fn new(key: &Key) -> Self {
+        let key = Arc::new(key.clone());
+        Self { key, open: 0, idle: Vec::new(), waiting: VecDeque::new(), terms: None }
+    }
+}
+
+impl<T: Carried> Slot<T> {
+    fn new(shared: &Arc<Shared<T>>, key: &Arc<Key>) -> Self {
+        Self { shared: Arc::clone(shared), key: Arc::clone(key), is_held: true }
+    }
+
+    /// Leaves the place to what is kept in the pool.
+    pub(super) fn leave(mut self) {
+        self.is_held = false;
+    }
+}
+
+impl<T: Carried> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if !self.is_held {
+            return;
+        }
+        loop {
+            let mut state = self.shared.state();
+            let Some(next) = state.next_waiting(&self.key) else {
+                let group = state.group(&self.key);
+                group.open = group.open.saturating_sub(1);
+                state.tidy(&self.key);
+                return;
+            };
+            drop(state);
+            match next.turn.send(Turn::Vacant(Self::new(&self.shared, &self.key))) {
+                Ok(()) => return,
+                Err(Turn::Vacant(slot)) => slot.leave(),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl<T: Carried> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({})", self.key.endpoint)
+    }
+}
+
+impl<T: Carried> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.state();
+        write!(f, "Pool({} endpoints, {} idle connections)", state.groups.len(), state.idle)
+    }
+}

@@ -1,0 +1,49 @@
+//! [`Flight`]: the beginning of a transaction, before there is a connection for it.
+
+use bytes::Bytes;
+
+use super::machine::{Machine, Need};
+use super::output::{Line, Output};
+use super::transaction::Transaction;
+use crate::mail::Message;
+
+/// What a transaction says before it hears anything: its commands up to DATA, or all of it.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) octets: Vec<Bytes>,
+    /// Whether the content is in it, so that nothing is left to say.
+    pub(crate) is_whole: bool,
+    /// Its lines, for whoever listens.
+    pub(crate) said: Vec<Line>,
+}
+
+impl Flight {
+    /// Takes from a transaction what it may say; `None` if that is not enough to be of use: too many recipients for one
+    /// group, content that is not in memory, or a server without PIPELINING.
+    pub(crate) fn of<'a>(
+        mut transaction: Transaction<'a>,
+        message: &Message,
+        is_heard: bool,
+    ) -> Option<(Transaction<'a>, Self)> {
+        let mut output = Output::default();
+        if is_heard {
+            output.keep_journal();
+        }
+        let mut content = None;
+        loop {
+            match transaction.poll(&mut output) {
+                Need::Content => {
+                    let pieces = content.get_or_insert(message.in_memory()?.iter());
+                    transaction.handle_content(pieces.next().cloned(), &mut output);
+                }
+                Need::Io(_) => break,
+                Need::Nothing => return None,
+            }
+        }
+        let is_whole = transaction.may_be_followed();
+        let is_opening = transaction.wants_content_only();
+        let said = output.take_journal();
+        let flight = Self { octets: output.take_all(), is_whole, said };
+        (is_whole || is_opening).then_some((transaction, flight))
+    }
+}

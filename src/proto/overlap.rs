@@ -1,0 +1,80 @@
+//! [`Overlap`]: a transaction behind which the next one is sent before it is answered (RFC 2920 section 3.1: the end of
+//! the content may begin a group).
+
+use bytes::Bytes;
+
+use super::command::Command;
+use super::flight::Flight;
+use super::machine::{Interruption, Machine, Need};
+use super::output::Output;
+use super::reply::Reply;
+use super::transaction::Transaction;
+
+/// Who knows what may be sent behind a message.
+pub(crate) trait Behind {
+    /// What may be sent next, which will stand in the stream from `base` on. With `after_reset` it is sent behind a RSET.
+    fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight>;
+
+    /// Whether the connection is closed after this message.
+    fn is_last(&self) -> bool;
+}
+
+/// Runs a transaction until it is settled, and queues behind it what may go there.
+pub(crate) struct Overlap<'m, 'a> {
+    transaction: &'m mut Transaction<'a>,
+    behind: &'m mut (dyn Behind + Send),
+    /// Whether something was queued behind, so that octets may be left to be written.
+    is_followed: bool,
+    /// Whether QUIT was queued; nothing goes behind that.
+    has_left: bool,
+}
+
+impl<'m, 'a> Overlap<'m, 'a> {
+    pub(crate) fn new(transaction: &'m mut Transaction<'a>, behind: &'m mut (dyn Behind + Send)) -> Self {
+        Self { transaction, behind, is_followed: false, has_left: false }
+    }
+
+    /// Whether QUIT was sent with the end of the content.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
+    fn queue_behind(&mut self, output: &mut Output) {
+        if self.has_left || !self.transaction.may_be_followed() {
+            return;
+        }
+        // after a chunk that was refused a server wants RSET (RFC 3030 section 2), and whether it was is not known yet
+        let after_reset = self.transaction.uses_chunks();
+        while let Some(flight) = self.behind.next(output.end(), after_reset) {
+            if after_reset {
+                Command::Rset.write(output);
+            }
+            output.append(flight.octets, flight.said);
+            self.is_followed = true;
+        }
+        if self.transaction.may_be_last() && self.behind.is_last() {
+            Command::Quit.write(output);
+            (self.is_followed, self.has_left) = (true, true);
+        }
+    }
+}
+
+impl Machine for Overlap<'_, '_> {
+    fn poll(&mut self, output: &mut Output) -> Need {
+        let need = self.transaction.poll(output);
+        self.queue_behind(output);
+        if self.is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
+    }
+
+    fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
+        self.transaction.handle_reply(reply, output);
+    }
+
+    fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output) {
+        self.transaction.handle_content(piece, output);
+    }
+
+    fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
+        self.transaction.handle_interruption(why, output);
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Terms`]: what a server offers and what the host decided, and what follows for a message before MAIL is sent.
+
+use super::capabilities::{Capabilities, SizeLimit};
+use super::command::{Body, MailParameters};
+use super::protocol::Protocol;
+use super::verdict::Missing;
+use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
+
+/// Octets of a text line without its end (RFC 5321 section 4.5.3.1.6).
+const MAX_LINE: u64 = 998;
+
+/// What is known of the server and decided by the host about a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) protocol: Protocol,
+    pub(crate) capabilities: Capabilities,
+    /// Whether commands may go out in groups, if the server offers it.
+    pub(crate) pipelining: bool,
+    /// Whether content may go out by BDAT, if the server offers it.
+    pub(crate) chunking: bool,
+    /// Octets of the largest message whose content goes out by BDAT together with its commands; 0: none does.
+    pub(crate) one_flight: usize,
+    /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
+    pub(crate) eight_bit_clean: bool,
+    /// Whether messages with lines of more than 998 octets are not sent.
+    pub(crate) refuse_long_lines: bool,
+    /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
+    pub(crate) authenticated: bool,
+    /// Octets of text kept of a reply.
+    pub(crate) kept_text: usize,
+}
+
+impl Terms {
+    pub(super) fn lock_step(&self) -> bool {
+        !(self.pipelining && self.capabilities.pipelining)
+    }
+
+    /// Whether content goes by BDAT and not by DATA.
+    pub(super) fn by_chunks(&self) -> bool {
+        self.chunking && self.capabilities.chunking
+    }
+
+    /// What the server lacks for this recipient of the message.
+    pub(super) fn missing(
+        &self,
+        envelope: &Envelope,
+        recipient: &Recipient,
+        facts: &ContentFacts,
+    ) -> Option<Missing> {
+        let mailboxes = recipient.is_ascii() && envelope.reverse_path().is_ascii();
+        if !mailboxes && !self.capabilities.smtp_utf8 {
+            return Some(Missing::Utf8Mailbox);
+        }
+        self.missing_for(facts)
+    }
+
+    fn missing_for(&self, facts: &ContentFacts) -> Option<Missing> {
+        let offered = &self.capabilities;
+        if facts.utf8_header && !offered.smtp_utf8 && !self.eight_bit_clean {
+            return Some(Missing::Utf8Header);
+        }
+        if is_binary(facts) && !self.takes_binary() {
+            return Some(Missing::BinaryMime);
+        }
+        if self.body(facts).is_none() && facts.eight_bit && !self.eight_bit_clean {
+            return Some(Missing::EightBitMime);
+        }
+        if self.refuse_long_lines && !facts.binary && facts.longest_line > MAX_LINE {
+            return Some(Missing::ShortLines { longest: facts.longest_line });
+        }
+        match offered.size {
+            Some(SizeLimit::Octets(limit)) if facts.size > limit => {
+                Some(Missing::Size { limit, size: facts.size })
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 3030 section 3: binary content never goes by DATA.
+    fn takes_binary(&self) -> bool {
+        self.by_chunks() && self.capabilities.binary_mime
+    }
+
+    fn body(&self, facts: &ContentFacts) -> Option<Body> {
+        let eight_bit = facts.eight_bit && self.capabilities.eight_bit_mime;
+        if is_binary(facts) { Some(Body::Binary) } else { eight_bit.then_some(Body::EightBit) }
+    }
+
+    /// What goes into MAIL; `ascii` tells whether all mailboxes are.
+    pub(super) fn parameters<'a>(
+        &self,
+        envelope: &'a Envelope,
+        facts: &ContentFacts,
+        ascii: bool,
+    ) -> MailParameters<'a> {
+        let offered = &self.capabilities;
+        let dsn = offered.dsn;
+        MailParameters {
+            size: offered.size.map(|_| facts.size),
+            body: self.body(facts),
+            no_identity: self.authenticated && !offered.auth.is_empty(),
+            smtp_utf8: offered.smtp_utf8 && (!ascii || facts.utf8_header),
+            // RFC 3461 section 6.1: a notification asks for none
+            ret: envelope.ret().filter(|_| dsn && *envelope.reverse_path() != ReversePath::Null),
+            envelope_id: envelope.envelope_id().filter(|_| dsn),
+        }
+    }
+}
+
+/// What text cannot be: its octets stand for themselves, line ends included, or there is a NUL among them.
+fn is_binary(facts: &ContentFacts) -> bool {
+    facts.binary || facts.nul
+}

@@ -1,0 +1,61 @@
+//! Where a transaction stands in the stream, and what may go behind it.
+
+use super::{Expected, Slot, Transaction};
+use crate::proto::machine::Interruption;
+use crate::proto::stage::Stage;
+use crate::proto::verdict::Verdict;
+
+/// Octets of `RSET` with its line end.
+const RESET: u64 = 6;
+
+impl Transaction<'_> {
+    /// Its beginning was queued in an output of its own, and sent in another stream from `base` on; behind a RSET whose
+    /// reply comes first, if there is one.
+    pub(crate) fn follow(&mut self, base: u64, after_reset: bool) {
+        self.shift(if after_reset { base + RESET } else { base });
+        if after_reset {
+            self.awaited.expect_first(base + RESET, Expected::Reset);
+        }
+    }
+
+    /// The place in the stream behind the end of the content, once that is queued.
+    pub(crate) fn end_of_content(&self) -> Option<u64> {
+        self.end_of_content
+    }
+
+    /// In which state it leaves the session.
+    pub(crate) fn ending(&self) -> super::Ending {
+        self.ending
+    }
+
+    /// Whether the end of the content is queued and nothing went wrong, so that another transaction may be sent behind.
+    pub(crate) fn may_be_followed(&self) -> bool {
+        let is_sound = !self.refused && self.ending != super::Ending::Unusable;
+        is_sound && self.end_of_content.is_some() && !self.terms.lock_step()
+    }
+
+    /// Whether content goes by BDAT.
+    pub(crate) fn uses_chunks(&self) -> bool {
+        self.terms.by_chunks()
+    }
+
+    /// Whether it is known that nobody has to be asked for once more on the connection.
+    pub(crate) fn may_be_last(&self) -> bool {
+        let may_be_asked_again =
+            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
+        self.slots.len() == 1 || !self.slots.iter().any(may_be_asked_again)
+    }
+
+    /// Whether commands that were sent in a group went unanswered, as at a server that offers PIPELINING and loses what it
+    /// read ahead.
+    pub(crate) fn broke_in_group(&self) -> bool {
+        let broke = |slot: &Slot| match slot {
+            Slot::Closed(Verdict::Broken { stage, why, .. }) => {
+                let amid_group = matches!(stage, Stage::RcptTo | Stage::Data);
+                amid_group && matches!(why, Interruption::TimedOut | Interruption::Protocol(_))
+            }
+            _ => false,
+        };
+        !self.terms.lock_step() && self.slots.iter().any(broke)
+    }
+}
