@@ -119,7 +119,8 @@ pub enum Families {
     V4ThenV6,
     /// Both, all of IPv6 first.
     V6ThenV4,
-    /// Both in turn, IPv6 first (RFC 8305 section 4, First Address Family Count 1).
+    /// Both in turn, the better family by RFC 6724 first: IPv6 where nothing speaks against it (RFC 8305 section 4,
+    /// First Address Family Count 1).
     #[default]
     Balanced,
 }
