@@ -6,8 +6,8 @@ use nexthop::deliverer::DelivererBuilder;
 use nexthop::testing::ScriptedServer;
 use nexthop::tls::Roots;
 use nexthop::{
-    DefaultPolicy, Deliverer, Envelope, MemoryResolver, Message, Protocol, RecipientReport, Route,
-    RouteTable, TlsLevel, TlsSettings,
+    DefaultPolicy, Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Protocol, RecipientReport,
+    Route, RouteTable, TlsLevel, TlsSettings,
 };
 
 use crate::pki::{HOST, Pki};
@@ -46,6 +46,14 @@ pub(crate) fn builder(route: Route, tls: TlsSettings) -> DelivererBuilder {
         .address_policy(DefaultPolicy::default().allow("127.0.0.1".parse().unwrap()))
         .router(RouteTable::new(route))
         .tls(tls)
+        .pool(nothing_kept())
+}
+
+/// Every delivery has a connection of its own.
+fn nothing_kept() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.idle = Duration::ZERO;
+    pool
 }
 
 pub(crate) fn deliverer(hop: &str, tls: TlsSettings) -> Deliverer {
