@@ -9,7 +9,7 @@ use nexthop::plan::PlanSettings;
 use nexthop::tls::{Roots, Secured};
 use nexthop::{
     ClientName, DefaultPolicy, Deliverer, Envelope, HopTls, Host, MemoryResolver, Message, NextHop, Outcome,
-    Protocol, RecipientReport, Report, Route, RouteTable, SessionSettings, Timeouts, TlsSettings,
+    Protocol, RecipientReport, Report, PoolSettings, Route, RouteTable, SessionSettings, Timeouts, TlsSettings,
 };
 
 use crate::samples::MESSAGE;
@@ -41,7 +41,15 @@ pub(crate) fn by_mx(address: SocketAddr) -> DelivererBuilder {
 
 fn by(route: Route) -> DelivererBuilder {
     let table = RouteTable::new(route);
-    Deliverer::builder(CLIENT).router(table).resolver(MemoryResolver::default()).timeouts(timeouts())
+    let builder = Deliverer::builder(CLIENT).router(table).resolver(MemoryResolver::default());
+    builder.timeouts(timeouts()).pool(nothing_kept())
+}
+
+/// Every delivery has a connection of its own.
+fn nothing_kept() -> PoolSettings {
+    let mut pool = PoolSettings::default();
+    pool.idle = Duration::ZERO;
+    pool
 }
 
 /// A server that says nothing makes a test fail rather than wait.

@@ -101,7 +101,9 @@ async fn plan(resolver: &HickoryResolver, domain: &str) -> Plan {
     let recipient = Recipient::parse(&format!("ann@{domain}")).expect("a recipient");
     let destination = Destination::new(&Route::mx(), &recipient).expect("a destination").expect("a server");
     let (policy, settings) = (policy(), PlanSettings::default());
-    Planner::new(resolver, &policy, &settings).plan(&destination).await
+    // both families have a source: the order does not depend on the machine
+    let local = ["192.0.2.200".parse().unwrap(), "2001:db8::200".parse().unwrap()];
+    Planner::new(resolver, &policy, &settings).with_sources(&local).plan(&destination).await
 }
 
 /// The candidates with preference, name and address; or the status if nobody can be dialled.
