@@ -1,10 +1,11 @@
 //! What a message costs: allocations, processor time, round trips, system calls, instructions; for this crate, two
 //! other crates, and a client that sends octets made beforehand. One connection that is kept.
 //!
-//! `cargo bench --bench counts`; a number behind `--` is the messages of each measurement, 2000 without, or more where
-//! these are too few to tell the processor time. Each client runs in a process of its own, so that nothing of the server is counted. System calls are counted by strace(1) and
-//! instructions by perf(1), where these are installed and may be used; of both, what it takes to get going is taken off.
-//! What is printed is Markdown.
+//! `cargo bench --bench counts`; a number behind `--` is the messages of a measurement, 200 without, and less where they
+//! are large. Each client runs in a process of its own, so that nothing of the server is counted. Processor time is that
+//! of a second's messages; that of the kernel for the client is in it. System calls are counted by
+//! strace(1) and instructions by perf(1), where these are installed and may be used; of both, what it takes to get going
+//! is taken off. What is printed is Markdown.
 
 #![expect(clippy::future_not_send, reason = "the clients share one thread")]
 
@@ -26,15 +27,11 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const MESSAGES: usize = 2000;
+const MESSAGES: usize = 200;
 /// The least time in which processor time is measured.
 const LEAST: Duration = Duration::from_secs(1);
-/// The part of the messages that are sent where each system call takes long.
-const TRACED: usize = 10;
 /// Messages before anything is counted.
 const WARM_UP: usize = 20;
-/// Clock ticks of /proc a second, on every Linux.
-const TICKS: f64 = 100.0;
 const KIB: usize = 1024;
 
 /// What is delivered: its name, octets, recipients, and the part of the messages that are sent of it.
@@ -83,16 +80,16 @@ fn table(
 ) -> Result<(), Error> {
     println!("{what}, each message\n");
     println!(
-        "| client | allocations | octets allocated | user time, us | system time, us | round trips | system calls | \
-         instructions |\n|---|---:|---:|---:|---:|---:|---:|---:|"
+        "| client | allocations | octets allocated | processor time, us | round trips | system calls | \
+         instructions |\n|---|---:|---:|---:|---:|---:|---:|"
     );
     for order in orders {
         let (kind, before) = (order.kind, sink.seen());
         let report = Report::of(&order.run(Command::new(own_path()?))?)?;
         let seen = sink.seen().since(before);
         let turns = seen.turns as f64 / seen.messages as f64;
-        let calls = cell(order.each(order.messages / TRACED, |order| order.calls(identity.socket("strace"))));
-        let instructions = cell(order.each(order.messages, |order| order.instructions()));
+        let calls = cell(order.each(|order| order.calls(identity.socket("strace"))));
+        let instructions = cell(order.each(|order| order.instructions()));
         println!("| {kind} | {report} | {turns:.2} | {calls} | {instructions} |");
     }
     println!();
@@ -161,8 +158,7 @@ impl Order {
             let sums = [
                 (allocated.allocations + allocated.reallocations) as f64,
                 octets as f64,
-                (after.user - before.user) * 1e6,
-                (after.system - before.system) * 1e6,
+                (after - before).as_secs_f64() * 1e6,
             ];
             println!("{}", sums.map(|sum| (sum / sent as f64).to_string()).join(" "));
             Ok(())
@@ -170,12 +166,9 @@ impl Order {
     }
 
     /// A number a message, without what is counted where there are few.
-    fn each(&self, messages: usize, count: impl Fn(&Self) -> Option<f64>) -> Option<f64> {
-        let [many, few] = [messages, messages / 10].map(|messages| Self {
-            messages,
-            least: Duration::ZERO,
-            ..self.clone()
-        });
+    fn each(&self, count: impl Fn(&Self) -> Option<f64>) -> Option<f64> {
+        let many = Self { least: Duration::ZERO, ..self.clone() };
+        let few = Self { messages: self.messages / 10, ..many.clone() };
         let more = count(&many)? - count(&few)?;
         Some(more / (many.messages - few.messages) as f64)
     }
@@ -200,24 +193,16 @@ impl Order {
     }
 }
 
-/// Seconds of processor time.
-struct ProcessorTime {
-    user: f64,
-    system: f64,
-}
-
-/// That of this process, from proc_pid_stat(5).
-fn processor_time() -> Result<ProcessorTime, Error> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat.rsplit_once(") ").ok_or("no name in /proc/self/stat")?;
-    let ticks: Vec<f64> = fields.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-    let [user, system] = ticks[..] else { return Err("no times in /proc/self/stat".into()) };
-    Ok(ProcessorTime { user: user / TICKS, system: system / TICKS })
+/// That of this thread so far, where all the work is done: proc_pid_schedstat(5), in nanoseconds.
+fn processor_time() -> Result<Duration, Error> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let time = stat.split(' ').next().and_then(|time| time.parse().ok());
+    time.map(Duration::from_nanos).ok_or_else(|| "no time in schedstat".into())
 }
 
 /// What a client said of itself, for each message.
 #[derive(Debug)]
-struct Report([f64; 4]);
+struct Report([f64; 3]);
 
 impl Report {
     fn of(output: &Output) -> Result<Self, Error> {
@@ -229,7 +214,7 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [allocations, octets, user, system] = self.0;
-        write!(f, "{allocations:.1} | {octets:.0} | {user:.1} | {system:.1}")
+        let [allocations, octets, time] = self.0;
+        write!(f, "{allocations:.1} | {octets:.0} | {time:.1}")
     }
 }
