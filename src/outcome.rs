@@ -286,10 +286,13 @@ impl Failure {
         self.0.kind == FailureKind::Routing && (self.0.status.subject(), self.0.status.detail()) == (4, 6)
     }
 
-    /// Whether there was no connection, or the server closed it instead of greeting (421, RFC 5321 section 3.8).
+    /// Whether there was no connection, or the server closed it instead of greeting (421, RFC 5321 section 3.8) or said
+    /// nothing at all.
     pub(crate) fn is_unreachable(&self) -> bool {
         let closing = self.reply().is_some_and(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
-        self.0.kind == FailureKind::Connecting || (closing && self.0.stage == Some(Stage::Greeting))
+        let silent = self.0.kind == FailureKind::TimedOut;
+        self.0.kind == FailureKind::Connecting
+            || (self.0.stage == Some(Stage::Greeting) && (closing || silent))
     }
 
     /// A connection was lost on which the whole message had been sent behind another one's (law 3).

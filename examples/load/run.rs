@@ -11,12 +11,11 @@ use crate::latency::Latencies;
 use crate::mail;
 use crate::outcome::{Outcome, Tally};
 use crate::progress::Progress;
-use crate::setup::{self, Connections};
+use crate::setup;
 
 /// Delivers all messages; as soon as one is done the next begins.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Outcome, Trouble> {
-    let connections = Connections::default();
-    let deliverer = setup::deliverer(arguments, &connections)?;
+    let deliverer = setup::deliverer(arguments)?;
     let (envelope, message) = (mail::envelope(arguments)?, mail::message(arguments)?);
     let (mut recipients, mut latencies) = (Tally::default(), Latencies::default());
     let mut progress = Progress::new(arguments.messages);
@@ -36,7 +35,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Outcome, Trouble> {
     }
     let took = begun.elapsed();
     progress.finish();
-    Ok(Outcome::new(arguments, recipients, connections.opened(), took, &latencies))
+    let opened = deliverer.connections().opened;
+    deliverer.close_idle().await;
+    Ok(Outcome::new(arguments, recipients, opened, took, &latencies))
 }
 
 async fn deliver(deliverer: &Deliverer, envelope: &Envelope, message: &Message) -> (Report, Duration) {

@@ -1,11 +1,9 @@
 //! The deliverer that the command line describes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nexthop::plan::PlanSettings;
-use nexthop::{DefaultPolicy, Deliverer, Event, HickoryResolver, Observer, PoolSettings, RouteTable};
+use nexthop::{DefaultPolicy, Deliverer, HickoryResolver, PoolSettings, RouteTable};
 
 use crate::arguments::Arguments;
 use crate::common::exit::{CONFIGURATION, Trouble};
@@ -14,7 +12,7 @@ use crate::common::identity;
 /// Longer than any load takes.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-pub(crate) fn deliverer(arguments: &Arguments, connections: &Connections) -> Result<Deliverer, Trouble> {
+pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.own_addresses = identity::own_addresses();
     let resolver = HickoryResolver::from_system().map_err(|error| Trouble::new(CONFIGURATION, error))?;
@@ -23,8 +21,7 @@ pub(crate) fn deliverer(arguments: &Arguments, connections: &Connections) -> Res
         .resolver(resolver.with_settings(arguments.connection.lookups()))
         .address_policy(arguments.connection.allow(DefaultPolicy::default()))
         .plan(plan)
-        .pool(pool(arguments))
-        .observer(connections.clone());
+        .pool(pool(arguments));
     let built = arguments.connection.apply(builder).build();
     built.map_err(|error| Trouble::new(CONFIGURATION, error))
 }
@@ -40,22 +37,4 @@ fn pool(arguments: &Arguments) -> PoolSettings {
         false => (usize::MAX, LONG),
     };
     pool
-}
-
-/// Counts the connections that were opened.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Connections(Arc<AtomicU64>);
-
-impl Connections {
-    pub(crate) fn opened(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Observer for Connections {
-    fn observe(&self, event: &Event<'_>) {
-        if matches!(event, Event::Connected { .. }) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }

@@ -62,12 +62,14 @@ pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAdd
 /// Addresses of one family that are sorted at most: the system is asked about each of them.
 const MOST_SORTED: usize = 50;
 
-/// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit`.
+/// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit` of those
+/// that may be dialled, and as many others, so that it can be told why not. An address that is denied takes no room.
 pub(super) fn ordered(
     found: Vec<IpAddr>,
     families: Families,
     limit: usize,
     source_of: impl Fn(IpAddr) -> Option<IpAddr>,
+    may_be_dialled: impl Fn(IpAddr) -> bool,
 ) -> Ordered {
     let all = found.len();
     let mut sorted = selection::sorted(bounded(found, limit.max(MOST_SORTED)), source_of);
@@ -77,8 +79,10 @@ pub(super) fn ordered(
         Families::V4ThenV6 | Families::V4Only => sorted.sort_by_key(IpAddr::is_ipv6),
         Families::V6ThenV4 | Families::V6Only => sorted.sort_by_key(IpAddr::is_ipv4),
     }
-    let cut = cut(sorted, limit);
-    Ordered { left_out: cut.left_out + unsorted, ..cut }
+    let (allowed, denied): (Vec<_>, Vec<_>) = sorted.iter().partition(|address| may_be_dialled(**address));
+    let (allowed, denied) = (cut(allowed, limit), cut(denied, limit));
+    sorted.retain(|address| allowed.addresses.contains(address) || denied.addresses.contains(address));
+    Ordered { addresses: sorted, left_out: allowed.left_out + denied.left_out + unsorted }
 }
 
 /// The first `most` addresses of each family.
@@ -151,13 +155,13 @@ mod tests {
     #[test]
     fn check_097_what_the_host_wants_goes_before_what_the_system_would_choose() {
         let found = || list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2");
-        let with = |families| ordered(found(), families, 8, Some).addresses;
+        let with = |families| ordered(found(), families, 8, Some, |_| true).addresses;
         let v4_first = list("192.0.2.1 192.0.2.2 2001:db8::1 2001:db8::2");
         assert_eq!(with(Families::V4ThenV6), v4_first);
         assert_eq!(with(Families::V6ThenV4), list("2001:db8::1 2001:db8::2 192.0.2.1 192.0.2.2"));
         assert_eq!(with(Families::Balanced), list("2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2"));
         let only_v4 = |address: IpAddr| address.is_ipv4().then_some(address);
-        let balanced = ordered(found(), Families::Balanced, 8, only_v4).addresses;
+        let balanced = ordered(found(), Families::Balanced, 8, only_v4, |_| true).addresses;
         assert_eq!(balanced, list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2"));
     }
 
@@ -196,8 +200,17 @@ mod tests {
             asked.set(asked.get() + 1);
             Some(address)
         };
-        let ordered = ordered(v4.chain(v6).collect(), Families::Balanced, 8, count);
+        let ordered = ordered(v4.chain(v6).collect(), Families::Balanced, 8, count, |_| true);
         assert_eq!((ordered.addresses.len(), ordered.left_out, asked.get()), (8, 7992, 2 * MOST_SORTED));
         assert!(ordered.addresses.iter().any(IpAddr::is_ipv4));
+    }
+
+    #[test]
+    fn check_093_an_address_that_is_denied_takes_no_room() {
+        let found = list("10.0.0.1 10.0.0.2 10.0.0.3 192.0.2.1 192.0.2.2 192.0.2.3");
+        let public = |address: IpAddr| address.to_string().starts_with("192");
+        let kept = ordered(found, Families::V4Only, 2, Some, public);
+        assert_eq!(kept.addresses, list("10.0.0.1 10.0.0.2 192.0.2.1 192.0.2.2"));
+        assert_eq!(kept.left_out, 2);
     }
 }

@@ -220,7 +220,11 @@ impl<'a> Host<'a> {
             Self::Asked(asked) => (&asked.0, &asked.1),
         };
         let found = match lookup.addresses() {
-            Ok(found) => ordered(found, hop.families, hop.max_addresses, |address| sources.of(address)),
+            Ok(found) => {
+                let allowed = |address| hop.at(address, planner.policy, None).failure().is_none();
+                let source = |address| sources.of(address);
+                ordered(found, hop.families, hop.max_addresses, source, allowed)
+            }
             Err(reason) => {
                 let standing = Standing::Unusable(hop.no_addresses(reason));
                 return (vec![hop.unusable(standing)], None);

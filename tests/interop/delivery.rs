@@ -9,7 +9,8 @@ use nexthop::plan::PlanSettings;
 use nexthop::tls::{Roots, Secured};
 use nexthop::{
     ClientName, DefaultPolicy, Deliverer, Envelope, HopTls, Host, MemoryResolver, Message, NextHop, Outcome,
-    Protocol, RecipientReport, Report, PoolSettings, Route, RouteTable, SessionSettings, Timeouts, TlsSettings,
+    PoolSettings, Protocol, RecipientReport, Report, Route, RouteTable, SessionSettings, Timeouts,
+    TlsSettings,
 };
 
 use crate::samples::MESSAGE;

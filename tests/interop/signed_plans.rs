@@ -1,5 +1,7 @@
 //! Plans by mail exchangers, from a real DNS.
 
+use std::net::IpAddr;
+
 use nexthop::plan::{Candidate, Destination, Plan, PlanSettings, Planner, Standing};
 use nexthop::{DefaultPolicy, Endpoint, HickoryResolver, Recipient, Route};
 
@@ -102,7 +104,7 @@ async fn plan(resolver: &HickoryResolver, domain: &str) -> Plan {
     let destination = Destination::new(&Route::mx(), &recipient).expect("a destination").expect("a server");
     let (policy, settings) = (policy(), PlanSettings::default());
     // both families have a source: the order does not depend on the machine
-    let local = ["192.0.2.200".parse().unwrap(), "2001:db8::200".parse().unwrap()];
+    let local = [IpAddr::from([192, 0, 2, 200]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x200])];
     Planner::new(resolver, &policy, &settings).with_sources(&local).plan(&destination).await
 }
 
