@@ -28,7 +28,8 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .tls(tls(arguments))
         .login(login(arguments))
         .timeouts(timeouts(arguments))
-        .pipelining(!arguments.no_pipelining);
+        .pipelining(!arguments.no_pipelining)
+        .chunking(!arguments.no_chunking);
     let builder = match credentials(arguments)? {
         Some(credentials) => builder.credentials(credentials),
         None => builder,

@@ -682,6 +682,70 @@ fn a_transaction_that_is_full_is_known() {
     }
 }
 
+fn binary(terms: Terms) -> Terms {
+    Terms { capabilities: Capabilities { binary_mime: true, size: None, ..terms.capabilities }, ..terms }
+}
+
+/// What goes out ahead of a message, or what becomes of its recipient without.
+fn opening(terms: Terms, message: &Message) -> String {
+    let envelope = envelope(&["a@x.example"]);
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let mut play = Play::new(waiting(terms), &envelope, &recipients, message.facts());
+    let sent = play.sent();
+    if sent.is_empty() { play.ends().0.concat() } else { sent }
+}
+
+#[test]
+fn check_125_binary_content_is_announced_and_goes_by_bdat_octet_for_octet() {
+    let content = Bytes::from_static(b"a: b\r\n\r\n\0\n.\r\n.\r\n\r.");
+    let message = Message::from_binary(content.clone());
+    let envelope = envelope(&["a@x.example"]);
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let mut play = Play::new(binary(smtp()), &envelope, &recipients, message.facts());
+    play.content = vec![content];
+    assert_eq!(
+        play.sent(),
+        "MAIL FROM:<s@example.net> BODY=BINARYMIME\r\nRCPT TO:<a@x.example>\r\nBDAT 18 LAST\r\n\
+         a: b\r\n\r\n\0\n.\r\n.\r\n\r."
+    );
+}
+
+#[test]
+fn check_125_126_what_is_binary_goes_nowhere_without_binarymime_and_chunking() {
+    let with_nul = Message::from_bytes("a: b\r\n\r\n\0\r\n").unwrap();
+    let plain = Message::from_binary("a: b\r\n\r\nplain\r\n");
+    for message in [with_nul, plain] {
+        let announced = "MAIL FROM:<s@example.net> BODY=BINARYMIME\r\n";
+        assert!(opening(binary(smtp()), &message).starts_with(announced));
+        assert_eq!(opening(smtp(), &message), "BinaryMime");
+        assert_eq!(opening(Terms { chunking: false, ..binary(smtp()) }, &message), "BinaryMime");
+        assert_eq!(opening(binary(terms(Protocol::Smtp, true)), &message), "BinaryMime");
+        assert_eq!(opening(Terms { eight_bit_clean: true, ..smtp() }, &message), "BinaryMime");
+    }
+}
+
+#[test]
+fn check_127_eight_bit_content_is_sent_as_it_is_or_not_at_all() {
+    let message = Message::from_bytes(&b"a: b\r\n\r\n\xfc\r\n"[..]).unwrap();
+    let eight = |terms: Terms| Terms {
+        capabilities: Capabilities { eight_bit_mime: true, ..terms.capabilities },
+        ..terms
+    };
+    assert!(opening(eight(smtp()), &message).starts_with("MAIL FROM:<s@example.net> BODY=8BITMIME\r\n"));
+    assert_eq!(opening(smtp(), &message), "EightBitMime");
+    assert_eq!(opening(binary(smtp()), &message), "EightBitMime", "text is not declared binary");
+}
+
+#[test]
+fn check_056_141_what_is_declared_is_announced() {
+    let message = Message::from_bytes("a: b\r\n").unwrap().declared_eight_bit().declared_smtp_utf8();
+    let offered = Capabilities { eight_bit_mime: true, smtp_utf8: true, ..smtp().capabilities };
+    let wanted = "MAIL FROM:<s@example.net> BODY=8BITMIME SMTPUTF8\r\n";
+    assert!(opening(Terms { capabilities: offered, ..smtp() }, &message).starts_with(wanted));
+    let without = Capabilities { smtp_utf8: false, ..offered };
+    assert_eq!(opening(Terms { capabilities: without, ..smtp() }, &message), "Utf8Header");
+}
+
 fn form() -> impl Strategy<Value = Terms> {
     let forms = (any::<bool>(), any::<bool>(), prop::sample::select(vec![0, 64 * 1024]));
     forms.prop_map(|(lmtp, pipelining, one_flight)| {
