@@ -305,14 +305,44 @@ fn check_104_lmtp_answers_the_last_chunk_once_for_each_accepted_recipient() {
 }
 
 #[test]
-fn check_108_what_lmtp_says_to_a_flight_for_nobody_is_not_waited_for() {
-    for replies in ["250\r\n550 no\r\n", "550 no\r\n503\r\n"] {
-        with(lmtp(), "a", |mut play| {
-            play.sent();
-            play.says(replies);
-            assert_eq!(play.ends().1, Ending::Unusable);
-        });
+fn check_108_rset_behind_a_flight_for_nobody_tells_what_lmtp_answers() {
+    for (before, verdict) in
+        [("250\r\n550 no\r\n", "rcpt-to 550 no"), ("550 no\r\n503\r\n", "mail-from 550 no")]
+    {
+        for (replies, ending) in [
+            ("554 no recipients\r\n250 reset\r\n", Ending::Complete),
+            ("250 reset, or not\r\n", Ending::Unusable),
+            ("554 no recipients\r\n550 no\r\n", Ending::Unusable),
+            ("354 what\r\n", Ending::Unusable),
+        ] {
+            with(lmtp(), "a", |mut play| {
+                play.sent();
+                assert_eq!(play.says(before), "RSET\r\n");
+                play.says(replies);
+                assert_eq!(play.ends(), (vec![verdict.into()], ending), "{replies}");
+            });
+        }
     }
+}
+
+#[test]
+fn check_108_the_reply_of_lmtp_to_a_flight_for_nobody_may_come_before_rset_is_written() {
+    with(lmtp(), "a", |mut play| {
+        play.sent();
+        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n");
+        assert_eq!(play.sent(), "RSET\r\n");
+        play.says("250\r\n");
+        assert_eq!(play.ends(), (vec!["rcpt-to 550 no".into()], Ending::Complete));
+    });
+}
+
+#[test]
+fn attack_a22_a_reply_to_rset_before_it_was_written_ends_the_session() {
+    with(lmtp(), "a", |mut play| {
+        play.sent();
+        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n250\r\n");
+        assert_eq!(play.ends().1, Ending::Unusable);
+    });
 }
 
 #[test]
@@ -653,6 +683,7 @@ fn what_is_still_to_come_is_known_in_every_form() {
     };
     for (terms, opened, answered) in [
         (smtp(), (false, true, false), (false, true, false)),
+        (lmtp(), (true, false, false), (false, true, false)),
         (waiting(smtp()), (true, false, false), (false, true, false)),
         (Terms { chunking: false, ..smtp() }, (true, false, false), (true, false, false)),
         (chunking(Protocol::Smtp, false), (false, false, false), (false, false, false)),

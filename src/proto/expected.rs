@@ -15,6 +15,10 @@ pub(super) enum Expected {
     Final,
     /// The content, for the recipient of this index.
     FinalOf(usize),
+    /// Content that nobody is to get, where that is answered.
+    ForNobody,
+    /// RSET behind such content.
+    Reset,
     /// A dot that nobody is to get.
     LoneDot,
 }
@@ -26,11 +30,12 @@ impl Expected {
             Self::Rcpt(_) => Stage::RcptTo,
             Self::Data => Stage::Data,
             Self::Chunk => Stage::Content,
+            Self::ForNobody | Self::Reset => Stage::Reset,
             Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
         }
     }
 
     pub(super) fn is_of_content(self) -> bool {
-        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
+        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_) | Self::ForNobody)
     }
 }
