@@ -99,6 +99,19 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) auth_cleartext_loopback: bool,
 
+    /// Declare that the message has octets above 127, whether it has any or not (RFC 6152)
+    #[arg(long = "8bit")]
+    pub(crate) eight_bit: bool,
+
+    /// Declare that the message needs SMTPUTF8, whether its header has UTF-8 or not (RFC 6531)
+    #[arg(long = "smtputf8")]
+    pub(crate) smtp_utf8: bool,
+
+    /// Declare that the message is binary (RFC 3030) and take it as it is, line ends included: it goes only to servers
+    /// that offer BINARYMIME and CHUNKING
+    #[arg(long)]
+    pub(crate) binary: bool,
+
     /// What a failure report is to hold (RFC 3461): full, hdrs
     #[arg(long, value_name = "full|hdrs", value_parser = ret)]
     pub(crate) dsn_ret: Option<Ret>,

@@ -35,30 +35,58 @@ fn recipient(arguments: &Arguments, to: &str) -> Result<Recipient, Trouble> {
     Ok(recipient)
 }
 
-/// The message of the file or of standard input. A file with CRLF line ends is not read into memory.
+/// The message of the file or of standard input, and what is declared of it.
 pub(crate) async fn message(arguments: &Arguments) -> Result<Message, Trouble> {
-    match arguments.file.as_deref() {
-        Some(path) if path != Path::new("-") => from_file(path).await,
-        _ => from_stdin(),
+    let mut message = read(arguments).await?;
+    if arguments.eight_bit {
+        message = message.declared_eight_bit();
+    }
+    if arguments.smtp_utf8 {
+        message = message.declared_smtp_utf8();
+    }
+    Ok(message)
+}
+
+/// A file with CRLF line ends, or a binary one, is not read into memory.
+async fn read(arguments: &Arguments) -> Result<Message, Trouble> {
+    match (arguments.file.as_deref().filter(|path| *path != Path::new("-")), arguments.binary) {
+        (Some(path), false) => from_file(path).await,
+        (Some(path), true) => from_binary_file(path).await,
+        (None, false) => Message::from_text(stdin()?).map_err(trouble),
+        (None, true) => Ok(Message::from_binary(stdin()?)),
+    }
+}
+
+async fn from_binary_file(path: &Path) -> Result<Message, Trouble> {
+    match is_regular(path) {
+        true => Message::from_binary_file(path).await.map_err(trouble),
+        false => content(path).map(Message::from_binary),
     }
 }
 
 async fn from_file(path: &Path) -> Result<Message, Trouble> {
-    let regular = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    if regular {
+    if is_regular(path) {
         match Message::from_file(path).await {
             Err(MessageError::LineEnd(LineEndError::BareLineFeed(_))) => {}
             message => return message.map_err(trouble),
         }
     }
-    let content = std::fs::read(path).map_err(|error| unreadable(&path.display().to_string(), &error))?;
-    Message::from_text(content).map_err(trouble)
+    Message::from_text(content(path)?).map_err(trouble)
 }
 
-fn from_stdin() -> Result<Message, Trouble> {
+/// Only what is a file can be read more than once.
+fn is_regular(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
+}
+
+fn content(path: &Path) -> Result<Vec<u8>, Trouble> {
+    std::fs::read(path).map_err(|error| unreadable(&path.display().to_string(), &error))
+}
+
+fn stdin() -> Result<Vec<u8>, Trouble> {
     let mut content = Vec::new();
     io::stdin().read_to_end(&mut content).map_err(|error| unreadable("standard input", &error))?;
-    Message::from_text(content).map_err(trouble)
+    Ok(content)
 }
 
 fn unreadable(what: &str, error: &io::Error) -> Trouble {

@@ -45,6 +45,17 @@ pub(crate) struct ContentScan {
 }
 
 impl ContentScan {
+    /// For content of the same kind, line ends of any sort allowed where it is binary.
+    pub(super) fn again(facts: &ContentFacts) -> Self {
+        if facts.binary { Self::binary() } else { Self::default() }
+    }
+
+    /// For octets of which no rule of text holds. What looks like a header is looked at nevertheless.
+    pub(super) fn binary() -> Self {
+        let facts = ContentFacts { binary: true, ..ContentFacts::default() };
+        Self { facts, ..Self::default() }
+    }
+
     /// Takes in the next piece.
     pub(crate) fn add(&mut self, piece: &[u8]) -> Result<(), LineEndError> {
         self.facts.eight_bit |= !piece.is_ascii();
@@ -61,7 +72,7 @@ impl ContentScan {
 
     /// The facts, once all pieces were added.
     pub(crate) fn finish(mut self) -> Result<ContentFacts, LineEndError> {
-        if self.after_cr {
+        if self.after_cr && !self.facts.binary {
             return Err(LineEndError::BareCarriageReturn(self.facts.size - 1));
         }
         self.facts.longest_line = self.facts.longest_line.max(self.line);
@@ -93,11 +104,22 @@ impl ContentScan {
         self.facts.size += 1;
         match (self.after_cr, octet) {
             (true, b'\n') => self.end_line(),
-            (true, _) => return Err(LineEndError::BareCarriageReturn(at - 1)),
             (false, b'\r') => self.after_cr = true,
+            _ if self.facts.binary => self.bare(octet),
+            (true, _) => return Err(LineEndError::BareCarriageReturn(at - 1)),
             (false, _) => return Err(LineEndError::BareLineFeed(at)),
         }
         Ok(())
+    }
+
+    /// Takes in an octet that ends no line, and the CR before it if there is one.
+    fn bare(&mut self, octet: u8) {
+        self.line += u64::from(self.after_cr);
+        self.after_cr = octet == b'\r';
+        if !self.after_cr {
+            self.facts.size -= 1;
+            self.text(&[octet]);
+        }
     }
 
     fn end_line(&mut self) {
@@ -211,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn check_126_binary_content_has_no_rules_but_facts() {
+        let mut scan = ContentScan::binary();
+        scan.add(b"a: \xc3\xbc\r\r\n\r\n\0\n\n.\r\xfe\r").unwrap();
+        let facts = scan.finish().unwrap();
+        assert_eq!((facts.size, facts.utf8_header), (17, true));
+        assert!(facts.eight_bit && facts.nul && facts.binary);
+    }
+
+    #[test]
     fn check_055_nul_is_found() {
         assert!(scan(b"a\0b\r\n").unwrap().nul);
     }
@@ -219,6 +250,20 @@ mod tests {
         #[test]
         fn pieces_do_not_matter(content in "(a|é|\r\n|\r\n\r\n|\r|\n|\u{0}){0,12}", size in 1..7usize) {
             prop_assert_eq!(scan_in(content.as_bytes(), size), scan(content.as_bytes()));
+        }
+
+        #[test]
+        fn check_126_pieces_do_not_matter_to_binary_content(content in "(a|é|\r\n|\r|\n|\u{0}){0,12}", size in 1..7usize) {
+            let facts = |size: usize| {
+                let mut scan = ContentScan::binary();
+                content.as_bytes().chunks(size).for_each(|piece| scan.add(piece).unwrap());
+                scan.finish().unwrap()
+            };
+            prop_assert_eq!(facts(size), facts(1000));
+            prop_assert_eq!(facts(size).size, content.len() as u64);
+            if let Ok(text) = scan(content.as_bytes()) {
+                prop_assert_eq!(ContentFacts { binary: false, ..facts(size) }, text);
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl<'a> ContentReader<'a> {
         if let FilePart::Closed(part) = self.file {
             let file = File::open(&part.path).await?;
             let (facts, left) = (part.facts, part.facts.size);
-            self.file = FilePart::Open { file, facts, left, scan: ContentScan::default() };
+            self.file = FilePart::Open { file, facts, left, scan: ContentScan::again(&facts) };
         }
         let FilePart::Open { file, facts, left, scan } = &mut self.file else { return Ok(None) };
         let mut block = BytesMut::with_capacity(PIECE);
@@ -111,6 +111,18 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(read(&message).await.unwrap(), format!("X: y\r\n{content}").as_bytes());
         }
+    }
+
+    #[tokio::test]
+    async fn check_126_a_binary_file_is_read_as_it_is_and_never_as_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        let content = b"a: b\r\n\r\n\0\n\r\r\xff\r";
+        std::fs::write(&path, content).unwrap();
+        let message = Message::from_binary_file(&path).await.unwrap();
+        assert_eq!(read(&message).await.unwrap(), content);
+        std::fs::write(&path, &content[1..]).unwrap();
+        assert!(read(&message).await.is_err());
     }
 
     #[tokio::test]

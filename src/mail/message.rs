@@ -76,7 +76,7 @@ impl Message {
     /// A bare CR or LF in the whole.
     pub fn from_segments(segments: impl IntoIterator<Item = Bytes>) -> Result<Self, MessageError> {
         let segments: Arc<[Bytes]> = segments.into_iter().filter(|segment| !segment.is_empty()).collect();
-        Ok(Self { facts: scan(&segments)?.finish()?, segments, file: None })
+        Ok(Self { facts: scan(ContentScan::default(), &segments)?, segments, file: None })
     }
 
     /// A message whose lines end in LF, in CRLF or in both; all ends become CRLF.
@@ -87,6 +87,17 @@ impl Message {
         Self::from_bytes(with_crlf(content.as_ref()))
     }
 
+    /// A message of any octets, taken as it is: a body part of it is binary (RFC 3030 section 3), so that line ends mean
+    /// nothing. It goes only to servers that offer BINARYMIME and CHUNKING; elsewhere its recipients fail with 5.6.3,
+    /// for nothing is converted.
+    #[must_use]
+    pub fn from_binary(content: impl Into<Bytes>) -> Self {
+        let segments: Arc<[Bytes]> =
+            [content.into()].into_iter().filter(|segment| !segment.is_empty()).collect();
+        let facts = scan(ContentScan::binary(), &segments);
+        Self { facts: facts.unwrap_or_default(), segments, file: None }
+    }
+
     /// A message that lies in a file with CRLF line ends. The file is read through once, block by block, and
     /// again for each attempt; if it has another length by then, or bare line ends, the attempt is broken off.
     ///
@@ -95,15 +106,27 @@ impl Message {
     /// # Errors
     /// The file cannot be read, or has a bare CR or LF.
     pub async fn from_file(path: impl Into<PathBuf>) -> Result<Self, MessageError> {
-        let path = path.into();
+        Self::from_file_scanned(path.into(), ContentScan::default()).await
+    }
+
+    /// What [`Message::from_binary`] takes, in a file, read as with [`Message::from_file`].
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn from_binary_file(path: impl Into<PathBuf>) -> Result<Self, MessageError> {
+        Self::from_file_scanned(path.into(), ContentScan::binary()).await
+    }
+
+    async fn from_file_scanned(path: PathBuf, scan: ContentScan) -> Result<Self, MessageError> {
         let shown = path.clone();
-        let scanned = tokio::task::spawn_blocking(move || Self::scan_file(path)).await;
+        let scanned = tokio::task::spawn_blocking(move || Self::scan_file(path, scan)).await;
         scanned
             .unwrap_or_else(|panic| Err(MessageError::File { path: shown, source: io::Error::other(panic) }))
     }
 
-    fn scan_file(path: PathBuf) -> Result<Self, MessageError> {
-        let scan = read_through(&path).map_err(|source| MessageError::File { path: path.clone(), source })?;
+    fn scan_file(path: PathBuf, scan: ContentScan) -> Result<Self, MessageError> {
+        let scan =
+            read_through(&path, scan).map_err(|source| MessageError::File { path: path.clone(), source })?;
         let facts = scan?.finish()?;
         let file = Some(Arc::new(ContentFile { path, facts }));
         Ok(Self { segments: Arc::new([]), file, facts })
@@ -115,7 +138,7 @@ impl Message {
     /// `lines` has a bare CR or LF, does not end in CRLF, or has an empty line, which would end the header.
     pub fn with_header(&self, lines: impl Into<Bytes>) -> Result<Self, MessageError> {
         let lines = lines.into();
-        let header = scan(std::slice::from_ref(&lines)).and_then(ContentScan::finish);
+        let header = scan(ContentScan::default(), std::slice::from_ref(&lines));
         let header = header.map_err(|_| MessageError::IncompleteHeader)?;
         let complete = lines.ends_with(b"\r\n") && !lines.starts_with(b"\r\n");
         if !complete || memchr::memmem::find(&lines, b"\r\n\r\n").is_some() {
@@ -125,7 +148,21 @@ impl Message {
         Ok(Self { segments, file: self.file.clone(), facts: sum(header, self.facts) })
     }
 
-    /// What was found out about the content.
+    /// The same message, declared to have octets above 127 (RFC 6152), whatever was found.
+    #[must_use]
+    pub fn declared_eight_bit(mut self) -> Self {
+        self.facts.eight_bit = true;
+        self
+    }
+
+    /// The same message, declared to need SMTPUTF8 (RFC 6531 section 3.4), whatever was found.
+    #[must_use]
+    pub fn declared_smtp_utf8(mut self) -> Self {
+        self.facts.utf8_header = true;
+        self
+    }
+
+    /// What was found out about the content, or declared.
     pub fn facts(&self) -> &ContentFacts {
         &self.facts
     }
@@ -149,17 +186,15 @@ impl Message {
     }
 }
 
-fn scan(segments: &[Bytes]) -> Result<ContentScan, LineEndError> {
-    let mut scan = ContentScan::default();
+fn scan(mut scan: ContentScan, segments: &[Bytes]) -> Result<ContentFacts, LineEndError> {
     segments.iter().try_for_each(|segment| scan.add(segment))?;
-    Ok(scan)
+    scan.finish()
 }
 
 /// Reads the whole file without keeping it. The outer error is the file's, the inner one the content's.
-fn read_through(path: &Path) -> io::Result<Result<ContentScan, LineEndError>> {
+fn read_through(path: &Path, mut scan: ContentScan) -> io::Result<Result<ContentScan, LineEndError>> {
     let mut file = std::fs::File::open(path)?;
     let mut block = vec![0; FILE_BLOCK];
-    let mut scan = ContentScan::default();
     loop {
         let read = file.read(&mut block)?;
         if read == 0 {
@@ -220,6 +255,25 @@ mod tests {
             Err(MessageError::LineEnd(LineEndError::BareLineFeed(1)))
         ));
         assert_eq!(content(&Message::from_bytes("a\r\nb").unwrap()), b"a\r\nb");
+    }
+
+    #[test]
+    fn check_126_binary_is_taken_as_it_is() {
+        let message = Message::from_binary(&b"a: b\r\n\r\n\0\n\xff\r"[..]);
+        let message = message.with_header("X: y\r\n").unwrap();
+        assert_eq!(content(&message), b"X: y\r\na: b\r\n\r\n\0\n\xff\r");
+        let facts = message.facts();
+        assert!(facts.binary && facts.nul && facts.eight_bit);
+        assert_eq!(facts.size, 18);
+        assert!(Message::from_binary(Bytes::new()).facts().binary);
+    }
+
+    #[test]
+    fn declarations_stand_beside_what_was_found() {
+        let plain = Message::from_bytes("a: b\r\n").unwrap();
+        let declared = plain.clone().declared_eight_bit().declared_smtp_utf8();
+        let wanted = ContentFacts { eight_bit: true, utf8_header: true, ..*plain.facts() };
+        assert_eq!(*declared.facts(), wanted);
     }
 
     #[test]

@@ -305,14 +305,44 @@ fn check_104_lmtp_answers_the_last_chunk_once_for_each_accepted_recipient() {
 }
 
 #[test]
-fn check_108_what_lmtp_says_to_a_flight_for_nobody_is_not_waited_for() {
-    for replies in ["250\r\n550 no\r\n", "550 no\r\n503\r\n"] {
-        with(lmtp(), "a", |mut play| {
-            play.sent();
-            play.says(replies);
-            assert_eq!(play.ends().1, Ending::Unusable);
-        });
+fn check_108_rset_behind_a_flight_for_nobody_tells_what_lmtp_answers() {
+    for (before, verdict) in
+        [("250\r\n550 no\r\n", "rcpt-to 550 no"), ("550 no\r\n503\r\n", "mail-from 550 no")]
+    {
+        for (replies, ending) in [
+            ("554 no recipients\r\n250 reset\r\n", Ending::Complete),
+            ("250 reset, or not\r\n", Ending::Unusable),
+            ("554 no recipients\r\n550 no\r\n", Ending::Unusable),
+            ("354 what\r\n", Ending::Unusable),
+        ] {
+            with(lmtp(), "a", |mut play| {
+                play.sent();
+                assert_eq!(play.says(before), "RSET\r\n");
+                play.says(replies);
+                assert_eq!(play.ends(), (vec![verdict.into()], ending), "{replies}");
+            });
+        }
     }
+}
+
+#[test]
+fn check_108_the_reply_of_lmtp_to_a_flight_for_nobody_may_come_before_rset_is_written() {
+    with(lmtp(), "a", |mut play| {
+        play.sent();
+        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n");
+        assert_eq!(play.sent(), "RSET\r\n");
+        play.says("250\r\n");
+        assert_eq!(play.ends(), (vec!["rcpt-to 550 no".into()], Ending::Complete));
+    });
+}
+
+#[test]
+fn attack_a22_a_reply_to_rset_before_it_was_written_ends_the_session() {
+    with(lmtp(), "a", |mut play| {
+        play.sent();
+        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n250\r\n");
+        assert_eq!(play.ends().1, Ending::Unusable);
+    });
 }
 
 #[test]
@@ -653,6 +683,7 @@ fn what_is_still_to_come_is_known_in_every_form() {
     };
     for (terms, opened, answered) in [
         (smtp(), (false, true, false), (false, true, false)),
+        (lmtp(), (true, false, false), (false, true, false)),
         (waiting(smtp()), (true, false, false), (false, true, false)),
         (Terms { chunking: false, ..smtp() }, (true, false, false), (true, false, false)),
         (chunking(Protocol::Smtp, false), (false, false, false), (false, false, false)),
@@ -669,6 +700,70 @@ fn what_is_still_to_come_is_known_in_every_form() {
             assert_eq!(known(&mut play), (false, true, true));
         });
     }
+}
+
+fn binary(terms: Terms) -> Terms {
+    Terms { capabilities: Capabilities { binary_mime: true, size: None, ..terms.capabilities }, ..terms }
+}
+
+/// What goes out ahead of a message, or what becomes of its recipient without.
+fn opening(terms: Terms, message: &Message) -> String {
+    let envelope = envelope(&["a@x.example"]);
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let mut play = Play::new(waiting(terms), &envelope, &recipients, message.facts());
+    let sent = play.sent();
+    if sent.is_empty() { play.ends().0.concat() } else { sent }
+}
+
+#[test]
+fn check_125_binary_content_is_announced_and_goes_by_bdat_octet_for_octet() {
+    let content = Bytes::from_static(b"a: b\r\n\r\n\0\n.\r\n.\r\n\r.");
+    let message = Message::from_binary(content.clone());
+    let envelope = envelope(&["a@x.example"]);
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let mut play = Play::new(binary(smtp()), &envelope, &recipients, message.facts());
+    play.content = vec![content];
+    assert_eq!(
+        play.sent(),
+        "MAIL FROM:<s@example.net> BODY=BINARYMIME\r\nRCPT TO:<a@x.example>\r\nBDAT 18 LAST\r\n\
+         a: b\r\n\r\n\0\n.\r\n.\r\n\r."
+    );
+}
+
+#[test]
+fn check_125_126_what_is_binary_goes_nowhere_without_binarymime_and_chunking() {
+    let with_nul = Message::from_bytes("a: b\r\n\r\n\0\r\n").unwrap();
+    let plain = Message::from_binary("a: b\r\n\r\nplain\r\n");
+    for message in [with_nul, plain] {
+        let announced = "MAIL FROM:<s@example.net> BODY=BINARYMIME\r\n";
+        assert!(opening(binary(smtp()), &message).starts_with(announced));
+        assert_eq!(opening(smtp(), &message), "BinaryMime");
+        assert_eq!(opening(Terms { chunking: false, ..binary(smtp()) }, &message), "BinaryMime");
+        assert_eq!(opening(binary(terms(Protocol::Smtp, true)), &message), "BinaryMime");
+        assert_eq!(opening(Terms { eight_bit_clean: true, ..smtp() }, &message), "BinaryMime");
+    }
+}
+
+#[test]
+fn check_127_eight_bit_content_is_sent_as_it_is_or_not_at_all() {
+    let message = Message::from_bytes(&b"a: b\r\n\r\n\xfc\r\n"[..]).unwrap();
+    let eight = |terms: Terms| Terms {
+        capabilities: Capabilities { eight_bit_mime: true, ..terms.capabilities },
+        ..terms
+    };
+    assert!(opening(eight(smtp()), &message).starts_with("MAIL FROM:<s@example.net> BODY=8BITMIME\r\n"));
+    assert_eq!(opening(smtp(), &message), "EightBitMime");
+    assert_eq!(opening(binary(smtp()), &message), "EightBitMime", "text is not declared binary");
+}
+
+#[test]
+fn check_056_141_what_is_declared_is_announced() {
+    let message = Message::from_bytes("a: b\r\n").unwrap().declared_eight_bit().declared_smtp_utf8();
+    let offered = Capabilities { eight_bit_mime: true, smtp_utf8: true, ..smtp().capabilities };
+    let wanted = "MAIL FROM:<s@example.net> BODY=8BITMIME SMTPUTF8\r\n";
+    assert!(opening(Terms { capabilities: offered, ..smtp() }, &message).starts_with(wanted));
+    let without = Capabilities { smtp_utf8: false, ..offered };
+    assert_eq!(opening(Terms { capabilities: without, ..smtp() }, &message), "Utf8Header");
 }
 
 fn form() -> impl Strategy<Value = Terms> {

@@ -6,7 +6,7 @@ use super::stage::Stage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     /// The reply to a RSET that was sent before the transaction.
-    Reset,
+    ResetBefore,
     Mail,
     /// RCPT for the recipient of this index.
     Rcpt(usize),
@@ -17,6 +17,10 @@ pub(super) enum Expected {
     Final,
     /// The content, for the recipient of this index.
     FinalOf(usize),
+    /// Content that nobody is to get, where that is answered.
+    ForNobody,
+    /// RSET behind such content.
+    Reset,
     /// A dot that nobody is to get.
     LoneDot,
 }
@@ -24,15 +28,16 @@ pub(super) enum Expected {
 impl Expected {
     pub(super) fn stage(self) -> Stage {
         match self {
-            Self::Reset | Self::Mail => Stage::MailFrom,
+            Self::ResetBefore | Self::Mail => Stage::MailFrom,
             Self::Rcpt(_) => Stage::RcptTo,
             Self::Data => Stage::Data,
             Self::Chunk => Stage::Content,
+            Self::ForNobody | Self::Reset => Stage::Reset,
             Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
         }
     }
 
     pub(super) fn is_of_content(self) -> bool {
-        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
+        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_) | Self::ForNobody)
     }
 }

@@ -141,9 +141,12 @@ impl<'a> Transaction<'a> {
         queued && !self.has_sent_all()
     }
 
-    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it.
+    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it. Of a flight under LMTP
+    /// that is known once the recipients were answered.
     pub(crate) fn has_sent_all(&self) -> bool {
-        matches!(self.progress, Progress::Sent) && !self.awaited.iter().any(|due| due == Expected::Data)
+        let more_may_follow = self.awaited.iter().any(|due| due == Expected::Data)
+            || self.terms.protocol == Protocol::Lmtp && self.awaits_recipients();
+        matches!(self.progress, Progress::Sent) && !more_may_follow
     }
 
     /// Whether nothing more will be queued and no reply is due any more.
@@ -241,8 +244,8 @@ impl<'a> Transaction<'a> {
     fn answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         match (expected, reply.class()) {
             (Expected::LoneDot, _) => self.ending = Ending::Complete,
-            (Expected::Reset, ReplyClass::Completed) => {}
-            (Expected::Reset, _) => self.unexpected(expected.stage(), reply, output),
+            (Expected::ResetBefore, ReplyClass::Completed) => {}
+            (Expected::ResetBefore, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
             (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
@@ -258,6 +261,9 @@ impl<'a> Transaction<'a> {
                 self.slots.close_rest(|| Verdict::Refused(Stage::Data, reply.clone()));
             }
             (Expected::Chunk, ReplyClass::Completed) => {}
+            (Expected::ForNobody, ReplyClass::Transient | ReplyClass::Permanent) => {}
+            (Expected::Reset, ReplyClass::Completed) => self.ending = Ending::Complete,
+            (Expected::ForNobody | Expected::Reset, _) => self.abandon(output),
             (Expected::Chunk, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.chunk_refused(&reply, output);
             }
@@ -309,33 +315,40 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Notes that the content is queued to its end. Which replies LMTP has to it is known once RCPT was answered.
-    fn end_content(&mut self, output: &Output) {
+    /// Notes that the content is queued to its end.
+    fn end_content(&mut self, output: &mut Output) {
         self.end_of_content = Some(output.end());
         match self.terms.protocol {
             Protocol::Smtp => self.awaited.expect(Expected::Final, output),
-            Protocol::Lmtp if self.awaits_recipients() => {}
-            Protocol::Lmtp => self.expect_finals(output.end()),
+            Protocol::Lmtp => self.expect_finals(output),
         }
     }
 
-    fn expect_finals(&mut self, end: u64) {
+    /// Which replies LMTP has to the content is known once its end is queued and RCPT was answered.
+    fn expect_finals(&mut self, output: &mut Output) {
+        let Some(end) = self.end_of_content.filter(|_| !self.awaits_recipients()) else { return };
         self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
+        if !self.slots.has_accepted() {
+            self.reset_behind(end, output);
+        }
+    }
+
+    /// RFC 2033 section 4.3 has no reply to content for nobody, servers have one. RSET behind it tells which it is.
+    fn reset_behind(&mut self, end: u64, output: &mut Output) {
+        self.awaited.expect_at(end, Expected::ForNobody);
+        Command::Rset.write(output);
+        self.awaited.expect(Expected::Reset, output);
     }
 
     fn awaits_recipients(&self) -> bool {
         matches!(self.awaited.next(), Some(Expected::Mail | Expected::Rcpt(_)))
     }
 
-    /// All recipients were answered. Of the content that went out with them the replies are known now.
-    fn recipients_answered(&mut self, output: &mut Output) {
+    /// After the last recipient content may begin, or the replies to what went out already are known.
+    fn recipient_answered(&mut self, output: &mut Output) {
         self.go_on_without_rcpt();
-        let begun = matches!(self.progress, Progress::Chunks(_)) || self.end_of_content.is_some();
-        match self.terms.protocol {
-            // RFC 2033 section 4.3: no accepted recipient, no reply; whether all servers agree is not known
-            Protocol::Lmtp if begun && !self.slots.has_accepted() => self.abandon(output),
-            Protocol::Lmtp => self.end_of_content.into_iter().for_each(|end| self.expect_finals(end)),
-            Protocol::Smtp => {}
+        if self.terms.protocol == Protocol::Lmtp {
+            self.expect_finals(output);
         }
     }
 
@@ -472,8 +485,8 @@ impl Machine for Transaction<'_> {
             return self.bdat_unknown(expected.stage(), &reply, output);
         }
         self.answer(expected, reply, output);
-        if matches!(expected, Expected::Rcpt(_)) && !self.awaits_recipients() {
-            self.recipients_answered(output);
+        if matches!(expected, Expected::Rcpt(_)) && self.ending != Ending::Unusable {
+            self.recipient_answered(output);
         }
     }
 

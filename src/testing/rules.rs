@@ -146,7 +146,8 @@ impl Rules {
     }
 
     /// The reply to every command of this name that is in order: `answer("EHLO", "502 5.5.1 no")`. A `DATA` that is
-    /// not answered with `354` is followed by no content.
+    /// not answered with `354` is followed by no content. Once a `BDAT` was refused nothing but `RSET` leads on; to the
+    /// last one, where it is accepted, belongs [`Rules::final_reply`].
     pub fn answer(self, verb: &str, reply: &str) -> Self {
         self.set(&verb.to_ascii_uppercase(), reply)
     }

@@ -208,10 +208,20 @@ impl<'a> Session<'a> {
     }
 
     fn answer_chunk(&mut self, chunk: Chunk, content: Option<Vec<u8>>) {
-        if chunk.last {
-            self.conclude(content);
-        } else {
-            self.answer("BDAT", "250 2.0.0 ok");
+        let reply = self.rules.reply("BDAT", "250 2.0.0 ok");
+        if chunk.last && is_positive(&reply) {
+            return self.conclude(content);
+        }
+        if !is_positive(&reply) {
+            self.forget_recipients();
+        }
+        self.say(&reply);
+    }
+
+    /// After a chunk that was refused there is nobody for further ones, and nothing but RSET leads on.
+    fn forget_recipients(&mut self) {
+        if let Some(mail) = &mut self.mail {
+            mail.recipients.clear();
         }
     }
 

@@ -104,6 +104,21 @@ async fn a_transaction_in_chunks_has_no_data() {
 }
 
 #[tokio::test]
+async fn a_refused_chunk_ends_the_transaction_until_rset() {
+    let order = "503 5.5.1 bad sequence of commands";
+    let rules = ScriptedServer::smtp().keyword("CHUNKING").answer("BDAT", "452 4.3.1 full");
+    let (server, mut client) = smtp(rules).await;
+    client.hear("250-PIPELINING\n250-ENHANCEDSTATUSCODES\n250 CHUNKING").await;
+    for chunk in ["BDAT 0", "BDAT 0 LAST"] {
+        client.talk(&format!("{ENVELOPE}\n{chunk}"), "250 2.1.0 ok\n250 2.1.5 ok\n452 4.3.1 full").await;
+        client.talk("BDAT 0 LAST", order).await;
+        client.talk("MAIL FROM:<>", order).await;
+        client.talk("RSET", "250 2.0.0 ok").await;
+    }
+    assert_eq!(server.messages(), []);
+}
+
+#[tokio::test]
 async fn pipelining_that_was_not_offered_ends_the_connection() {
     let (_server, mut client) = smtp(ScriptedServer::smtp().without("PIPELINING")).await;
     client.hear("250 ENHANCEDSTATUSCODES").await;

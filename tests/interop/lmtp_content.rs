@@ -2,15 +2,17 @@
 
 use nexthop::Message;
 
-use crate::delivery::{deliver, message, told};
+use crate::delivery::{along, envelope, message, told};
 use crate::dovecot::Dovecot;
 use crate::samples;
 use crate::stored::{as_submitted, sha256};
 
-/// Delivers a message to two users and compares what they have with `submitted`.
-async fn stores(message: &Message, submitted: &str) {
+/// Delivers a message to two users, by BDAT or by DATA, and compares what they have with `submitted`.
+async fn stores(chunking: bool, message: &Message, submitted: &str) {
     let Some(dovecot) = Dovecot::start() else { return };
-    let report = deliver(&dovecot.by_socket(), &["alice@example.test", "bob@example.test"], message).await;
+    let deliverer =
+        along(&dovecot.by_socket()).chunking(chunking).build().expect("the configuration is sound");
+    let report = deliverer.deliver(&envelope(&["alice@example.test", "bob@example.test"]), message).await;
     assert_eq!(told(&report), ["delivered 250 2.0.0"; 2]);
     for user in ["alice", "bob"] {
         let stored = dovecot.messages(user);
@@ -21,7 +23,9 @@ async fn stores(message: &Message, submitted: &str) {
 }
 
 async fn stores_as_it_is(content: String) {
-    stores(&message(content.clone()), &content).await;
+    for chunking in [true, false] {
+        stores(chunking, &message(content.clone()), &content).await;
+    }
 }
 
 #[tokio::test]
@@ -53,21 +57,30 @@ async fn check_051_lmtp_stores_empty_lines_at_the_end() {
 async fn check_051_lmtp_stores_a_line_end_where_the_last_one_is_missing() {
     let content = samples::leading_dots();
     let unended = content.trim_end().to_owned();
-    stores(&message(unended), &content).await;
+    stores(false, &message(unended), &content).await;
+}
+
+#[tokio::test]
+async fn check_119_lmtp_stores_no_line_end_that_is_missing_from_chunks() {
+    let content = samples::leading_dots().trim_end().to_owned();
+    stores(true, &message(content.clone()), &content).await;
 }
 
 #[tokio::test]
 async fn lmtp_stores_a_header_in_front_of_the_message() {
     let header = "Received: from client.example by mail.example.net; Fri, 21 Nov 2025 09:00:01 +0000\r\n";
     let with_header = message(samples::MESSAGE).with_header(header).expect("a header line");
-    stores(&with_header, &format!("{header}{}", samples::MESSAGE)).await;
+    stores(true, &with_header, &format!("{header}{}", samples::MESSAGE)).await;
 }
 
 #[tokio::test]
 async fn lmtp_stores_a_file_of_five_mebibytes() {
     let (folder, content) = (tempfile::tempdir().expect("a folder"), samples::five_mebibytes());
     let path = samples::file(folder.path(), &content);
-    stores(&Message::from_file(path).await.expect("lines end in CRLF"), &content).await;
+    let message = Message::from_file(path).await.expect("lines end in CRLF");
+    for chunking in [true, false] {
+        stores(chunking, &message, &content).await;
+    }
 }
 
 #[tokio::test]
@@ -76,5 +89,5 @@ async fn lmtp_stores_a_header_in_front_of_a_file() {
     let path = samples::file(folder.path(), &content);
     let file = Message::from_file(path).await.expect("lines end in CRLF");
     let header = "X-Host: mail.example.net\r\n\tand folded\r\n";
-    stores(&file.with_header(header).expect("header lines"), &format!("{header}{content}")).await;
+    stores(true, &file.with_header(header).expect("header lines"), &format!("{header}{content}")).await;
 }

@@ -1,5 +1,6 @@
 //! SMTP (RFC 5321) to Postfix as a relay.
 
+use nexthop::deliverer::DelivererBuilder;
 use nexthop::{FailureKind, Message};
 use tokio::net::TcpListener;
 
@@ -11,9 +12,16 @@ use crate::stored::{as_submitted, sha256};
 use crate::tap::turns;
 
 async fn stores(content: String) {
+    for chunking in [true, false] {
+        stores_by(chunking, &content).await;
+    }
+}
+
+async fn stores_by(chunking: bool, content: &str) {
     let Some(postfix) = Postfix::start() else { return };
     let to = ["alice@example.test", "bob@example.test"];
-    let report = deliver(&postfix.route(), &to, &message(content.clone())).await;
+    let deliverer = along(&postfix.route()).chunking(chunking).build().expect("the configuration is sound");
+    let report = deliverer.deliver(&envelope(&to), &message(content)).await;
     assert_eq!(told(&report), ["delivered 250 2.0.0"; 2]);
     for user in ["alice", "bob"] {
         let stored = as_submitted(&postfix.await_messages(user, 1)[0], content.len());
@@ -88,16 +96,16 @@ async fn check_034_smtp_a_hundred_recipients_share_one_transaction() {
     let Some(postfix) = Postfix::start() else { return };
     let report = deliver(&postfix.route(), &samples::recipients(100), &message(MESSAGE)).await;
     assert_eq!(told(&report), ["delivered 250 2.0.0"; 100]);
-    assert_eq!(postfix.await_commands(), "ehlo=1 mail=1 rcpt=100 data=1 quit=1 commands=104");
+    assert_eq!(postfix.await_commands(), "ehlo=1 mail=1 rcpt=100 bdat=1 quit=1 commands=104");
     assert_eq!(postfix.await_messages("alice", 100).len(), 100);
 }
 
 /// How often the client speaks when it delivers to so many recipients, and waits for the server in between.
-async fn turns_for(count: usize, pipelining: bool) -> Option<usize> {
+async fn turns_for(count: usize, change: impl FnOnce(DelivererBuilder) -> DelivererBuilder) -> Option<usize> {
     let postfix = Postfix::start()?;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
     let route = format!("smtp://{}", listener.local_addr().expect("it is bound"));
-    let deliverer = along(&route).pipelining(pipelining).build().expect("the configuration is sound");
+    let deliverer = change(along(&route)).build().expect("the configuration is sound");
     let (envelope, message) = (envelope(&samples::recipients(count)), message(MESSAGE));
     let (report, turns) =
         tokio::join!(deliverer.deliver(&envelope, &message), turns(listener, postfix.address()));
@@ -107,14 +115,30 @@ async fn turns_for(count: usize, pipelining: bool) -> Option<usize> {
 
 #[tokio::test]
 async fn check_113_smtp_a_hundred_recipients_take_four_turns() {
-    let Some(turns) = turns_for(100, true).await else { return };
+    let Some(turns) = turns_for(100, |builder| builder.chunking(false)).await else { return };
     // EHLO; MAIL, RCPT and DATA; the content; QUIT
     assert_eq!(turns, 4);
 }
 
 #[tokio::test]
+async fn check_119_smtp_a_small_message_in_a_chunk_takes_one_turn() {
+    let Some(turns) = turns_for(100, |builder| builder).await else { return };
+    // EHLO; MAIL, RCPT, BDAT and the content; QUIT
+    assert_eq!(turns, 3);
+}
+
+#[tokio::test]
+async fn check_120_smtp_content_may_wait_for_the_recipients() {
+    let Some(turns) = turns_for(100, |builder| builder.one_flight(0)).await else { return };
+    // EHLO; MAIL and RCPT; BDAT and the content; QUIT
+    assert_eq!(turns, 4);
+}
+
+#[tokio::test]
 async fn check_112_smtp_without_pipelining_each_command_has_its_turn() {
-    let Some(turns) = turns_for(10, false).await else { return };
+    let Some(turns) = turns_for(10, |builder| builder.pipelining(false).chunking(false)).await else {
+        return;
+    };
     // EHLO, MAIL, each RCPT, DATA, the content, QUIT
     assert_eq!(turns, 15);
 }

@@ -72,11 +72,11 @@ async fn commands_for(count: usize, limit: usize) -> Option<String> {
 #[tokio::test]
 async fn check_034_smtp_more_recipients_than_the_limit_take_further_transactions() {
     let Some(commands) = commands_for(100, 40).await else { return };
-    assert_eq!(commands, "ehlo=1 mail=3 rcpt=100 data=3 quit=1 commands=108");
+    assert_eq!(commands, "ehlo=1 mail=3 rcpt=100 bdat=3 quit=1 commands=108");
 }
 
 #[tokio::test]
 async fn check_038_smtp_recipients_beyond_what_the_server_takes_at_once_are_asked_again() {
     let Some(commands) = commands_for(1010, 2000).await else { return };
-    assert_eq!(commands, "ehlo=1 mail=2 rcpt=1020 data=2 quit=1 commands=1026");
+    assert_eq!(commands, "ehlo=1 mail=2 rcpt=1020 bdat=2 quit=1 commands=1026");
 }

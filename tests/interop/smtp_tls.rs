@@ -109,7 +109,7 @@ fn without_certificate() -> Option<Relay> {
 async fn check_166_after_a_refusal_of_starttls_the_session_goes_on_in_the_clear() {
     let Some(relay) = without_certificate() else { return };
     assert_eq!(deliver_one(to(relay.by_starttls(TlsLevel::Opportunistic))).await, IN_THE_CLEAR);
-    let commands = "ehlo=1 starttls=0/1 mail=1 rcpt=1 data=1 quit=1 commands=5/6";
+    let commands = "ehlo=1 starttls=0/1 mail=1 rcpt=1 bdat=1 quit=1 commands=5/6";
     assert_eq!(relay.postfix.await_commands(), commands);
 }
 

@@ -11,7 +11,7 @@ impl Transaction<'_> {
     pub(crate) fn follow(&mut self, base: u64, after_reset: bool) {
         self.shift(if after_reset { base + RESET } else { base });
         if after_reset {
-            self.awaited.expect_first(base + RESET, Expected::Reset);
+            self.awaited.expect_first(base + RESET, Expected::ResetBefore);
         }
     }
 
