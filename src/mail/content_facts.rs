@@ -19,6 +19,9 @@ pub struct ContentFacts {
     /// Octets of the longest line without its line end; text lines have at most 998
     /// (RFC 5321 section 4.5.3.1.6).
     pub longest_line: u64,
+    /// Whether the last line has its end. Where it has none one is added as the message is sent (RFC 5321 section 4.1.1.4),
+    /// unless the content is [binary](Self::binary).
+    pub ends_line: bool,
 }
 
 /// Why content is not acceptable as a message.
@@ -76,6 +79,7 @@ impl ContentScan {
             return Err(LineEndError::BareCarriageReturn(self.facts.size - 1));
         }
         self.facts.longest_line = self.facts.longest_line.max(self.line);
+        self.facts.ends_line = self.line == 0;
         self.facts.utf8_header = self.header_octets_above_127 && self.header.is_valid();
         Ok(self.facts)
     }

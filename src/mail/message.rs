@@ -214,6 +214,7 @@ fn sum(header: ContentFacts, rest: ContentFacts) -> ContentFacts {
         binary: header.binary || rest.binary,
         utf8_header: header.utf8_header || rest.utf8_header,
         longest_line: header.longest_line.max(rest.longest_line),
+        ends_line: if rest.size > 0 { rest.ends_line } else { header.ends_line },
     }
 }
 

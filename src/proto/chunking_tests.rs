@@ -44,7 +44,7 @@ fn pieces(content: &Bytes, size: usize) -> Vec<Bytes> {
 fn with_pieces<T>(terms: Terms, size: u64, pieces: Vec<Bytes>, play: impl FnOnce(Play<'_>) -> T) -> T {
     let envelope = envelope(&["a@x.example"]);
     let recipients: Vec<_> = envelope.recipients().iter().collect();
-    let facts = ContentFacts { size, ..ContentFacts::default() };
+    let facts = ContentFacts { size, ends_line: true, ..ContentFacts::default() };
     let content = pieces.into_iter().rev().collect();
     let mut player = Play::new(terms, &envelope, &recipients, &facts);
     player.content = content;

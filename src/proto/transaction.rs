@@ -25,6 +25,8 @@ use crate::mail::{ContentFacts, Envelope, Recipient};
 
 /// Octets of commands that are queued at once; more follow as these go out.
 const GROUP: usize = 16 * 1024;
+/// What a last line without an end is given, by BDAT as by DATA: what arrives does not depend on what a server offers.
+const LINE_END: &[u8] = b"\r\n";
 /// Octets of content that are queued at once.
 const CONTENT: usize = 64 * 1024;
 
@@ -38,6 +40,8 @@ pub(crate) struct Transaction<'a> {
     slots: Slots,
     /// Octets of the content.
     size: u64,
+    /// Whether the content goes by BDAT and its last line has no end yet.
+    lacks_line_end: bool,
     awaited: Awaited<Expected>,
     progress: Progress,
     /// Whether MAIL was refused.
@@ -95,6 +99,7 @@ impl<'a> Transaction<'a> {
         let ascii = envelope.reverse_path().is_ascii() && served.all(|recipient| recipient.is_ascii());
         let progress = if slots.all_closed() { Progress::Sent } else { Progress::Mail };
         let parameters = terms.parameters(envelope, facts, ascii);
+        let lacks_line_end = !facts.ends_line && !facts.binary && facts.size > 0;
         let (awaited, ending) = (Awaited::new(), Ending::Complete);
         Self {
             terms,
@@ -102,7 +107,8 @@ impl<'a> Transaction<'a> {
             parameters,
             recipients,
             slots,
-            size: facts.size,
+            size: facts.size + if lacks_line_end { LINE_END.len() as u64 } else { 0 },
+            lacks_line_end,
             awaited,
             progress,
             refused: false,
@@ -308,7 +314,15 @@ impl<'a> Transaction<'a> {
     fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
         match std::mem::replace(&mut self.progress, Progress::Sent) {
             Progress::Content(stuffing) => stuffing.finish(output),
-            Progress::Chunks(chunks) => chunks.finish(output)?,
+            Progress::Chunks(mut chunks) => {
+                if self.lacks_line_end {
+                    if chunks.is_between() {
+                        chunks.announce(output);
+                    }
+                    chunks.piece(Bytes::from_static(LINE_END), output)?;
+                }
+                chunks.finish(output)?;
+            }
             _ => return Ok(()),
         }
         self.end_content(output);
