@@ -592,7 +592,7 @@ fn attack_a32_the_last_octets_wait_until_there_is_no_more_content() {
         let unread = Interruption::Content(std::sync::Arc::new(std::io::ErrorKind::NotFound.into()));
         play.machine.handle_interruption(unread, &mut play.output);
         assert!(play.output.is_empty());
-        assert_eq!(play.ends(), (vec!["mail-from broken".into()], Ending::Unusable));
+        assert_eq!(play.ends(), (vec!["content broken".into()], Ending::Unusable));
     });
 }
 

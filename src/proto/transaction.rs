@@ -521,7 +521,9 @@ impl Machine for Transaction<'_> {
     }
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
-        self.break_off(self.stage(output), why, output);
+        // content is read ahead of the replies
+        let stage = if matches!(why, Interruption::Content(_)) { Stage::Content } else { self.stage(output) };
+        self.break_off(stage, why, output);
     }
 }
 
