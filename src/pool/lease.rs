@@ -142,9 +142,17 @@ impl<T: Carried> Lease<T> {
             return Some(item);
         };
         let (born, messages, since) = (self.born, self.messages, Instant::now());
-        let surplus = slot.shared.keep(&slot.key, Idle { item, born, messages, since });
-        slot.leave();
-        surplus
+        match slot.shared.keep(&slot.key, Idle { item, born, messages, since }) {
+            Ok(()) => {
+                slot.leave();
+                None
+            }
+            // somebody got into line meanwhile
+            Err(Idle { item, .. }) => {
+                (self.item, self.slot) = (Some(item), Some(slot));
+                self.give_back()
+            }
+        }
     }
 }
 

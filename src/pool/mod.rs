@@ -4,6 +4,8 @@ mod key;
 mod lease;
 mod settings;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use key::Key;
 pub(crate) use lease::Lease;

@@ -144,9 +144,11 @@ impl<T: Carried> Pool<T> {
     /// A connection that is kept.
     pub(crate) fn kept(&self, key: &Key) -> Option<Lease<T>> {
         let mut state = self.0.state();
-        let taken = state.take(key, self.0.settings.idle);
+        let stale = state.take_stale(key, self.0.settings.idle);
+        let taken = state.take(key);
         let slot = taken.as_ref().map(|(key, _)| Slot::new(&self.0, key));
         drop(state);
+        part(stale);
         slot.zip(taken).map(|(slot, (_, idle))| Lease::of_idle(slot, idle))
     }
 
@@ -198,16 +200,26 @@ impl<T: Carried> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a connection for later; gives back one that there is no room for.
-    pub(super) fn keep(self: &Arc<Self>, key: &Key, idle: Idle<T>) -> Option<T> {
+    /// Keeps a connection for later, and says goodbye on one that there is no room for.
+    ///
+    /// # Errors
+    /// Somebody waits for one by now: it comes back.
+    pub(super) fn keep(self: &Arc<Self>, key: &Key, idle: Idle<T>) -> Result<(), Idle<T>> {
         let mut state = self.state();
-        state.group(key).idle.push(idle);
+        let group = state.group(key);
+        if group.waiting.iter().any(|waiting| !waiting.turn.is_closed()) {
+            return Err(idle);
+        }
+        group.idle.push(idle);
         state.idle += 1;
         let surplus = (state.idle > self.settings.idle_connections).then(|| state.oldest()).flatten();
         if !std::mem::replace(&mut state.is_tended, true) {
-            tokio::spawn(tend(Arc::downgrade(self)));
+            tokio::spawn(tend(Tended(Arc::downgrade(self))));
         }
-        surplus
+        drop(state);
+        // no delivery waits for the goodbye of another server
+        part(surplus);
+        Ok(())
     }
 
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
@@ -225,17 +237,40 @@ impl<T: Carried> Shared<T> {
     }
 }
 
-/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
-async fn tend<T: Carried>(pool: Weak<Shared<T>>) {
-    loop {
-        let Some((expired, next)) = pool.upgrade().map(|pool| pool.expired()) else { return };
-        for item in expired {
-            item.close().await;
+/// A pool that a task looks after. Should that end with its runtime, another one may begin.
+struct Tended<T: Carried>(Weak<Shared<T>>);
+
+impl<T: Carried> Tended<T> {
+    /// The mark is off, and may be that of another task by now.
+    fn done(mut self) {
+        self.0 = Weak::new();
+    }
+}
+
+impl<T: Carried> Drop for Tended<T> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.state().is_tended = false;
         }
+    }
+}
+
+/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
+async fn tend<T: Carried>(pool: Tended<T>) {
+    loop {
+        let Some((expired, next)) = pool.0.upgrade().map(|shared| shared.expired()) else { return };
+        part(expired);
         match next {
             Some(next) => sleep_until(next).await,
-            None => return,
+            None => return pool.done(),
         }
+    }
+}
+
+/// Says goodbye on connections, for which nobody waits.
+fn part<T: Carried>(items: impl IntoIterator<Item = T>) {
+    for item in items {
+        tokio::spawn(item.close());
     }
 }
 
@@ -254,12 +289,27 @@ impl<T: Carried> State<T> {
         &mut groups[place]
     }
 
-    fn take(&mut self, key: &Key, life: Duration) -> Option<(Arc<Key>, Idle<T>)> {
-        let groups = self.groups.get_mut(&key.endpoint)?;
-        let group = groups.iter_mut().find(|group| *group.key == *key)?;
-        let idle = group.idle.pop_if(|idle| idle.since + life > Instant::now())?;
+    fn known(&mut self, key: &Key) -> Option<&mut Group<T>> {
+        self.groups.get_mut(&key.endpoint)?.iter_mut().find(|group| *group.key == *key)
+    }
+
+    fn take(&mut self, key: &Key) -> Option<(Arc<Key>, Idle<T>)> {
+        let group = self.known(key)?;
+        let taken = (Arc::clone(&group.key), group.idle.pop()?);
         self.idle -= 1;
-        Some((Arc::clone(&group.key), idle))
+        Some(taken)
+    }
+
+    /// Takes out what was idle for too long and is still there: nobody is kept waiting by it.
+    fn take_stale(&mut self, key: &Key, life: Duration) -> Vec<T> {
+        let now = Instant::now();
+        let Some(group) = self.known(key) else { return Vec::new() };
+        let count = group.idle.partition_point(|idle| idle.since + life <= now);
+        let stale: Vec<_> = group.idle.drain(..count).map(|idle| idle.item).collect();
+        group.open -= stale.len();
+        self.idle -= stale.len();
+        self.tidy(key);
+        stale
     }
 
     fn take_idle(&mut self) -> Vec<T> {

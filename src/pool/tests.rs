@@ -1,0 +1,261 @@
+//! The books of a pool: who has a connection, who is next, and what is left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::oneshot::Receiver;
+
+use super::*;
+use crate::mail::{Envelope, Message};
+use crate::proto::{Capabilities, Flight, Protocol, Terms, Transaction};
+use crate::route::Endpoint;
+use crate::tls::Requirement;
+
+/// A connection that counts goodbyes.
+#[derive(Debug)]
+struct Fake(Arc<AtomicUsize>);
+
+impl Carried for Fake {
+    fn written(&self) -> u64 {
+        7
+    }
+
+    fn close(self) -> BoxFuture<'static, ()> {
+        async move { _ = self.0.fetch_add(1, Ordering::SeqCst) }.boxed()
+    }
+}
+
+struct Books {
+    pool: Pool<Fake>,
+    goodbyes: Arc<AtomicUsize>,
+}
+
+impl Books {
+    fn new(change: impl FnOnce(&mut PoolSettings)) -> Self {
+        let mut settings = PoolSettings { connections: 1, ..PoolSettings::default() };
+        change(&mut settings);
+        Self { pool: Pool::new(settings), goodbyes: Arc::default() }
+    }
+
+    fn vacant(&self, key: &Key) -> Slot<Fake> {
+        match self.pool.enter(key) {
+            Entry::Vacant(slot) => slot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn lease(&self, key: &Key) -> Lease<Fake> {
+        Lease::new(self.vacant(key), Fake(Arc::clone(&self.goodbyes)), terms())
+    }
+
+    fn line(&self, offer: Option<Offer>) -> Receiver<Turn<Fake>> {
+        self.pool.wait(&key(1), offer).unwrap()
+    }
+
+    /// A connection that nobody uses.
+    fn idle(&self, port: u16) {
+        assert!(self.lease(&key(port)).give_back().is_none());
+    }
+
+    fn goodbyes(&self) -> usize {
+        self.goodbyes.load(Ordering::SeqCst)
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self.pool.enter(&key(1)), Entry::Full(_))
+    }
+}
+
+fn key(port: u16) -> Key {
+    Key {
+        endpoint: Endpoint::Tcp(([127, 0, 0, 1], port).into()),
+        protocol: Protocol::Smtp,
+        requirement: Requirement::CLEARTEXT,
+        name: None,
+        any_certificate: false,
+        credentials: None,
+        source: None,
+        client_name: None,
+        eight_bit_clean: false,
+        is_stranger: false,
+    }
+}
+
+fn terms() -> Terms {
+    Terms {
+        protocol: Protocol::Smtp,
+        capabilities: Capabilities { pipelining: true, ..Capabilities::default() },
+        pipelining: true,
+        chunking: false,
+        one_flight: 0,
+        eight_bit_clean: false,
+        refuse_long_lines: false,
+        authenticated: false,
+        kept_text: 100,
+    }
+}
+
+/// What a delivery has to say up to DATA, or with its content.
+fn offer(is_whole: bool) -> Offer {
+    let envelope = Envelope::new("s@example.net").unwrap().to("a@x.example").unwrap();
+    let (message, recipients) = (Message::from_bytes("x: y\r\n").unwrap(), [&envelope.recipients()[0]]);
+    let transaction = Transaction::new(terms(), &envelope, &recipients, message.facts());
+    let (_, flight) = Flight::of(transaction, &message, false).unwrap();
+    Offer { flight: Flight { is_whole, ..flight }, terms: terms() }
+}
+
+fn place(base: u64) -> Place {
+    Place { base, after_reset: false }
+}
+
+#[tokio::test]
+async fn room_is_for_as_many_as_the_limit_and_a_slot_that_is_dropped_is_room_again() {
+    let books = Books::new(|settings| settings.connections = 2);
+    let (first, _second) = (books.vacant(&key(1)), books.vacant(&key(1)));
+    assert!(books.is_full());
+    drop(first);
+    books.vacant(&key(1));
+}
+
+#[tokio::test]
+async fn every_key_has_room_of_its_own() {
+    let books = Books::new(|_| ());
+    let _slot = books.vacant(&key(1));
+    books.vacant(&key(2));
+    books.vacant(&Key { is_stranger: true, ..key(1) });
+}
+
+#[tokio::test]
+async fn a_slot_that_is_dropped_goes_to_whoever_waits_longest_and_is_there() {
+    let books = Books::new(|_| ());
+    let slot = books.vacant(&key(1));
+    let (gone, mut first, mut second) = (books.line(None), books.line(None), books.line(None));
+    drop(gone);
+    drop(slot);
+    assert!(second.try_recv().is_err());
+    let Ok(Turn::Vacant(slot)) = first.try_recv() else { panic!("nobody was told") };
+    drop(slot);
+    assert!(matches!(second.try_recv(), Ok(Turn::Vacant(_))));
+}
+
+#[tokio::test]
+async fn a_turn_that_nobody_takes_up_is_that_of_the_next() {
+    let books = Books::new(|_| ());
+    let lease = books.lease(&key(1));
+    let (first, mut second) = (books.line(None), books.line(None));
+    assert!(lease.give_back().is_none());
+    drop(first);
+    assert!(matches!(second.try_recv(), Ok(Turn::Vacant(_))));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_back_is_that_of_the_next_in_line() {
+    let books = Books::new(|_| ());
+    let lease = books.lease(&key(1));
+    let mut next = books.line(None);
+    assert!(lease.give_back().is_none());
+    assert!(matches!(next.try_recv(), Ok(Turn::Lease(_))));
+}
+
+#[tokio::test]
+async fn law_3_whoever_is_behind_a_lost_connection_is_told_how_much_was_written() {
+    let books = Books::new(|_| ());
+    let mut lease = books.lease(&key(1));
+    let mut next = books.line(Some(offer(false)));
+    assert!(lease.behind(&terms(), place(3)).is_some());
+    drop(lease);
+    let told = next.try_recv();
+    assert!(matches!(told, Ok(Turn::Lost(at, 7)) if at == place(3)), "{told:?}");
+    books.vacant(&key(1));
+}
+
+#[tokio::test]
+async fn law_3_of_a_connection_that_was_dropped_in_use_everything_may_have_been_written() {
+    let books = Books::new(|_| ());
+    let mut lease = books.lease(&key(1));
+    let mut next = books.line(Some(offer(false)));
+    assert!(lease.behind(&terms(), place(3)).is_some());
+    let item = lease.take();
+    drop((lease, item));
+    assert!(matches!(next.try_recv(), Ok(Turn::Lost(_, u64::MAX))));
+}
+
+#[tokio::test]
+async fn nobody_is_behind_whoever_has_still_more_to_say() {
+    let books = Books::new(|settings| settings.window = 9);
+    let mut lease = books.lease(&key(1));
+    let _line = [books.line(Some(offer(false))), books.line(Some(offer(false)))];
+    assert!(lease.behind(&terms(), place(3)).is_some());
+    assert!(lease.behind(&terms(), place(4)).is_none());
+}
+
+#[tokio::test]
+async fn no_more_whole_messages_are_on_their_way_than_the_window_has() {
+    let books = Books::new(|settings| settings.window = 3);
+    let mut lease = books.lease(&key(1));
+    let _line: Vec<_> = (0..4).map(|_| books.line(Some(offer(true)))).collect();
+    let sent = std::iter::from_fn(|| lease.behind(&terms(), place(3))).count();
+    assert_eq!(sent, 2);
+}
+
+#[tokio::test]
+async fn an_offer_for_another_server_is_not_sent() {
+    let books = Books::new(|_| ());
+    let mut lease = books.lease(&key(1));
+    let _line = books.line(Some(offer(false)));
+    assert!(lease.behind(&Terms { authenticated: true, ..terms() }, place(3)).is_none());
+}
+
+#[tokio::test]
+async fn more_idle_connections_than_the_bound_part_with_the_oldest() {
+    let books = Books::new(|settings| settings.idle_connections = 2);
+    (1..=3).for_each(|port| books.idle(port));
+    tokio::task::yield_now().await;
+    assert_eq!((books.pool.counts().idle, books.goodbyes()), (2, 1));
+    assert!(books.pool.kept(&key(1)).is_none() && books.pool.kept(&key(3)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_for_too_long_is_closed() {
+    let books = Books::new(|_| ());
+    books.idle(1);
+    tokio::time::sleep(Duration::from_millis(5100)).await;
+    assert_eq!((books.pool.counts().idle, books.goodbyes()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_should_have_been_closed_by_now_keeps_nobody_waiting() {
+    let books = Books::new(|_| ());
+    books.idle(1);
+    // the clock goes on, and the task that looks after it has not had a turn
+    tokio::time::advance(Duration::from_secs(6)).now_or_never();
+    assert!(matches!(books.pool.wait(&key(1), None), Err(Entry::Vacant(_))));
+}
+
+#[tokio::test]
+async fn whoever_got_into_line_while_a_connection_was_put_aside_has_it() {
+    let books = Books::new(|_| ());
+    let mut lease = books.lease(&key(1));
+    let (item, mut next) = (lease.take().unwrap(), books.line(None));
+    let now = tokio::time::Instant::now();
+    let idle = shared::Idle { item, born: now, messages: 1, since: now };
+    let slot = books.pool.room(&key(1));
+    assert!(slot.shared.keep(&slot.key, idle).is_err());
+    drop(slot);
+    assert!(matches!(next.try_recv(), Ok(Turn::Vacant(_))));
+}
+
+#[test]
+fn connections_are_looked_after_though_the_first_runtime_has_ended() {
+    let books = Books::new(|_| ());
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime().block_on(async { books.idle(1) });
+    runtime().block_on(async {
+        books.idle(2);
+        tokio::time::sleep(Duration::from_millis(5100)).await;
+    });
+    assert_eq!(books.pool.counts().idle, 0);
+}
