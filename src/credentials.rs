@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use crate::proto::Credentials;
 use crate::route::NextHop;
 
-/// Gives the credentials for a relay, asked anew for every connection, so that a token can be fresh. Never asked for
-/// mail exchangers: nobody logs in to a stranger.
+/// Gives the credentials for a relay. Every delivery asks anew for each address of it, before that is dialled or a
+/// connection that is kept is used, so that a token can be fresh; a connection is used again only for equal credentials.
+/// Never asked for mail exchangers: nobody logs in to a stranger.
 ///
 /// # Contract
 /// `None`: the client does not log in there. An error defers the recipients; nothing is sent to the relay.

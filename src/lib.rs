@@ -27,7 +27,7 @@
 //!
 //! | trait | the question | what there is |
 //! |---|---|---|
-//! | [`Router`] | where does this recipient's mail go? | [`RouteTable`] |
+//! | [`Router`] | where does this recipient's mail go? | [`RouteTable`], and [`FallbackRelay`] around any |
 //! | [`Resolver`] | what does the DNS say of this name? | `HickoryResolver` (feature `hickory`), [`MemoryResolver`] |
 //! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
 //! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
@@ -44,11 +44,14 @@
 //!         │  plan: MX order, null MX, loop rule, limits ◀── Resolver
 //!         ▼
 //!  candidates, in order ── AddressPolicy::check ─▶ Permitted (the only thing that can be dialled)
-//!         │  transport: TCP or unix socket, the addresses of a host in a race
-//!         │  tls: STARTTLS or from the first octet ─▶ Secured, what the server proved
-//!         │  login: AUTH, at relays only ◀── CredentialProvider
+//!         │  who the client is, at relays only ◀── CredentialProvider
+//!         │  pool: a connection that is kept and promises the same, or a turn on one, or a new one:
+//!         │    transport: TCP or unix socket, the addresses of a host in a race
+//!         │    greeting, EHLO or LHLO
+//!         │    tls: STARTTLS or from the first octet ─▶ Secured, what the server proved
+//!         │    login: AUTH
 //!         ▼                                                          ─▶ Observer
-//!  proto: greeting, EHLO or LHLO ─▶ MAIL, RCPT, DATA ─▶ one verdict a recipient
+//!  proto: MAIL, RCPT, DATA or BDAT ─▶ one verdict a recipient; the connection goes back to the pool
 //!         │  unresolved recipients go on to the next candidate
 //!         ▼
 //!  Report: one Outcome a recipient, with the attempts that led to it
@@ -57,17 +60,18 @@
 //! Each step can be used alone: a [`Router`], [`plan::Planner`], [`Session`]. The [manual] says how, and gives the
 //! exact rules: [routing](manual::routing), [outcomes and retries](manual::outcomes),
 //! [address policy](manual::address_policy), [TLS](manual::tls), [credentials](manual::credentials),
-//! [content](manual::content), [bounds and time limits](manual::bounds), [observing](manual::observing),
-//! [embedding](manual::embedding), [conformance](manual::conformance).
+//! [content](manual::content), [bounds and time limits](manual::bounds), [tuning](manual::tuning),
+//! [observing](manual::observing), [embedding](manual::embedding), [conformance](manual::conformance).
 //!
 //! # What this crate leaves to you
 //!
 //! - The queue: when to try again, when to give up, how long to keep a message.
 //! - Reports to senders. An [`Outcome`] has what one needs to be written (RFC 3464).
 //! - The message. Nothing in it is changed; a `Received:` line is put in front by [`Message::with_header`].
-//! - Limits across messages: how many deliveries at once, how many to one host, how fast.
+//! - How many deliveries run at once, and how fast. Of connections to one server there are no more than
+//!   [`PoolSettings::connections`].
 //! - Configuration, logs, metrics; an [`Observer`] hears what they need. There is no global state, and no task
-//!   outlives a call.
+//!   outlives a call but the one that closes idle connections; [`Deliverer::close_idle`] is for the end of a process.
 //!
 //! # Features
 //!

@@ -1,5 +1,7 @@
 //! Transactions on a connection of the pool.
 
+use std::time::Duration;
+
 use super::habits::Habit;
 use super::line::Line;
 use super::settle::{Pending, open};
@@ -9,9 +11,9 @@ use crate::outcome::{Failure, is_too_many_recipients};
 use crate::pool::{Lease, Offer, Place};
 use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transaction, Verdict};
 
-/// How long a connection may have been idle and still be trusted with content before the server has answered anything,
-/// in milliseconds: what is lost with a connection that was dead all along may have arrived, for all that is known.
-const STILL_ALIVE: u128 = 1000;
+/// How long a connection may have been idle and still be trusted with content before the server has answered anything:
+/// what is lost with a connection that was dead all along may have arrived, for all that is known.
+const STILL_ALIVE: Duration = Duration::from_secs(1);
 
 /// What came of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl<'a> Visit<'a> {
         let habit = self.task.parts.habits.of(&self.key().endpoint);
         terms.chunking &= !habit.chunking_unknown;
         terms.pipelining &= !habit.lock_step;
-        if lease.idle_since().is_some_and(|since| since.elapsed().as_millis() > STILL_ALIVE) {
+        if lease.idle_since().is_some_and(|since| since.elapsed() > STILL_ALIVE) {
             terms.one_flight = 0;
         }
         terms

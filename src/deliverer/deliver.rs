@@ -123,13 +123,14 @@ impl Deliverer {
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
     }
 
-    /// Says goodbye on the connections that are kept and that nobody uses. They are closed without a word where a
-    /// deliverer is dropped.
+    /// Says QUIT on the connections that are kept and that nobody uses, side by side, and waits for the replies, each for
+    /// [`Timeouts::quit`](crate::Timeouts::quit) at most. For the end of a process, after its last delivery: where a
+    /// deliverer is dropped they are closed without a word. Deliveries may go on meanwhile and afterwards.
     pub async fn close_idle(&self) {
         self.0.pool.close_idle().await;
     }
 
-    /// How many connections there are.
+    /// How many connections were opened, and how many are idle.
     pub fn connections(&self) -> PoolCounts {
         self.0.pool.counts()
     }

@@ -10,7 +10,7 @@ use crate::pool::{Carried, Lease, Slot};
 use crate::proto::Credentials;
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
-use crate::transport::{Established, Login, NotEstablished, Session, Socket, Stream, Terms, establish};
+use crate::transport::{Demands, Established, Login, NotEstablished, Session, Socket, Stream, establish};
 
 /// A session, and the hop that it is with.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Visit<'_> {
         let (protocol, connector) = (self.key().protocol, &self.task.parts.connector);
         let (own_names, ends) = (self.own_names(), self.task.ends);
         let terms =
-            Terms { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
+            Demands { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
         establish(socket, terms).await
     }
 

@@ -46,7 +46,7 @@ pub(super) struct SourcePool {
 
 /// Whose turn it is among the source addresses of a family, for one attempt at one destination.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turn(usize);
+pub(super) struct Rotation(usize);
 
 impl SourcePool {
     pub(super) fn new(all: Vec<SourceAddress>) -> Self {
@@ -54,13 +54,18 @@ impl SourcePool {
     }
 
     /// The next turn.
-    pub(super) fn turn(&self) -> Turn {
-        Turn(self.turn.fetch_add(1, Ordering::Relaxed))
+    pub(super) fn turn(&self) -> Rotation {
+        Rotation(self.turn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a connection comes from: of the addresses that the route names, else of all, the one whose turn it is in the
     /// family of the endpoint. `None`: the system chooses.
-    pub(super) fn pick(&self, turn: Turn, named: &[IpAddr], endpoint: &Endpoint) -> Option<SourceAddress> {
+    pub(super) fn pick(
+        &self,
+        turn: Rotation,
+        named: &[IpAddr],
+        endpoint: &Endpoint,
+    ) -> Option<SourceAddress> {
         let Endpoint::Tcp(endpoint) = endpoint else { return None };
         let of_family = |address: &IpAddr| address.is_ipv4() == endpoint.is_ipv4();
         if named.is_empty() {
@@ -85,7 +90,7 @@ impl SourcePool {
     }
 }
 
-impl Turn {
+impl Rotation {
     fn of<'a, T>(&self, list: &'a [T]) -> Option<&'a T> {
         list.get(self.0.checked_rem(list.len())?)
     }
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn what_the_route_names_goes_first_and_keeps_its_name() {
         let (pool, endpoint) = (pool(), Endpoint::Tcp(([198, 51, 100, 1], 25).into()));
-        let pick = |named: &[IpAddr]| pool.pick(Turn(0), named, &endpoint);
+        let pick = |named: &[IpAddr]| pool.pick(Rotation(0), named, &endpoint);
         let named = pick(&[[192, 0, 2, 2].into()]).unwrap();
         assert_eq!(named.client_name.unwrap().to_string(), "two.example.net");
         assert_eq!(pick(&[[192, 0, 2, 9].into()]), Some(SourceAddress::new([192, 0, 2, 9].into())));

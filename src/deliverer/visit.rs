@@ -11,7 +11,7 @@ use super::deliver::Parts;
 use super::line::Line;
 use super::report::{Hop, HopAttempt};
 use super::settle::Tried;
-use super::sources::{SourceAddress, Turn};
+use super::sources::{Rotation, SourceAddress};
 use crate::credentials::CredentialRequest;
 use crate::mail::{Envelope, Message};
 use crate::observer::Reporter;
@@ -31,7 +31,7 @@ pub(super) struct Task<'a> {
     pub(super) message: &'a Message,
     /// Source addresses that the route names for mail exchangers.
     pub(super) sources: &'a [IpAddr],
-    pub(super) turn: Turn,
+    pub(super) turn: Rotation,
     /// When the attempt must be over.
     pub(super) ends: Option<Instant>,
 }

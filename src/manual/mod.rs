@@ -20,3 +20,5 @@ pub mod outcomes {}
 pub mod routing {}
 #[doc = include_str!("tls.md")]
 pub mod tls {}
+#[doc = include_str!("tuning.md")]
+pub mod tuning {}

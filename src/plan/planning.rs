@@ -25,7 +25,7 @@ pub(crate) struct Planning<'a> {
     planner: Planner<'a>,
     parts: Vec<Part<'a>>,
     /// The host that comes next.
-    next: Place,
+    next: HostPlace,
     /// Where hosts that were given lead.
     given: HashSet<Given>,
     questions: usize,
@@ -40,7 +40,7 @@ type Given = (usize, Endpoint, Option<Host>);
 
 /// Which host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct HostPlace {
     part: usize,
     host: usize,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct HostPlan {
     /// Which host, if not everything about it is known yet.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<HostPlace>,
     pub(crate) candidates: Vec<Candidate>,
     /// Where further candidates of it lead.
     pub(crate) had: Vec<Endpoint>,
@@ -62,7 +62,7 @@ impl<'a> Planning<'a> {
         Self {
             planner,
             parts,
-            next: Place { part: 0, host: 0 },
+            next: HostPlace { part: 0, host: 0 },
             given: HashSet::new(),
             questions: planner.settings.max_questions,
             sources,
@@ -77,12 +77,12 @@ impl<'a> Planning<'a> {
     }
 
     /// Whether everything about a host is known.
-    pub(crate) fn is_complete(&self, of: Place) -> bool {
+    pub(crate) fn is_complete(&self, of: HostPlace) -> bool {
         self.parts.get(of.part).is_none_or(|part| part.host_is_complete(of.host))
     }
 
     /// The candidates of a host that are not among `had`, once everything about it is known.
-    pub(crate) async fn rest(&mut self, of: Place, had: &[Endpoint]) -> Vec<Candidate> {
+    pub(crate) async fn rest(&mut self, of: HostPlace, had: &[Endpoint]) -> Vec<Candidate> {
         poll_fn(|context| {
             self.poll(context);
             if self.is_complete(of) { Poll::Ready(()) } else { Poll::Pending }
@@ -109,7 +109,7 @@ impl<'a> Planning<'a> {
     }
 
     /// Does some work while the lookups go on, but not after everything about a host is known.
-    pub(crate) async fn until_complete<F: Future>(&mut self, of: Place, work: F) -> Option<F::Output> {
+    pub(crate) async fn until_complete<F: Future>(&mut self, of: HostPlace, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| {
             self.poll(context);
@@ -150,7 +150,7 @@ impl<'a> Planning<'a> {
             }
             let place = self.next;
             if ready!(part.poll_host(place.host, context)).is_none() {
-                self.next = Place { part: place.part + 1, host: 0 };
+                self.next = HostPlace { part: place.part + 1, host: 0 };
                 continue;
             }
             self.next.host += 1;
@@ -174,18 +174,18 @@ impl<'a> Planning<'a> {
         self.given.insert((part, dial.endpoint(), proved.cloned()))
     }
 
-    fn candidates(&mut self, of: Place) -> (Vec<Candidate>, Option<Note>) {
+    fn candidates(&mut self, of: HostPlace) -> (Vec<Candidate>, Option<Note>) {
         match self.parts.get(of.part) {
             Some(part) => part.candidates(of.host, &self.planner, &self.sources),
             None => (Vec::new(), None),
         }
     }
 
-    fn max_addresses(&self, of: Place) -> usize {
+    fn max_addresses(&self, of: HostPlace) -> usize {
         self.parts.get(of.part).map_or(0, |part| part.max_addresses(of.host))
     }
 
-    fn families(&self, of: Place) -> Families {
+    fn families(&self, of: HostPlace) -> Families {
         self.parts.get(of.part).map_or_else(Families::default, |part| part.families(of.host))
     }
 

@@ -16,15 +16,18 @@ pub(crate) struct Lease<T: Carried> {
     /// Deliveries whose offers were sent on it already, in the order of the offers.
     followers: VecDeque<Follower<T>>,
     born: Instant,
+    /// That went over it, or are going now.
     messages: usize,
     /// When it was used last; `None`: it is new, or was handed on directly.
     idle_since: Option<Instant>,
     is_new: bool,
 }
 
+/// A delivery whose offer was sent.
 struct Follower<T: Carried> {
     turn: oneshot::Sender<Turn<T>>,
     place: Place,
+    /// Whether nothing is left for it to say.
     is_whole: bool,
 }
 

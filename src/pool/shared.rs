@@ -50,7 +50,7 @@ pub struct PoolCounts {
     pub idle: usize,
 }
 
-/// Connections with one key.
+/// Connections with one key, and who waits for them.
 pub(super) struct Group<T: Carried> {
     key: Arc<Key>,
     /// Connections that there are, are being made, or are idle.
@@ -66,12 +66,15 @@ pub(super) struct Group<T: Carried> {
 pub(super) struct Idle<T> {
     pub(super) item: T,
     pub(super) born: Instant,
+    /// That went over it.
     pub(super) messages: usize,
+    /// When it was used last.
     pub(super) since: Instant,
 }
 
 /// A delivery that waits for a connection.
 pub(super) struct Waiting<T: Carried> {
+    /// What may be sent for it ahead of its turn.
     pub(super) offer: Option<Offer>,
     pub(super) turn: oneshot::Sender<Turn<T>>,
 }
@@ -87,6 +90,7 @@ pub(crate) struct Offer {
 /// Where in the stream of a connection an offer was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// Octets that were queued before it, from the beginning of the stream.
     pub(crate) base: u64,
     /// Whether a RSET stands there first.
     pub(crate) after_reset: bool,
@@ -227,8 +231,7 @@ impl<T: Carried> Shared<T> {
         let now = Instant::now();
         let mut state = self.state();
         let mut expired = Vec::new();
-        while let Some(since) = state.oldest_since().filter(|since| *since + self.settings.idle <= now) {
-            let _ = since;
+        while state.oldest_since().is_some_and(|since| since + self.settings.idle <= now) {
             expired.extend(state.oldest());
         }
         let next = state.oldest_since().map(|since| since + self.settings.idle);

@@ -3,18 +3,19 @@
 use bytes::Bytes;
 
 use super::machine::{Machine, Need};
-use super::output::{Line, Output};
+use super::output::{Output, SpokenLine};
 use super::transaction::Transaction;
 use crate::mail::Message;
 
 /// What a transaction says before it hears anything: its commands up to DATA, or all of it.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    /// As they go into the stream.
     pub(crate) octets: Vec<Bytes>,
     /// Whether the content is in it, so that nothing is left to say.
     pub(crate) is_whole: bool,
     /// Its lines, for whoever listens.
-    pub(crate) said: Vec<Line>,
+    pub(crate) said: Vec<SpokenLine>,
 }
 
 impl Flight {

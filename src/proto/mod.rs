@@ -42,7 +42,7 @@ pub(crate) use flight::Flight;
 pub use machine::{Interruption, ProtocolError};
 pub(crate) use machine::{Machine, Need};
 pub(crate) use opening::Opening;
-pub(crate) use output::{Line, Output};
+pub(crate) use output::{Output, SpokenLine};
 pub(crate) use overlap::{Behind, Overlap};
 pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};

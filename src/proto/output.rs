@@ -18,12 +18,12 @@ pub(crate) struct Output {
     /// How much was written when the reply that is handed over began to come; `None`: as much as now.
     heard_at: Option<u64>,
     /// Lines that were queued, for whoever listens; `None` if nobody does.
-    journal: Option<Vec<Line>>,
+    journal: Option<Vec<SpokenLine>>,
 }
 
 /// A line that was queued, as it may be shown.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum SpokenLine {
     Plain(String),
     /// Of an authentication, without what is secret in it.
     Authentication(String),
@@ -36,7 +36,7 @@ impl Output {
     }
 
     /// The lines that were queued since the last time.
-    pub(crate) fn take_journal(&mut self) -> Vec<Line> {
+    pub(crate) fn take_journal(&mut self) -> Vec<SpokenLine> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -45,7 +45,7 @@ impl Output {
         self.put_silently(text);
         if let Some(journal) = &mut self.journal {
             let line = text.strip_suffix(b"\r\n").unwrap_or(text);
-            journal.push(Line::Plain(String::from_utf8_lossy(line).into_owned()));
+            journal.push(SpokenLine::Plain(String::from_utf8_lossy(line).into_owned()));
         }
     }
 
@@ -53,7 +53,7 @@ impl Output {
     pub(crate) fn push_secret(&mut self, line: Bytes, shown: &str) {
         self.push(line);
         if let Some(journal) = &mut self.journal {
-            journal.push(Line::Authentication(shown.to_owned()));
+            journal.push(SpokenLine::Authentication(shown.to_owned()));
         }
     }
 
@@ -136,7 +136,7 @@ impl Output {
     }
 
     /// Queues what another output held, with its lines.
-    pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<Line>) {
+    pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<SpokenLine>) {
         octets.into_iter().for_each(|piece| self.push(piece));
         if let Some(journal) = &mut self.journal {
             journal.extend(lines);

@@ -1,10 +1,10 @@
 //! One message to some recipients: MAIL, RCPT, content by DATA or BDAT, verdicts (RFC 5321 section 3.3, RFC 2033
 //! section 4.2, RFC 2920, RFC 3030).
 
+mod places;
+
 use std::io;
 use std::sync::Arc;
-
-mod places;
 
 use bytes::Bytes;
 

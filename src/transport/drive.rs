@@ -16,8 +16,8 @@ use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
-    Interruption, Line, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass, ReplyLimits,
-    ReplyParser, Stage,
+    Interruption, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass, ReplyLimits,
+    ReplyParser, SpokenLine, Stage,
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
@@ -168,8 +168,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     fn tell(&mut self) {
         for line in self.output.take_journal() {
             match line {
-                Line::Plain(line) => self.reporter.sent(&line),
-                Line::Authentication(line) => self.reporter.authentication(&line),
+                SpokenLine::Plain(line) => self.reporter.sent(&line),
+                SpokenLine::Authentication(line) => self.reporter.authentication(&line),
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsErr
 
 /// What is wanted of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms<'a> {
+pub(crate) struct Demands<'a> {
     pub(crate) reporter: &'a Reporter,
     pub(crate) protocol: Protocol,
     pub(crate) settings: &'a SessionSettings,
@@ -54,9 +54,9 @@ impl From<Failure> for NotEstablished {
 
 /// Opens a session and secures it as required. Before the last check nothing but greeting, EHLO and STARTTLS was
 /// said (law 6), before the login nothing of the envelope.
-pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Established, NotEstablished> {
+pub(crate) async fn establish(socket: Socket, terms: Demands<'_>) -> Result<Established, NotEstablished> {
     let session_ends = terms.settings.timeouts.session.map(after);
-    let terms = Terms { ends: terms.ends.into_iter().chain(session_ends).min(), ..terms };
+    let terms = Demands { ends: terms.ends.into_iter().chain(session_ends).min(), ..terms };
     let established = match terms.requirement.start {
         Start::Immediate => terms.immediate(socket).await,
         Start::StartTls => terms.by_starttls(socket).await,
@@ -76,7 +76,7 @@ pub(crate) async fn establish(socket: Socket, terms: Terms<'_>) -> Result<Establ
 /// What comes out of a handshake.
 type Secure = (Stream, Secured, Option<ChannelBinding>);
 
-impl Terms<'_> {
+impl Demands<'_> {
     /// Logs in, if that is to be done and may be done here. Otherwise nothing of the envelope is sent.
     async fn log_in(&self, mut established: Established) -> Result<Established, NotEstablished> {
         let Some(login) = &self.login else { return Ok(established) };

@@ -13,7 +13,7 @@ mod timeouts;
 
 pub(crate) use connect::connect;
 pub(crate) use drive::after;
-pub(crate) use establish::{Established, NotEstablished, Terms, establish};
+pub(crate) use establish::{Demands, Established, NotEstablished, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
 pub(crate) use race::Race;

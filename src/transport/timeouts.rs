@@ -34,7 +34,9 @@ pub struct Timeouts {
     pub final_reply: Duration,
     /// The reply to QUIT, which changes nothing any more; 5 seconds.
     pub quit: Duration,
-    /// Everything that happens on one connection together; none by default.
+    /// Everything that is done on a connection for one delivery; none by default. Opening a new one, with TLS and login,
+    /// has this, and the transactions on it have it once more. A [`Session`](crate::Session) of the host's own has it once,
+    /// for everything.
     pub session: Option<Duration>,
 }
 

@@ -1,6 +1,6 @@
 //! Where a transaction stands in the stream, and what may go behind it.
 
-use super::{Expected, Transaction};
+use super::{Ending, Expected, Transaction};
 
 /// Octets of `RSET` with its line end.
 const RESET: u64 = 6;
@@ -21,13 +21,13 @@ impl Transaction<'_> {
     }
 
     /// In which state it leaves the session.
-    pub(crate) fn ending(&self) -> super::Ending {
+    pub(crate) fn ending(&self) -> Ending {
         self.ending
     }
 
     /// Whether the end of the content is queued and nothing went wrong, so that another transaction may be sent behind.
     pub(crate) fn may_be_followed(&self) -> bool {
-        let is_sound = !self.refused && self.ending != super::Ending::Unusable;
+        let is_sound = !self.refused && self.ending != Ending::Unusable;
         is_sound && self.end_of_content.is_some() && !self.terms.lock_step()
     }
 
