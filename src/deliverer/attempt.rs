@@ -218,18 +218,22 @@ impl<'a> Attempt<'a, '_, '_> {
         visit: &Visit<'a>,
         connected: Result<(Slot<Line>, Socket), Failure>,
     ) -> ControlFlow<()> {
-        let lease = match connected {
-            Ok((slot, socket)) => self.planning.alongside(visit.open(slot, socket).boxed()).await,
-            Err(failure) => Err(visit.tried(failure, None)),
-        };
         let (memory, endpoint) = (&self.task.parts.memory, &visit.key().endpoint);
-        let tried = match lease {
-            Ok(lease) => {
-                memory.forget(endpoint);
-                self.converse(visit, lease, None).await;
+        let mut connected = connected;
+        let tried = loop {
+            let lease = match connected {
+                Ok((slot, socket)) => self.planning.alongside(visit.open(slot, socket).boxed()).await,
+                Err(failure) => Err(visit.tried(failure, None)),
+            };
+            let lease = match lease {
+                Ok(lease) => lease,
+                Err(tried) => break tried,
+            };
+            memory.forget(endpoint);
+            if self.converse(visit, lease, None).await == Conversed::Done || !self.is_open() {
                 return ControlFlow::Continue(());
             }
-            Err(tried) => tried,
+            connected = self.planning.alongside(visit.connect()).await;
         };
         if tried.attempt.failure().is_unreachable() {
             memory.note(endpoint);

@@ -20,7 +20,7 @@ const STILL_ALIVE: Duration = Duration::from_secs(1);
 pub(super) enum Conversed {
     /// Everybody was asked for.
     Done,
-    /// It was gone before it took anything: nobody was told anything, and another one is to be used.
+    /// It is of no use for those who are left, and took nothing for them: another one is to be used.
     Gone,
 }
 
@@ -125,11 +125,8 @@ impl Conversation<'_, '_> {
                     return Conversed::Done;
                 }
             };
-            if said.chunking_unknown && self.terms.chunking {
-                // nothing was taken: the same once more, by DATA
-                self.visit.task.parts.habits.note(&self.visit.key().endpoint, Habit::CHUNKING_UNKNOWN);
-                self.terms.chunking = false;
-                continue;
+            if said.chunking_unknown && self.learns_that_chunks_are_unknown() {
+                return Conversed::Gone;
             }
             let asked = said.verdicts.len();
             let later = waiting.split_off(asked.min(waiting.len()));
@@ -139,6 +136,14 @@ impl Conversation<'_, '_> {
             waiting.extend(later);
         }
         Conversed::Done
+    }
+
+    /// Notes that the server does not know the command it announced. Nothing was taken, and where that is remembered the
+    /// next connection does without.
+    fn learns_that_chunks_are_unknown(&self) -> bool {
+        let (habits, endpoint) = (&self.visit.task.parts.habits, &self.visit.key().endpoint);
+        habits.note(endpoint, Habit::CHUNKING_UNKNOWN);
+        self.terms.chunking && habits.of(endpoint).chunking_unknown
     }
 
     /// One transaction, or why there could be none.

@@ -702,6 +702,17 @@ fn what_is_still_to_come_is_known_in_every_form() {
     }
 }
 
+#[test]
+fn check_051_119_a_last_line_is_given_its_end_by_bdat_as_well() {
+    let content = Bytes::from_static(b"a: b\r\n\r\nx");
+    let message = Message::from_bytes(content.clone()).unwrap();
+    let envelope = envelope(&["a@x.example"]);
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let mut play = Play::new(smtp(), &envelope, &recipients, message.facts());
+    play.content = vec![content];
+    assert!(play.sent().ends_with("BDAT 11 LAST\r\na: b\r\n\r\nx\r\n"));
+}
+
 fn binary(terms: Terms) -> Terms {
     Terms { capabilities: Capabilities { binary_mime: true, size: None, ..terms.capabilities }, ..terms }
 }

@@ -205,3 +205,16 @@ impl nexthop::Router for Alternating {
         }))
     }
 }
+
+#[tokio::test]
+async fn check_123_a_server_that_does_not_know_what_it_announced_gets_the_message_by_data() {
+    let offers =
+        nexthop::testing::ScriptedServer::smtp().keyword("CHUNKING").answer("BDAT", "502 5.5.1 what");
+    let server = offers.listen_tcp().await.unwrap();
+    let deliverer = builder(&server.url()).build().unwrap();
+    for _ in 0..2 {
+        assert!(in_time(deliverer.deliver(&envelope("a"), &message())).await.is_delivered());
+    }
+    // the first message took two connections, the second one knew better
+    assert_eq!((server.messages().len(), server.connections()), (2, 3));
+}
