@@ -1,6 +1,8 @@
 //! One attempt at one destination: host after host, for whoever is not settled yet.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::FutureExt;
 
@@ -11,7 +13,7 @@ use super::visit::{Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
 use crate::pool::{Entry, Lease, Place, Slot, Turn};
-use crate::proto::{Terms, Transaction};
+use crate::proto::{Terms, Transaction, Verdict};
 use crate::transport::{Race, Socket};
 
 /// The hosts of a destination, those who are to be delivered, and what was learnt on the way.
@@ -151,12 +153,22 @@ impl<'a> Attempt<'a, '_, '_> {
     async fn wait(&mut self, visit: &Visit<'a>, terms: Option<Terms>) -> Option<Conversed> {
         let limit = self.task.parts.limits.recipients.max(1);
         let recipients: Vec<_> = open(self.pending).map(|pending| pending.recipient).take(limit).collect();
-        let begun = terms.and_then(|terms| visit.begin(terms, &recipients));
+        let is_last = recipients.len() == open(self.pending).count();
+        let begun = terms.and_then(|terms| visit.begin(terms, &recipients, is_last));
         let (mut transaction, offer) = begun.unzip();
+        let is_sent = offer.as_ref().map(|offer| Arc::clone(&offer.is_sent)).unwrap_or_default();
         let turn = match self.task.parts.pool.wait(visit.key(), offer) {
-            Ok(turn) => match self.task.in_time(self.planning.alongside(turn)).await {
+            Ok(mut turn) => match self.task.in_time(self.planning.alongside(&mut turn)).await {
                 Some(turn) => turn,
-                None => return Some(Conversed::Gone),
+                None => {
+                    self.task.parts.pool.withdraw(&mut turn);
+                    let sent = transaction.take().filter(|_| is_sent.load(Ordering::Relaxed));
+                    let place = Place { base: 0, after_reset: false };
+                    // how far it went is for whoever has the connection to know
+                    return Some(
+                        sent.map_or(Conversed::Gone, |sent| self.lost(visit, sent, place, u64::MAX)),
+                    );
+                }
             },
             Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
             Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
@@ -196,10 +208,12 @@ impl<'a> Attempt<'a, '_, '_> {
         if transaction.end_of_content().is_none_or(|end| end > written) {
             return Conversed::Gone;
         }
-        let failure = Failure::may_have_arrived_by_another();
-        let asked = transaction.finish().0.len();
-        let tried = visit.tried(failure, None);
-        open(self.pending).take(asked).for_each(|pending| pending.failed(tried.clone()));
+        let hop = visit.hop(None);
+        let asked = open(self.pending).zip(transaction.finish().0);
+        // nobody else is tried for those who were asked for; the others were not sent at all
+        asked.filter(|(_, verdict)| matches!(verdict, Verdict::Broken { .. })).for_each(|(pending, _)| {
+            pending.failed(visit.tried(Failure::may_have_arrived_by_another(), Some(hop.clone())));
+        });
         Conversed::Done
     }
 

@@ -1,5 +1,6 @@
 //! Transactions on a connection of the pool.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::habits::Habit;
@@ -54,6 +55,7 @@ impl<'a> Visit<'a> {
         &self,
         terms: Terms,
         recipients: &'t [&'t Recipient],
+        is_last: bool,
     ) -> Option<(Transaction<'t>, Offer)>
     where
         'a: 't,
@@ -61,7 +63,7 @@ impl<'a> Visit<'a> {
         let transaction = Transaction::new(terms, self.task.envelope, recipients, self.task.message.facts());
         let is_heard = self.task.parts.session.observer.is_some();
         let (transaction, flight) = Flight::of(transaction, self.task.message, is_heard)?;
-        Some((transaction, Offer { flight, terms }))
+        Some((transaction, Offer { flight, terms, is_last, is_sent: Arc::default() }))
     }
 
     /// Transactions until every open recipient was asked for; the first may have been begun already.
@@ -179,7 +181,8 @@ impl Conversation<'_, '_> {
         let Said { verdicts, accepted, .. } = said;
         // only a message that was taken is worth sending once more
         let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
-        let again = taken && self.line.session.is_usable() && !self.has_left;
+        let is_free = !self.has_left && !self.lease.is_followed();
+        let again = taken && self.line.session.is_usable() && is_free;
         let asked = std::mem::take(waiting);
         for ((pending, _), verdict) in asked.into_iter().zip(verdicts) {
             match again && is_full(&verdict) {
@@ -218,7 +221,11 @@ impl Conversation<'_, '_> {
 /// section 3.8).
 fn is_gone(said: Result<&Said, &Verdict>) -> bool {
     match said {
-        Ok(said) if said.heard_nothing => said.verdicts.iter().all(is_lost),
+        Ok(said) if said.heard_nothing => {
+            let mut asked =
+                said.verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Unsupported(_)));
+            asked.clone().any(is_lost) && asked.all(is_lost)
+        }
         Ok(said) => said.verdicts.iter().all(is_closing),
         Err(verdict) => is_lost(verdict) || is_closing(verdict),
     }
@@ -244,7 +251,13 @@ struct Others<'l> {
 
 impl Behind for Others<'_> {
     fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight> {
-        self.lease.behind(&self.terms, Place { base, after_reset })
+        // the replies to what goes behind come before those to another message of this delivery
+        let place = Place { base, after_reset };
+        self.is_last.then(|| self.lease.behind(&self.terms, place)).flatten()
+    }
+
+    fn is_followed(&self) -> bool {
+        self.lease.is_followed()
     }
 
     fn is_last(&self) -> bool {

@@ -86,7 +86,7 @@ impl Visit<'_> {
         if self.key().is_stranger { &self.task.parts.plan.own_names } else { &[] }
     }
 
-    fn hop(&self, secured: Option<Secured>) -> Hop {
+    pub(super) fn hop(&self, secured: Option<Secured>) -> Hop {
         let candidate = self.candidate();
         Hop::new(candidate.name(), self.key().endpoint.clone(), candidate.protocol, secured)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -96,10 +97,20 @@ impl<T: Carried> Lease<T> {
         }
         let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.flight.is_whole);
         let next = waiting.front()?.offer.as_ref().is_some_and(fits).then(|| waiting.pop_front())??;
-        drop(state);
         let offer = next.offer?;
-        self.followers.push_back(Follower { turn: next.turn, place, is_whole: offer.flight.is_whole });
+        offer.is_sent.store(true, Ordering::Relaxed);
+        drop(state);
+        self.followers.push_back(Follower {
+            turn: next.turn,
+            place,
+            is_whole: offer.flight.is_whole && offer.is_last,
+        });
         Some(offer.flight)
+    }
+
+    /// Whether others wait for replies on it.
+    pub(crate) fn is_followed(&self) -> bool {
+        !self.followers.is_empty()
     }
 
     /// Whether the connection would be closed if it were given back now.

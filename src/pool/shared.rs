@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -85,6 +86,10 @@ pub(crate) struct Offer {
     pub(crate) flight: Flight,
     /// To what server that may be said.
     pub(crate) terms: Terms,
+    /// Whether that is all that the delivery has to say there.
+    pub(crate) is_last: bool,
+    /// Whether it was sent in the name of the delivery that waits.
+    pub(crate) is_sent: Arc<AtomicBool>,
 }
 
 /// Where in the stream of a connection an offer was sent.
@@ -190,12 +195,22 @@ impl<T: Carried> Pool<T> {
             let mut state = self.0.state();
             let group = state.group(key);
             if group.open >= self.0.settings.connections.max(1) && group.idle.is_empty() {
+                if group.waiting.len().is_power_of_two() {
+                    // of those who left the line, now and then
+                    group.waiting.retain(|waiting| !waiting.turn.is_closed());
+                }
                 let (turn, receiver) = oneshot::channel();
                 group.waiting.push_back(Waiting { offer, turn });
                 return Ok(receiver);
             }
         }
         Err(self.enter(key))
+    }
+
+    /// Leaves the line. What was offered is not sent any more; whether it was is known then.
+    pub(crate) fn withdraw(&self, turn: &mut oneshot::Receiver<Turn<T>>) {
+        let _state = self.0.state();
+        turn.close();
     }
 }
 

@@ -103,7 +103,7 @@ fn offer(is_whole: bool) -> Offer {
     let (message, recipients) = (Message::from_bytes("x: y\r\n").unwrap(), [&envelope.recipients()[0]]);
     let transaction = Transaction::new(terms(), &envelope, &recipients, message.facts());
     let (_, flight) = Flight::of(transaction, &message, false).unwrap();
-    Offer { flight: Flight { is_whole, ..flight }, terms: terms() }
+    Offer { flight: Flight { is_whole, ..flight }, terms: terms(), is_last: true, is_sent: Arc::default() }
 }
 
 fn place(base: u64) -> Place {
@@ -198,6 +198,19 @@ async fn no_more_whole_messages_are_on_their_way_than_the_window_has() {
     let _line: Vec<_> = (0..4).map(|_| books.line(Some(offer(true)))).collect();
     let sent = std::iter::from_fn(|| lease.behind(&terms(), place(3))).count();
     assert_eq!(sent, 2);
+}
+
+#[tokio::test]
+async fn whoever_leaves_the_line_knows_whether_what_it_offered_was_sent() {
+    let books = Books::new(|settings| settings.window = 9);
+    let mut lease = books.lease(&key(1));
+    let (first, second) = (offer(true), offer(true));
+    let (sent, kept) = (Arc::clone(&first.is_sent), Arc::clone(&second.is_sent));
+    let (_first, mut leaves) = (books.line(Some(first)), books.line(Some(second)));
+    assert!(lease.behind(&terms(), place(3)).is_some());
+    books.pool.withdraw(&mut leaves);
+    assert!(lease.behind(&terms(), place(4)).is_none());
+    assert!(sent.load(Ordering::SeqCst) && !kept.load(Ordering::SeqCst));
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ impl Flight {
             }
         }
         let is_whole = transaction.may_be_followed();
-        let is_opening = transaction.wants_content_only();
+        // content is all in it, or none: whoever goes on begins with the first octet
+        let is_opening = content.is_none() && transaction.wants_content_only();
         let said = output.take_journal();
         let flight = Self { octets: output.take_all(), is_whole, said };
         (is_whole || is_opening).then_some((transaction, flight))

@@ -15,6 +15,10 @@ pub(crate) trait Behind {
     /// What may be sent next, which will stand in the stream from `base` on. With `after_reset` it is sent behind a RSET.
     fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight>;
 
+    /// Whether something was sent behind, now or by whoever had the connection before: octets may be left to be written,
+    /// and the replies that come are not of this message.
+    fn is_followed(&self) -> bool;
+
     /// Whether the connection is closed after this message.
     fn is_last(&self) -> bool;
 }
@@ -23,15 +27,13 @@ pub(crate) trait Behind {
 pub(crate) struct Overlap<'m, 'a> {
     transaction: &'m mut Transaction<'a>,
     behind: &'m mut (dyn Behind + Send),
-    /// Whether something was queued behind, so that octets may be left to be written.
-    is_followed: bool,
     /// Whether QUIT was queued; nothing goes behind that.
     has_left: bool,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
     pub(crate) fn new(transaction: &'m mut Transaction<'a>, behind: &'m mut (dyn Behind + Send)) -> Self {
-        Self { transaction, behind, is_followed: false, has_left: false }
+        Self { transaction, behind, has_left: false }
     }
 
     /// Whether QUIT was sent with the end of the content.
@@ -40,7 +42,8 @@ impl<'m, 'a> Overlap<'m, 'a> {
     }
 
     fn queue_behind(&mut self, output: &mut Output) {
-        if self.has_left || !self.transaction.may_be_followed() {
+        // whoever has to be asked for once more needs the connection for another message
+        if self.has_left || !self.transaction.may_be_followed() || !self.transaction.may_be_last() {
             return;
         }
         // after a chunk that was refused a server wants RSET (RFC 3030 section 2), and whether it was is not known yet
@@ -50,11 +53,10 @@ impl<'m, 'a> Overlap<'m, 'a> {
                 Command::Rset.write(output);
             }
             output.append(flight.octets, flight.said);
-            self.is_followed = true;
         }
-        if self.transaction.may_be_last() && self.behind.is_last() {
+        if self.behind.is_last() {
             Command::Quit.write(output);
-            (self.is_followed, self.has_left) = (true, true);
+            self.has_left = true;
         }
     }
 }
@@ -63,7 +65,8 @@ impl Machine for Overlap<'_, '_> {
     fn poll(&mut self, output: &mut Output) -> Need {
         let need = self.transaction.poll(output);
         self.queue_behind(output);
-        if self.is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
+        let is_followed = self.has_left || self.behind.is_followed();
+        if is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {

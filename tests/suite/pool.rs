@@ -146,6 +146,53 @@ async fn law_3_what_was_sent_on_a_connection_that_broke_may_have_arrived_and_the
 }
 
 #[tokio::test]
+async fn law_3_what_may_have_arrived_behind_another_message_goes_to_no_other_host() {
+    let (sink, other) =
+        (Sink::listen(Manner { mute_after: Some(1), ..CHUNKING }).await, Sink::listen(CHUNKING).await);
+    let mut pool = one();
+    pool.window = 4;
+    let deliverer = builder(&format!("{},{}", sink.url(), other.url())).pool(pool).build().unwrap();
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let reports = at_once(&deliverer, 4).await;
+    let words: Vec<_> = reports.iter().flat_map(shown).collect();
+    assert_eq!((other.messages().len(), words.len()), (0, 4), "{words:?}");
+    assert!(words.iter().any(|word| word.ends_with('?')), "{words:?}");
+}
+
+#[tokio::test]
+async fn law_1_whoever_has_more_to_say_keeps_the_connection_from_those_in_line_until_all_is_said() {
+    for manner in [PIPELINING, CHUNKING] {
+        let sink = Sink::listen(manner).await;
+        let mut limits = nexthop::DeliveryLimits::default();
+        limits.recipients = 1;
+        let mut pool = one();
+        pool.window = 4;
+        let deliverer = builder(&sink.url()).pool(pool).limits(limits).build().unwrap();
+        in_turn(&deliverer, &envelope("a"), 1).await;
+        let (to, text) = (envelope("a b c"), message());
+        let reports = in_time(join_all((0..3).map(|_| deliverer.deliver(&to, &text)))).await;
+        let words: Vec<_> = reports.iter().flat_map(shown).collect();
+        assert!(reports.iter().all(Report::is_delivered), "{manner:?}: {words:?}");
+        assert_eq!((sink.messages().len(), sink.connections()), (10, 1));
+    }
+}
+
+#[tokio::test]
+async fn content_in_pieces_that_fill_a_flight_goes_out_whole_from_the_line() {
+    let sink = Sink::listen(CHUNKING).await;
+    let deliverer = deliverer(&sink, one());
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let line = "x".repeat(62) + "\r\n";
+    let pieces = [format!("Subject: x\r\n\r\n{}", line.repeat(1015)), line.repeat(8)];
+    let message = Message::from_segments(pieces.map(Into::into)).unwrap();
+    // their commands leave less room than the content needs
+    let to = envelope(&(0..40).map(|n| format!("r{n}")).collect::<Vec<_>>().join(" "));
+    let reports = in_time(join_all((0..3).map(|_| deliverer.deliver(&to, &message)))).await;
+    let words: Vec<_> = reports.iter().flat_map(shown).collect();
+    assert!(reports.iter().all(Report::is_delivered), "{words:?}");
+}
+
+#[tokio::test]
 async fn law_9_a_delivery_that_is_dropped_leaves_its_connection_to_nobody_and_hurts_nobody() {
     let sink = Sink::listen(Manner { is_held: true, ..PIPELINING }).await;
     sink.release(1);
