@@ -337,9 +337,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.state == State::Aborted {
             let mut reset = Single::reset(&mut self.link.output);
             self.run(&mut reset, None).await;
-            self.state = if reset.is_done() { State::Ready } else { State::Unusable };
+            if !reset.is_done() {
+                self.state = State::Unusable;
+                // a refusal is as good as a closed connection; whoever is slow is not asked over and over again
+                return Err(reset.finish().err().unwrap_or_else(gone));
+            }
+            self.state = State::Ready;
         }
-        if self.is_usable() { Ok(()) } else { Err(gone()) }
+        Ok(())
     }
 
     /// RFC 5321 section 3.8: a server may say 421 at any time.
