@@ -85,7 +85,7 @@ impl<'a> Visit<'a> {
     /// What is known of the server, less what it is known to break.
     fn terms(&self, line: &Line, lease: &Lease<Line>) -> Terms {
         let mut terms = line.session.terms();
-        let habit = self.task.parts.habits.of(&self.key().endpoint);
+        let habit = self.task.parts.habits.of(self.key());
         terms.chunking &= !habit.chunking_unknown;
         terms.pipelining &= !habit.lock_step;
         if lease.idle_since().is_some_and(|since| since.elapsed() > STILL_ALIVE) {
@@ -143,9 +143,9 @@ impl Conversation<'_, '_> {
     /// Notes that the server does not know the command it announced. Nothing was taken, and where that is remembered the
     /// next connection does without.
     fn learns_that_chunks_are_unknown(&self) -> bool {
-        let (habits, endpoint) = (&self.visit.task.parts.habits, &self.visit.key().endpoint);
-        habits.note(endpoint, Habit::CHUNKING_UNKNOWN);
-        self.terms.chunking && habits.of(endpoint).chunking_unknown
+        let (habits, key) = (&self.visit.task.parts.habits, self.visit.key());
+        habits.note(key, Habit::CHUNKING_UNKNOWN);
+        self.terms.chunking && habits.of(key).chunking_unknown
     }
 
     /// One transaction, or why there could be none.
@@ -167,7 +167,7 @@ impl Conversation<'_, '_> {
         let mut others = Others { lease: &mut self.lease, terms: self.terms, is_last };
         self.has_left = self.line.session.convey(&mut transaction, task.message, &mut others).await;
         if transaction.broke_in_group() {
-            task.parts.habits.note(&self.visit.key().endpoint, Habit::LOCK_STEP);
+            task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
         }
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
         let heard_nothing = transaction.heard_nothing();

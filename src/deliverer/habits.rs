@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use crate::pool::Key;
 use crate::route::Endpoint;
+use crate::tls::Requirement;
 
 /// How long a habit is remembered.
 const LIFE: Duration = Duration::from_secs(3600);
@@ -20,9 +22,10 @@ pub(super) struct Habit {
     pub(super) lock_step: bool,
 }
 
-/// The habits of servers, by endpoint.
+/// The habits of servers, by endpoint and what a connection must prove: what is learnt where anybody may have had a say
+/// does not hold where nobody may.
 #[derive(Debug)]
-pub(super) struct Habits(Cache<Endpoint, Habit>);
+pub(super) struct Habits(Cache<(Endpoint, Requirement), Habit>);
 
 impl Habit {
     pub(super) const CHUNKING_UNKNOWN: Self = Self { chunking_unknown: true, lock_step: false };
@@ -34,30 +37,49 @@ impl Habits {
         Self(Cache::builder().max_capacity(SIZE).time_to_live(LIFE).build())
     }
 
-    pub(super) fn of(&self, endpoint: &Endpoint) -> Habit {
-        self.0.get(endpoint).unwrap_or_default()
+    pub(super) fn of(&self, key: &Key) -> Habit {
+        self.0.get(&(key.endpoint.clone(), key.requirement)).unwrap_or_default()
     }
 
-    pub(super) fn note(&self, endpoint: &Endpoint, new: Habit) {
-        let known = self.of(endpoint);
+    pub(super) fn note(&self, key: &Key, new: Habit) {
+        let known = self.of(key);
         let both = Habit {
             chunking_unknown: known.chunking_unknown || new.chunking_unknown,
             lock_step: known.lock_step || new.lock_step,
         };
-        self.0.insert(endpoint.clone(), both);
+        self.0.insert((key.endpoint.clone(), key.requirement), both);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::Protocol;
+    use crate::route::TlsLevel;
+
+    fn key(port: u16, level: TlsLevel) -> Key {
+        Key {
+            endpoint: Endpoint::Tcp(([192, 0, 2, 1], port).into()),
+            protocol: Protocol::Smtp,
+            requirement: Requirement::of_exchanger(level),
+            name: None,
+            any_certificate: false,
+            credentials: None,
+            source: None,
+            client_name: None,
+            eight_bit_clean: false,
+            is_stranger: true,
+        }
+    }
 
     #[test]
-    fn habits_of_a_server_add_up_and_are_no_other_servers() {
-        let (habits, endpoint) = (Habits::new(), |port| Endpoint::Tcp(([192, 0, 2, 1], port).into()));
-        habits.note(&endpoint(1), Habit::CHUNKING_UNKNOWN);
-        habits.note(&endpoint(1), Habit::LOCK_STEP);
-        assert_eq!(habits.of(&endpoint(1)), Habit { chunking_unknown: true, lock_step: true });
-        assert_eq!(habits.of(&endpoint(2)), Habit::default());
+    fn habits_of_a_server_add_up_and_are_those_of_no_other_and_of_no_other_level() {
+        let habits = Habits::new();
+        habits.note(&key(1, TlsLevel::Opportunistic), Habit::CHUNKING_UNKNOWN);
+        habits.note(&key(1, TlsLevel::Opportunistic), Habit::LOCK_STEP);
+        let both = Habit { chunking_unknown: true, lock_step: true };
+        assert_eq!(habits.of(&key(1, TlsLevel::Opportunistic)), both);
+        assert_eq!(habits.of(&key(2, TlsLevel::Opportunistic)), Habit::default());
+        assert_eq!(habits.of(&key(1, TlsLevel::Verified)), Habit::default());
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::shared::{Carried, Idle, Offer, Place, Slot, Turn};
-use crate::proto::{Flight, Terms};
+use crate::proto::{Flight, Protocol, Terms};
 
 /// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9).
 pub(crate) struct Lease<T: Carried> {
@@ -89,7 +89,9 @@ impl<T: Carried> Lease<T> {
         {
             return None;
         }
-        let room = self.followers.len() + 1 < slot.shared.settings.window.max(1);
+        // RFC 2033 does not say whether content for nobody is answered: what stands behind it could not be told apart
+        let is_counted = terms.protocol == Protocol::Smtp;
+        let room = is_counted && self.followers.len() + 1 < slot.shared.settings.window.max(1);
         let mut state = slot.shared.state();
         let waiting = &mut state.group(&slot.key).waiting;
         while waiting.front().is_some_and(|next| next.turn.is_closed()) {
