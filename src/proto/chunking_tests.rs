@@ -107,6 +107,10 @@ fn random_play(mut play: Play<'_>, lines: &[String], step: usize, size: usize) -
     Ok(())
 }
 
+fn reply(code: u16, text: &'static str) -> Reply {
+    Reply::new(ReplyCode::new(code), text)
+}
+
 /// The commands of chunks in what went out, without the content.
 fn chunks(wire: &str) -> Vec<&str> {
     wire.lines().map(|line| line.trim_start_matches('x')).filter(|line| line.starts_with("BDAT")).collect()
@@ -432,6 +436,24 @@ fn check_121_a_refusal_while_the_next_chunk_is_half_written_ends_the_session() {
         }
         play.hears(b"452 full\r\n");
         assert!(play.output.is_empty(), "nothing goes out after it");
+        assert_eq!(play.ends(), (vec!["content 452 full".into()], Ending::Unusable));
+    });
+}
+
+#[test]
+fn check_121_a_refusal_while_the_next_chunk_lacks_content_ends_the_session() {
+    with_octets(smtp(), 2 * MIB, |mut play| {
+        let (chunk, begun) = (Bytes::from(vec![b'x'; MIB]), Bytes::from_static(b"begun"));
+        play.content = vec![chunk];
+        play.sent();
+        play.machine.handle_reply(reply(250, ""), &mut play.output);
+        play.machine.handle_reply(reply(250, ""), &mut play.output);
+        for piece in [play.content[0].clone(), begun] {
+            assert_eq!(play.machine.poll(&mut play.output), Need::Content);
+            play.machine.handle_content(Some(piece), &mut play.output);
+            play.output.advance(usize::MAX);
+        }
+        play.machine.handle_reply(reply(452, "full"), &mut play.output);
         assert_eq!(play.ends(), (vec!["content 452 full".into()], Ending::Unusable));
     });
 }
