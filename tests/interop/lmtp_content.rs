@@ -61,9 +61,10 @@ async fn check_051_lmtp_stores_a_line_end_where_the_last_one_is_missing() {
 }
 
 #[tokio::test]
-async fn check_119_lmtp_stores_no_line_end_that_is_missing_from_chunks() {
-    let content = samples::leading_dots().trim_end().to_owned();
-    stores(true, &message(content.clone()), &content).await;
+async fn check_119_lmtp_stores_the_line_end_that_was_missing_also_from_chunks() {
+    let content = samples::leading_dots();
+    let unended = content.trim_end().to_owned();
+    stores(true, &message(unended), &content).await;
 }
 
 #[tokio::test]
