@@ -228,6 +228,11 @@ fn check_119_the_empty_message_is_bdat_0_last() {
 }
 
 #[test]
+fn check_120_the_empty_message_waits_too_if_nothing_is_to_go_out_in_one_flight() {
+    with_pieces(waiting(smtp()), 0, Vec::new(), |mut play| assert_eq!(play.sent(), [MAIL, RCPT_A].concat()));
+}
+
+#[test]
 fn check_123_data_and_bdat_never_stand_in_one_transaction() {
     for terms in [smtp(), waiting(smtp()), lmtp()] {
         with(terms, "a", |mut play| {
@@ -262,6 +267,20 @@ fn check_115_mail_refused_ahead_of_the_content() {
 }
 
 #[test]
+fn check_115_after_a_refusal_no_content_begins_that_could_have_gone_out_in_one_flight() {
+    with(smtp(), "a", |mut play| {
+        let ahead = 16 * 1024 - 10;
+        play.output.put(&vec![b'-'; ahead]);
+        play.need();
+        assert_eq!(play.output.len(), ahead + MAIL.len(), "no more is queued at once");
+        play.write(usize::MAX);
+        play.machine.handle_reply(reply(550, "no"), &mut play.output);
+        assert_eq!(play.sent(), "");
+        assert_eq!(play.ends(), (vec!["mail-from 550 no".into()], Ending::Aborted));
+    });
+}
+
+#[test]
 fn law_2_check_115_116_a_2yz_to_a_flight_that_was_refused_delivers_nobody() {
     for (before, verdict) in
         [("550 no\r\n503\r\n", "mail-from 550 no"), ("250\r\n550 no\r\n", "rcpt-to 550 no")]
@@ -274,6 +293,17 @@ fn law_2_check_115_116_a_2yz_to_a_flight_that_was_refused_delivers_nobody() {
                 assert_eq!(play.ends(), (vec![verdict.into()], Ending::Aborted), "{last}");
             });
         }
+    }
+}
+
+#[test]
+fn check_006_nothing_follows_a_code_without_meaning_to_a_flight() {
+    for terms in [smtp(), lmtp()] {
+        with(terms, "a", |mut play| {
+            play.sent();
+            assert_eq!(play.says("250\r\n354 what\r\n"), "");
+            assert_eq!(play.ends(), (vec!["rcpt-to broken, may have arrived".into()], Ending::Unusable));
+        });
     }
 }
 
