@@ -27,6 +27,10 @@ struct Attempt<'a, 'p, 'r> {
     own_preference: Option<u16>,
 }
 
+/// Shared connections that one delivery finds gone before it makes one of its own, whatever the limit: a server that closes
+/// after each message must not keep it in line for ever.
+const MOST_GONE: u32 = 3;
+
 type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
 
 /// Tries the hosts in turn until every recipient is settled. Those where nobody was at home a moment ago come last.
@@ -37,7 +41,9 @@ pub(super) async fn run(task: Task<'_>, planning: &mut Planning<'_>, pending: &m
         attempt.visit_some(host).await;
     }
     for host in std::mem::take(&mut attempt.put_off) {
-        attempt.visit(host).await;
+        if attempt.is_open() {
+            attempt.visit(host).await;
+        }
     }
 }
 
@@ -64,8 +70,8 @@ impl<'a> Attempt<'a, '_, '_> {
         let (had, families) =
             (noted.iter().filter_map(|noted| noted.endpoint.clone()).collect(), host.families);
         let failed = fresh.iter().filter_map(|fresh| fresh.endpoint.clone()).collect();
-        self.put_off.push(HostPlan { place: last, candidates: noted, had: failed, families });
-        self.visit(HostPlan { place: now, candidates: fresh, had, families }).await;
+        self.put_off.push(HostPlan { place: last, candidates: noted, had: failed, families, note: None });
+        self.visit(HostPlan { place: now, candidates: fresh, had, families, note: None }).await;
     }
 
     /// Tries the addresses of a host: a connection that is kept or shared, else whichever is connected to first, and after
@@ -91,7 +97,7 @@ impl<'a> Attempt<'a, '_, '_> {
                 (None, Some(of)) => {
                     let Some(others) = self.task.in_time(self.planning.rest(of, &had)).await else { return };
                     let others = self.allowed(others).await;
-                    race.join(others.into_iter(), |visit| visit.comes_early(host.families));
+                    race.join(others.into_iter(), |visit| visit.joins(host.families));
                 }
                 (None, None) => return,
             }
@@ -127,7 +133,12 @@ impl<'a> Attempt<'a, '_, '_> {
             }
         }
         let Some(first) = visits.first().cloned() else { return visits };
+        let mut gone = 0;
         while self.is_open() {
+            if gone == MOST_GONE {
+                first.hold(pool.room(first.key()));
+                return visits;
+            }
             match pool.enter(first.key()) {
                 Entry::Vacant(slot) => {
                     first.hold(slot);
@@ -137,11 +148,18 @@ impl<'a> Attempt<'a, '_, '_> {
                     if self.converse(&first, lease, None).await == Conversed::Done {
                         break;
                     }
+                    gone += 1;
                 }
                 Entry::Full(terms) => match self.wait(&first, terms).await {
                     Some(Conversed::Done) => break,
-                    Some(Conversed::Gone) => {}
-                    None => return visits,
+                    Some(Conversed::Gone) => gone += 1,
+                    None => {
+                        // nobody is at home there by now: another address goes first
+                        if self.task.parts.memory.is_noted(&first.key().endpoint) {
+                            visits.rotate_left(1);
+                        }
+                        return visits;
+                    }
                 },
             }
         }

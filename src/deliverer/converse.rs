@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::habits::Habit;
 use super::line::Line;
+use super::report::Hop;
 use super::settle::{Pending, open};
 use super::visit::Visit;
 use crate::mail::Recipient;
 use crate::outcome::{Failure, is_too_many_recipients};
-use crate::pool::{Lease, Offer, Place};
+use crate::pool::{Lease, Offer, Place, Queue};
 use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transaction, Verdict};
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
@@ -29,7 +32,7 @@ pub(super) enum Conversed {
 struct Conversation<'c, 'a> {
     visit: &'c Visit<'a>,
     lease: Lease<Line>,
-    line: Line,
+    hop: Hop,
     terms: Terms,
     /// Whether QUIT was sent.
     has_left: bool,
@@ -73,29 +76,29 @@ impl<'a> Visit<'a> {
         begun: Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> Conversed {
-        let Some(mut line) = lease.take() else { return Conversed::Gone };
+        let Some((line, _)) = lease.split() else { return Conversed::Gone };
         line.session.limit(self.task.ends);
-        let terms = self.terms(&line, &lease);
-        let mut conversation = Conversation { visit: self, lease, line, terms, has_left: false };
+        let (hop, offered) = (line.hop.clone(), line.session.terms());
+        let terms = self.terms(offered, lease.idle_since());
+        let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
         let conversed = conversation.run(begun, pending).await;
         conversation.end().await;
         conversed
     }
 
     /// What is known of the server, less what it is known to break.
-    fn terms(&self, line: &Line, lease: &Lease<Line>) -> Terms {
-        let mut terms = line.session.terms();
+    fn terms(&self, mut terms: Terms, idle_since: Option<Instant>) -> Terms {
         let habit = self.task.parts.habits.of(self.key());
         terms.chunking &= !habit.chunking_unknown;
         terms.pipelining &= !habit.lock_step;
-        if lease.idle_since().is_some_and(|since| since.elapsed() > STILL_ALIVE) {
+        if idle_since.is_some_and(|since| since.elapsed() > STILL_ALIVE) {
             terms.one_flight = 0;
         }
         terms
     }
 
-    fn settle(&self, line: &Line, pending: &mut Pending<'_>, verdict: Verdict, others: bool) {
-        let hop = Some(line.hop.clone());
+    fn settle(&self, hop: &Hop, pending: &mut Pending<'_>, verdict: Verdict, others: bool) {
+        let hop = Some(hop.clone());
         match Failure::judge(verdict, others) {
             Ok(delivered) => pending.delivered(delivered, hop),
             Err(failure) => pending.failed(self.tried(failure, hop)),
@@ -156,16 +159,17 @@ impl Conversation<'_, '_> {
         is_last: bool,
     ) -> Result<Said, Verdict> {
         let task = self.visit.task;
+        let Some((line, queue)) = self.lease.split() else { return Err(Verdict::gone()) };
         let mut transaction = match begun {
             Some(begun) => begun,
             None => {
-                self.line.session.prepare().await?;
+                line.session.prepare().await?;
                 Transaction::new(self.terms, task.envelope, recipients, task.message.facts())
             }
         };
-        self.lease.count();
-        let mut others = Others { lease: &mut self.lease, terms: self.terms, is_last };
-        self.has_left = self.line.session.convey(&mut transaction, task.message, &mut others).await;
+        queue.count();
+        let mut others = Others { queue, terms: self.terms, is_last };
+        self.has_left = line.session.convey(&mut transaction, task.message, &mut others).await;
         if transaction.broke_in_group() {
             task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
         }
@@ -177,17 +181,17 @@ impl Conversation<'_, '_> {
 
     /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time
     /// they may be is given back.
-    fn note(&self, waiting: &mut Vec<Asked<'_, '_>>, said: Said) -> Option<usize> {
+    fn note(&mut self, waiting: &mut Vec<Asked<'_, '_>>, said: Said) -> Option<usize> {
         let Said { verdicts, accepted, .. } = said;
         // only a message that was taken is worth sending once more
         let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
         let is_free = !self.has_left && !self.lease.is_followed();
-        let again = taken && self.line.session.is_usable() && is_free;
+        let again = taken && self.is_usable() && is_free;
         let asked = std::mem::take(waiting);
         for ((pending, _), verdict) in asked.into_iter().zip(verdicts) {
             match again && is_full(&verdict) {
                 true => waiting.push((pending, Some(verdict))),
-                false => self.visit.settle(&self.line, pending, verdict, accepted > 0),
+                false => self.visit.settle(&self.hop, pending, verdict, accepted > 0),
             }
         }
         (!waiting.is_empty()).then_some(accepted)
@@ -197,21 +201,23 @@ impl Conversation<'_, '_> {
     fn give_up(&self, waiting: Vec<Asked<'_, '_>>, verdict: &Verdict) {
         for (pending, full) in waiting {
             let others = full.is_some();
-            self.visit.settle(&self.line, pending, full.unwrap_or_else(|| verdict.clone()), others);
+            self.visit.settle(&self.hop, pending, full.unwrap_or_else(|| verdict.clone()), others);
         }
     }
 
-    /// Gives the connection back, or says goodbye.
-    async fn end(self) {
-        let Self { mut lease, line, has_left, .. } = self;
-        if has_left {
-            return line.session.left().await;
-        }
-        if !line.session.is_usable() {
-            return lease.put(line);
-        }
-        lease.put(line);
-        if let Some(line) = lease.give_back() {
+    fn is_usable(&mut self) -> bool {
+        self.lease.split().is_some_and(|(line, _)| line.session.is_usable())
+    }
+
+    /// Gives the connection back, or says goodbye. One that is of no more use is closed.
+    async fn end(mut self) {
+        if self.has_left {
+            if let Some((line, _)) = self.lease.split() {
+                line.session.left().await;
+            }
+        } else if self.is_usable()
+            && let Some(line) = self.lease.give_back()
+        {
             line.session.quit().await;
         }
     }
@@ -243,7 +249,7 @@ fn is_closing(verdict: &Verdict) -> bool {
 
 /// Who waits for a connection, and what they have to say.
 struct Others<'l> {
-    lease: &'l mut Lease<Line>,
+    queue: &'l mut Queue<Line>,
     terms: Terms,
     /// Whether this is the last message of the delivery.
     is_last: bool,
@@ -253,15 +259,15 @@ impl Behind for Others<'_> {
     fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight> {
         // the replies to what goes behind come before those to another message of this delivery
         let place = Place { base, after_reset };
-        self.is_last.then(|| self.lease.behind(&self.terms, place)).flatten()
+        self.is_last.then(|| self.queue.behind(&self.terms, place)).flatten()
     }
 
     fn is_followed(&self) -> bool {
-        self.lease.is_followed()
+        self.queue.is_followed()
     }
 
     fn is_last(&self) -> bool {
-        self.is_last && self.lease.is_last()
+        self.is_last && self.queue.is_last()
     }
 }
 

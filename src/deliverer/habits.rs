@@ -54,22 +54,10 @@ impl Habits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::Protocol;
     use crate::route::TlsLevel;
 
     fn key(port: u16, level: TlsLevel) -> Key {
-        Key {
-            endpoint: Endpoint::Tcp(([192, 0, 2, 1], port).into()),
-            protocol: Protocol::Smtp,
-            requirement: Requirement::of_exchanger(level),
-            name: None,
-            any_certificate: false,
-            credentials: None,
-            source: None,
-            client_name: None,
-            eight_bit_clean: false,
-            is_stranger: true,
-        }
+        Key { requirement: Requirement::of_exchanger(level), ..Key::of_port(port) }
     }
 
     #[test]

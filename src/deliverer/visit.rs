@@ -21,7 +21,7 @@ use crate::policy::Origin;
 use crate::pool::{Key, Slot};
 use crate::proto::Credentials;
 use crate::route::{Endpoint, Families, NextHop};
-use crate::transport::{SessionSettings, Socket, connect};
+use crate::transport::{Joins, SessionSettings, Socket, connect};
 
 /// What is brought to every candidate of a destination.
 #[derive(Debug, Clone, Copy)]
@@ -154,14 +154,15 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Where it joins others of its host: before them, behind them, or (`None`) in turn with them.
-    pub(super) fn comes_early(&self, families: Families) -> Option<bool> {
-        let Endpoint::Tcp(address) = &self.key().endpoint else { return Some(false) };
-        match families {
-            Families::Balanced => None,
-            Families::V4ThenV6 | Families::V4Only => Some(address.is_ipv4()),
-            Families::V6ThenV4 | Families::V6Only => Some(address.is_ipv6()),
-        }
+    /// Where it joins others of its host.
+    pub(super) fn joins(&self, families: Families) -> Joins {
+        let Endpoint::Tcp(address) = &self.key().endpoint else { return Joins::Behind };
+        let is_wanted_first = match families {
+            Families::Balanced => return Joins::InTurn,
+            Families::V4ThenV6 | Families::V4Only => address.is_ipv4(),
+            Families::V6ThenV4 | Families::V6Only => address.is_ipv6(),
+        };
+        if is_wanted_first { Joins::Before } else { Joins::Behind }
     }
 
     pub(super) fn tried(&self, failure: Failure, hop: Option<Hop>) -> Tried {

@@ -30,14 +30,6 @@ pub(super) struct Found {
     pub(super) security: Security,
 }
 
-/// Addresses in the order in which they are tried.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ordered {
-    pub(super) addresses: Vec<IpAddr>,
-    /// How many more there were.
-    pub(super) left_out: usize,
-}
-
 /// The addresses that both families gave; `None` for one that was not asked or did not answer yet. One family that
 /// has some is enough; a family that failed makes an absence of the other doubtful (check 081).
 pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAddresses> {
@@ -62,27 +54,43 @@ pub(super) fn both(answers: [Option<&Answered>; 2]) -> Result<Vec<IpAddr>, NoAdd
 /// Addresses of one family that are sorted at most: the system is asked about each of them.
 const MOST_SORTED: usize = 50;
 
-/// Sorts by what the system would choose (RFC 6724), then as the families are wanted, and keeps at most `limit` of those
-/// that may be dialled, and as many others, so that it can be told why not. An address that is denied takes no room.
-pub(super) fn ordered(
+/// Sorts by what the system would choose (RFC 6724), then as the families are wanted; of each family no more than can be
+/// asked about, or than the limit.
+pub(super) fn sorted(
     found: Vec<IpAddr>,
     families: Families,
     limit: usize,
     source_of: impl Fn(IpAddr) -> Option<IpAddr>,
-    may_be_dialled: impl Fn(IpAddr) -> bool,
-) -> Ordered {
-    let all = found.len();
+) -> Vec<IpAddr> {
     let mut sorted = selection::sorted(bounded(found, limit.max(MOST_SORTED)), source_of);
-    let unsorted = all - sorted.len();
     match families {
         Families::Balanced => sorted = interleaved(sorted),
         Families::V4ThenV6 | Families::V4Only => sorted.sort_by_key(IpAddr::is_ipv6),
         Families::V6ThenV4 | Families::V6Only => sorted.sort_by_key(IpAddr::is_ipv4),
     }
-    let (allowed, denied): (Vec<_>, Vec<_>) = sorted.iter().partition(|address| may_be_dialled(**address));
-    let (allowed, denied) = (cut(allowed, limit), cut(denied, limit));
-    sorted.retain(|address| allowed.addresses.contains(address) || denied.addresses.contains(address));
-    Ordered { addresses: sorted, left_out: allowed.left_out + denied.left_out + unsorted }
+    sorted
+}
+
+/// Addresses that are kept, and how many there were beside them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) left_out: usize,
+}
+
+/// Keeps at most `limit` of the addresses that may be dialled, and as many others, so that it can be told why not. An
+/// address that is denied takes no room. The order stays.
+pub(super) fn kept(judged: &[(IpAddr, bool)], limit: usize) -> Kept {
+    let of = |wanted: bool| {
+        let addresses = judged.iter().filter(|(_, may_be_dialled)| *may_be_dialled == wanted);
+        cut(addresses.map(|(address, _)| *address).collect(), limit)
+    };
+    let (allowed, denied) = (of(true), of(false));
+    let is_kept =
+        |address: &IpAddr| allowed.addresses.contains(address) || denied.addresses.contains(address);
+    let mut addresses: Vec<_> = judged.iter().map(|(address, _)| *address).filter(is_kept).collect();
+    addresses.dedup();
+    Kept { addresses, left_out: allowed.left_out + denied.left_out }
 }
 
 /// The first `most` addresses of each family.
@@ -107,9 +115,9 @@ fn interleaved(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// The first `limit` addresses, but two at least, and one of each family that there is.
-fn cut(mut addresses: Vec<IpAddr>, limit: usize) -> Ordered {
+fn cut(mut addresses: Vec<IpAddr>, limit: usize) -> Kept {
     let limit = limit.max(2);
-    let Some(first) = addresses.first().copied() else { return Ordered { addresses, left_out: 0 } };
+    let Some(first) = addresses.first().copied() else { return Kept { addresses, left_out: 0 } };
     let other = addresses.iter().copied().find(|address| address.is_ipv4() != first.is_ipv4());
     addresses.dedup();
     let left_out = addresses.len().saturating_sub(limit);
@@ -118,7 +126,7 @@ fn cut(mut addresses: Vec<IpAddr>, limit: usize) -> Ordered {
         Some(other) if !addresses.contains(&other) => addresses[limit - 1] = other,
         _ => {}
     }
-    Ordered { addresses, left_out }
+    Kept { addresses, left_out }
 }
 
 #[cfg(test)]
@@ -155,13 +163,13 @@ mod tests {
     #[test]
     fn check_097_what_the_host_wants_goes_before_what_the_system_would_choose() {
         let found = || list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2");
-        let with = |families| ordered(found(), families, 8, Some, |_| true).addresses;
+        let with = |families| sorted(found(), families, 8, Some);
         let v4_first = list("192.0.2.1 192.0.2.2 2001:db8::1 2001:db8::2");
         assert_eq!(with(Families::V4ThenV6), v4_first);
         assert_eq!(with(Families::V6ThenV4), list("2001:db8::1 2001:db8::2 192.0.2.1 192.0.2.2"));
         assert_eq!(with(Families::Balanced), list("2001:db8::1 192.0.2.1 2001:db8::2 192.0.2.2"));
         let only_v4 = |address: IpAddr| address.is_ipv4().then_some(address);
-        let balanced = ordered(found(), Families::Balanced, 8, only_v4, |_| true).addresses;
+        let balanced = sorted(found(), Families::Balanced, 8, only_v4);
         assert_eq!(balanced, list("192.0.2.1 2001:db8::1 192.0.2.2 2001:db8::2"));
     }
 
@@ -200,16 +208,20 @@ mod tests {
             asked.set(asked.get() + 1);
             Some(address)
         };
-        let ordered = ordered(v4.chain(v6).collect(), Families::Balanced, 8, count, |_| true);
-        assert_eq!((ordered.addresses.len(), ordered.left_out, asked.get()), (8, 7992, 2 * MOST_SORTED));
-        assert!(ordered.addresses.iter().any(IpAddr::is_ipv4));
+        let sorted = sorted(v4.chain(v6).collect(), Families::Balanced, 8, count);
+        let judged: Vec<_> = sorted.iter().map(|address| (*address, true)).collect();
+        let kept = kept(&judged, 8);
+        let left_out = 8000 - sorted.len() + kept.left_out;
+        assert_eq!((kept.addresses.len(), left_out, asked.get()), (8, 7992, 2 * MOST_SORTED));
+        assert!(kept.addresses.iter().any(IpAddr::is_ipv4));
     }
 
     #[test]
     fn check_093_an_address_that_is_denied_takes_no_room() {
         let found = list("10.0.0.1 10.0.0.2 10.0.0.3 192.0.2.1 192.0.2.2 192.0.2.3");
         let public = |address: IpAddr| address.to_string().starts_with("192");
-        let kept = ordered(found, Families::V4Only, 2, Some, public);
+        let judged: Vec<_> = found.into_iter().map(|address| (address, public(address))).collect();
+        let kept = kept(&judged, 2);
         assert_eq!(kept.addresses, list("10.0.0.1 10.0.0.2 192.0.2.1 192.0.2.2"));
         assert_eq!(kept.left_out, 2);
     }

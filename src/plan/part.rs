@@ -1,15 +1,13 @@
 //! [`Part`]: the hosts behind one word of a destination, and what is known of them.
 
 use std::fmt;
-use std::future::ready;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::task::{self, Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::addresses::ordered;
+use super::addresses::{Kept, kept, sorted};
 use super::candidate::{Candidate, Note, Standing};
 use super::hop::Hop;
 use super::lookup::HostLookup;
@@ -21,6 +19,7 @@ use crate::resolver::{ResolveError, Security};
 use crate::route::Families;
 
 /// The exchangers of a domain, the servers of a relay, or an address.
+#[derive(Default)]
 pub(super) struct Part<'a> {
     asking: Option<BoxFuture<'a, Outline>>,
     hosts: Vec<Host<'a>>,
@@ -37,18 +36,12 @@ enum Host<'a> {
 impl<'a> Part<'a> {
     /// A part whose hosts are to be found first.
     pub(super) fn asking(outline: impl Future<Output = Outline> + Send + 'a) -> Self {
-        Self {
-            asking: Some(outline.boxed()),
-            hosts: Vec::new(),
-            dead_end: None,
-            security: None,
-            notes: Vec::new(),
-        }
+        Self { asking: Some(outline.boxed()), ..Self::default() }
     }
 
     /// A part of which everything is known.
     pub(super) fn known(outline: Outline, planner: Planner<'a>) -> Self {
-        let mut part = Self::asking(ready(Outline::default()));
+        let mut part = Self::default();
         part.adopt(outline, planner, &mut 0);
         part
     }
@@ -96,11 +89,6 @@ impl<'a> Part<'a> {
 
     pub(super) fn is_complete(&self) -> bool {
         self.asking.is_none() && self.hosts.iter().all(Host::is_complete)
-    }
-
-    /// The places of its hosts.
-    pub(super) fn places(&self) -> Range<usize> {
-        0..self.hosts.len()
     }
 
     pub(super) fn families(&self, place: usize) -> Families {
@@ -220,20 +208,25 @@ impl<'a> Host<'a> {
             Self::Asked(asked) => (&asked.0, &asked.1),
         };
         let found = match lookup.addresses() {
-            Ok(found) => {
-                let allowed = |address| hop.at(address, planner.policy, None).failure().is_none();
-                let source = |address| sources.of(address);
-                ordered(found, hop.families, hop.max_addresses, source, allowed)
-            }
+            Ok(found) => found,
             Err(reason) => {
                 let standing = Standing::Unusable(hop.no_addresses(reason));
                 return (vec![hop.unusable(standing)], None);
             }
         };
-        let (host, kept, left_out) = (hop.host.clone(), found.addresses.len(), found.left_out);
+        let all = found.len();
+        let sorted = sorted(found, hop.families, hop.max_addresses, |address| sources.of(address));
+        let judge = |address| (address, hop.at(address, planner.policy, lookup.security(address)));
+        let mut judged: Vec<_> = sorted.into_iter().map(judge).collect();
+        let verdicts: Vec<_> =
+            judged.iter().map(|(ip, candidate)| (*ip, candidate.failure().is_none())).collect();
+        let Kept { addresses, left_out } = kept(&verdicts, hop.max_addresses);
+        let left_out = all - judged.len() + left_out;
+        let (host, kept) = (hop.host.clone(), addresses.len());
         let note = (left_out > 0).then_some(Note::AddressesLeftOut { host, kept, left_out });
-        let judged = |address| hop.at(address, planner.policy, lookup.security(address));
-        (found.addresses.into_iter().map(judged).collect(), note)
+        judged.retain(|(address, _)| addresses.contains(address));
+        judged.dedup_by_key(|(address, _)| *address);
+        (judged.into_iter().map(|(_, candidate)| candidate).collect(), note)
     }
 }
 

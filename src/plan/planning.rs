@@ -55,6 +55,8 @@ pub(crate) struct HostPlan {
     pub(crate) had: Vec<Endpoint>,
     /// The order in which its families are wanted.
     pub(crate) families: Families,
+    /// What was left out of it.
+    pub(crate) note: Option<Note>,
 }
 
 impl<'a> Planning<'a> {
@@ -133,9 +135,8 @@ impl<'a> Planning<'a> {
         let (mut candidates, mut notes) = (Vec::new(), Vec::new());
         while let Some(host) = self.next().await {
             candidates.extend(host.candidates);
+            notes.extend(host.note);
         }
-        let places = self.parts.iter().flat_map(|part| part.places().map(move |host| (part, host)));
-        notes.extend(places.filter_map(|(part, host)| part.candidates(host, &self.planner, &self.sources).1));
         let from_parts = self.parts.iter().flat_map(|part| part.notes.iter().cloned());
         let notes = from_parts.chain(notes).collect();
         let security = self.parts.first().and_then(|part| part.security);
@@ -154,12 +155,12 @@ impl<'a> Planning<'a> {
                 continue;
             }
             self.next.host += 1;
-            let (mut candidates, _) = self.candidates(place);
+            let (mut candidates, note) = self.candidates(place);
             candidates.retain(|candidate| self.is_new(place.part, candidate));
             let (families, is_complete) = (self.families(place), self.is_complete(place));
             if !candidates.is_empty() || !is_complete {
                 let place = (!is_complete).then_some(place);
-                return Poll::Ready(Some(HostPlan { place, candidates, had: Vec::new(), families }));
+                return Poll::Ready(Some(HostPlan { place, candidates, had: Vec::new(), families, note }));
             }
         }
         Poll::Ready(None)

@@ -30,3 +30,22 @@ pub(crate) struct Key {
     /// Whether a server of this host's own name is a loop.
     pub(crate) is_stranger: bool,
 }
+
+#[cfg(test)]
+impl Key {
+    /// A server in the clear at this port of 127.0.0.1.
+    pub(crate) fn of_port(port: u16) -> Self {
+        Self {
+            endpoint: Endpoint::Tcp(([127, 0, 0, 1], port).into()),
+            protocol: Protocol::Smtp,
+            requirement: Requirement::CLEARTEXT,
+            name: None,
+            any_certificate: false,
+            credentials: None,
+            source: None,
+            client_name: None,
+            eight_bit_clean: false,
+            is_stranger: false,
+        }
+    }
+}

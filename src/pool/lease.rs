@@ -10,18 +10,33 @@ use tokio::time::Instant;
 use super::shared::{Carried, Idle, Offer, Place, Slot, Turn};
 use crate::proto::{Flight, Protocol, Terms};
 
-/// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9).
+/// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9),
+/// and whoever is behind on it is told how much was written (law 3).
 pub(crate) struct Lease<T: Carried> {
     item: Option<T>,
+    queue: Queue<T>,
+}
+
+/// What a pool knows of a connection in use, and who is behind on it.
+pub(crate) struct Queue<T: Carried> {
     slot: Option<Slot<T>>,
     /// Deliveries whose offers were sent on it already, in the order of the offers.
     followers: VecDeque<Follower<T>>,
     born: Instant,
     /// That went over it, or are going now.
     messages: usize,
-    /// When it was used last; `None`: it is new, or was handed on directly.
-    idle_since: Option<Instant>,
-    is_new: bool,
+    past: Past,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// Nothing was sent on it before.
+    New,
+    /// From another delivery, a moment ago.
+    HandedOn,
+    /// It was idle since.
+    Idle(Instant),
 }
 
 /// A delivery whose offer was sent.
@@ -39,43 +54,83 @@ impl<T: Carried> Lease<T> {
         state.opened += 1;
         state.group(&slot.key).terms = Some(terms);
         drop(state);
-        let (followers, born) = (VecDeque::new(), Instant::now());
-        Self {
-            item: Some(item),
-            slot: Some(slot),
-            followers,
-            born,
-            messages: 0,
-            idle_since: None,
-            is_new: true,
-        }
+        let (born, past) = (Instant::now(), Past::New);
+        let queue = Queue { slot: Some(slot), followers: VecDeque::new(), born, messages: 0, past };
+        Self { item: Some(item), queue }
     }
 
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>) -> Self {
         let Idle { item, born, messages, since } = idle;
-        let (followers, idle_since) = (VecDeque::new(), Some(since));
-        Self { item: Some(item), slot: Some(slot), followers, born, messages, idle_since, is_new: false }
+        let (followers, past) = (VecDeque::new(), Past::Idle(since));
+        Self { item: Some(item), queue: Queue { slot: Some(slot), followers, born, messages, past } }
     }
 
-    /// Takes the connection out for use. Until it is [put](Self::put) back nobody knows how much was written to it.
-    pub(crate) fn take(&mut self) -> Option<T> {
-        self.item.take()
-    }
-
-    pub(crate) fn put(&mut self, item: T) {
-        self.item = Some(item);
+    /// The connection, and who is behind on it. There is one until the lease is given back.
+    pub(crate) fn split(&mut self) -> Option<(&mut T, &mut Queue<T>)> {
+        Some((self.item.as_mut()?, &mut self.queue))
     }
 
     /// Whether nothing was sent on it before.
     pub(crate) fn is_new(&self) -> bool {
-        self.is_new
+        self.queue.past == Past::New
     }
 
     /// When it was used last, if it was idle since.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        self.idle_since
+        match self.queue.past {
+            Past::Idle(since) => Some(since),
+            Past::New | Past::HandedOn => None,
+        }
     }
 
+    /// Whether others wait for replies on it.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.queue.is_followed()
+    }
+
+    /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
+    pub(crate) fn give_back(mut self) -> Option<T> {
+        self.queue.past = Past::HandedOn;
+        if let Some(Follower { turn, place, .. }) = self.queue.followers.pop_front() {
+            // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
+            let _ = turn.send(Turn::Behind(self, place));
+            return None;
+        }
+        if !self.queue.takes_more(0) {
+            return self.item.take();
+        }
+        while let Some(slot) = &self.queue.slot {
+            let Some(next) = slot.shared.state().next_waiting(&slot.key) else { break };
+            match next.turn.send(Turn::Lease(self)) {
+                Ok(()) => return None,
+                Err(Turn::Lease(lease)) => self = lease,
+                Err(_) => return None,
+            }
+        }
+        self.keep()
+    }
+
+    fn keep(mut self) -> Option<T> {
+        let item = self.item.take()?;
+        let Some(slot) = self.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
+            return Some(item);
+        };
+        let (born, messages, since) = (self.queue.born, self.queue.messages, Instant::now());
+        match slot.shared.keep(&slot.key, Idle { item, born, messages, since }) {
+            Ok(()) => {
+                slot.leave();
+                None
+            }
+            // somebody got into line meanwhile
+            Err(Idle { item, .. }) => {
+                (self.item, self.queue.slot) = (Some(item), Some(slot));
+                self.give_back()
+            }
+        }
+    }
+}
+
+impl<T: Carried> Queue<T> {
     /// Notes that one more message goes over it.
     pub(crate) fn count(&mut self) {
         self.messages += 1;
@@ -128,54 +183,13 @@ impl<T: Carried> Lease<T> {
         let settings = &slot.shared.settings;
         self.messages + beside < settings.messages.max(1) && self.born.elapsed() < settings.age
     }
-
-    /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
-    pub(crate) fn give_back(mut self) -> Option<T> {
-        self.idle_since = None;
-        self.is_new = false;
-        if let Some(Follower { turn, place, .. }) = self.followers.pop_front() {
-            // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
-            let _ = turn.send(Turn::Behind(self, place));
-            return None;
-        }
-        if !self.takes_more(0) {
-            return self.item.take();
-        }
-        while let Some(slot) = &self.slot {
-            let Some(next) = slot.shared.state().next_waiting(&slot.key) else { break };
-            match next.turn.send(Turn::Lease(self)) {
-                Ok(()) => return None,
-                Err(Turn::Lease(lease)) => self = lease,
-                Err(_) => return None,
-            }
-        }
-        self.keep()
-    }
-
-    fn keep(mut self) -> Option<T> {
-        let item = self.item.take()?;
-        let Some(slot) = self.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
-            return Some(item);
-        };
-        let (born, messages, since) = (self.born, self.messages, Instant::now());
-        match slot.shared.keep(&slot.key, Idle { item, born, messages, since }) {
-            Ok(()) => {
-                slot.leave();
-                None
-            }
-            // somebody got into line meanwhile
-            Err(Idle { item, .. }) => {
-                (self.item, self.slot) = (Some(item), Some(slot));
-                self.give_back()
-            }
-        }
-    }
 }
 
 impl<T: Carried> Drop for Lease<T> {
     fn drop(&mut self) {
+        // without the connection there is nobody behind on it
         let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
-        for Follower { turn, place, .. } in self.followers.drain(..) {
+        for Follower { turn, place, .. } in self.queue.followers.drain(..) {
             // whoever is not there any more needs no word
             let _ = turn.send(Turn::Lost(place, written));
         }
@@ -184,6 +198,7 @@ impl<T: Carried> Drop for Lease<T> {
 
 impl<T: Carried> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lease({:?}, {} messages, {} behind)", self.slot, self.messages, self.followers.len())
+        let Queue { slot, messages, followers, .. } = &self.queue;
+        write!(f, "Lease({slot:?}, {messages} messages, {} behind)", followers.len())
     }
 }

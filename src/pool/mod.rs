@@ -8,7 +8,7 @@ mod shared;
 mod tests;
 
 pub(crate) use key::Key;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Lease, Queue};
 pub use settings::PoolSettings;
 pub use shared::PoolCounts;
 pub(crate) use shared::{Carried, Entry, Offer, Place, Pool, Slot, Turn};

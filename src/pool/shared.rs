@@ -295,9 +295,6 @@ fn part<T: Carried>(items: impl IntoIterator<Item = T>) {
 impl<T: Carried> State<T> {
     /// The group of a key, which is there from now on.
     pub(super) fn group(&mut self, key: &Key) -> &mut Group<T> {
-        if !self.groups.contains_key(&key.endpoint) {
-            self.groups.insert(key.endpoint.clone(), Vec::new());
-        }
         let groups = self.groups.entry(key.endpoint.clone()).or_default();
         let place = groups.iter().position(|group| *group.key == *key);
         let place = place.unwrap_or_else(|| {

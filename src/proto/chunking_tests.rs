@@ -765,6 +765,22 @@ fn check_051_119_a_last_line_is_given_its_end_by_bdat_as_well() {
     assert!(play.sent().ends_with("BDAT 11 LAST\r\na: b\r\n\r\nx\r\n"));
 }
 
+#[test]
+fn check_015_the_reply_to_a_reset_in_front_is_no_word_about_the_message_behind_it() {
+    with(terms(Protocol::Smtp, true), "a", |mut play| {
+        let mut own = Output::default();
+        assert_eq!(play.machine.poll(&mut own), Need::Io(Stage::MailFrom));
+        play.output.put(b"RSET\r\n");
+        play.output.append(own.take_all(), Vec::new());
+        play.machine.follow(0, true);
+        play.sent();
+        play.says("250 reset\r\n");
+        assert!(play.machine.heard_nothing());
+        play.says("250 sender\r\n");
+        assert!(!play.machine.heard_nothing());
+    });
+}
+
 fn binary(terms: Terms) -> Terms {
     Terms { capabilities: Capabilities { binary_mime: true, size: None, ..terms.capabilities }, ..terms }
 }

@@ -35,7 +35,7 @@ impl Slots {
     pub(super) fn into_verdicts(self) -> Vec<Verdict> {
         let verdict = |slot| match slot {
             Slot::Closed(verdict) => verdict,
-            Slot::Open | Slot::Accepted => unanswered(),
+            Slot::Open | Slot::Accepted => Verdict::gone(),
         };
         self.slots.into_iter().map(verdict).collect()
     }
@@ -104,9 +104,4 @@ impl Slots {
             }
         }
     }
-}
-
-/// What a recipient gets whose machine was given up before its end.
-fn unanswered() -> Verdict {
-    Verdict::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
 }

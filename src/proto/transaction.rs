@@ -485,8 +485,10 @@ impl Machine for Transaction<'_> {
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
-        self.heard = true;
-        let Some(expected) = self.awaited.take(output) else {
+        let expected = self.awaited.take(output);
+        // the reply to a RSET in front says nothing of this transaction
+        self.heard |= expected != Some(Expected::ResetBefore);
+        let Some(expected) = expected else {
             return self.unasked(reply, output);
         };
         if reply.code() == ReplyCode::SERVICE_CLOSING {

@@ -25,6 +25,11 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// The connection was gone before anything was said of the message.
+    pub(crate) fn gone() -> Self {
+        Self::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
+    }
+
     /// The same verdict with at most `max` octets of a reply's text.
     pub(crate) fn shortened(self, max: usize) -> Self {
         match self {

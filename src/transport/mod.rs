@@ -16,7 +16,7 @@ pub(crate) use drive::after;
 pub(crate) use establish::{Demands, Established, NotEstablished, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
-pub(crate) use race::Race;
+pub(crate) use race::{Joins, Race};
 pub use session::{Session, SessionSettings};
 pub(crate) use stream::{Socket, Stream};
 pub use timeouts::Timeouts;

@@ -27,6 +27,17 @@ pub(crate) struct Race<'a, T, C, F> {
     patience: Option<Pin<Box<Sleep>>>,
 }
 
+/// Where an address that becomes known late stands in the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// Before those that wait.
+    Before,
+    /// In turn with them, first.
+    InTurn,
+    /// Behind them.
+    Behind,
+}
+
 type Connect<'a, T, C, F> = Box<dyn Fn(&T) -> BoxFuture<'a, Result<C, F>> + Send + 'a>;
 
 impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
@@ -51,19 +62,15 @@ impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
         self.waiting.push_back(address);
     }
 
-    /// Puts addresses into the line: before those that wait, behind them, or (`None`) in turn with them.
-    pub(crate) fn join(
-        &mut self,
-        addresses: impl Iterator<Item = T>,
-        comes_early: impl Fn(&T) -> Option<bool>,
-    ) {
+    /// Puts addresses into the line.
+    pub(crate) fn join(&mut self, addresses: impl Iterator<Item = T>, joins: impl Fn(&T) -> Joins) {
         let (mut early, mut waiting) = (VecDeque::new(), std::mem::take(&mut self.waiting).into_iter());
         let mut late = VecDeque::new();
         for address in addresses {
-            match comes_early(&address) {
-                Some(true) => early.push_back(address),
-                Some(false) => late.push_back(address),
-                None => {
+            match joins(&address) {
+                Joins::Before => early.push_back(address),
+                Joins::Behind => late.push_back(address),
+                Joins::InTurn => {
                     early.push_back(address);
                     early.extend(waiting.next());
                 }
@@ -223,7 +230,7 @@ mod tests {
         let first = tokio::time::timeout(Duration::from_millis(100), race.next()).await;
         assert!(first.is_err(), "nothing happens so soon");
         let late = [Address("6a", 99_999, false), Address("6b", 99_999, true)];
-        race.join(late.into_iter(), |_| None);
+        race.join(late.into_iter(), |_| Joins::InTurn);
         assert_eq!(race.next().await.unwrap().1, Err("4c"));
         let order: Vec<_> = log(&dialled).into_iter().map(|(name, _)| name).collect();
         assert_eq!(order, ["4a", "6a", "4b", "6b", "4c"]);
@@ -231,11 +238,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn check_096_what_comes_late_may_go_before_or_behind_what_waits() {
-        for (early, expected) in [(true, ["a", "c", "b"]), (false, ["a", "b", "c"])] {
+        for (joins, expected) in [(Joins::Before, ["a", "c", "b"]), (Joins::Behind, ["a", "b", "c"])] {
             let (mut race, dialled) = race(&[Address("a", 9, false), Address("b", 9, false)]);
             let first = tokio::time::timeout(Duration::from_millis(1), race.next()).await;
             assert!(first.is_err(), "nothing happens so soon");
-            race.join([Address("c", 9, false)].into_iter(), |_| Some(early));
+            race.join([Address("c", 9, false)].into_iter(), |_| joins);
             while race.next().await.is_some() {}
             let order: Vec<_> = log(&dialled).into_iter().map(|(name, _)| name).collect();
             assert_eq!(order, expected);

@@ -12,9 +12,9 @@ use crate::mail::{ContentReader, DnsName, Envelope, Message, Recipient};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Interruption, Machine,
-    Mechanism, MechanismSet, Opening, Overlap, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms,
-    Single, Stage, Terms, Transaction, Verdict,
+    Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Machine, Mechanism,
+    MechanismSet, Opening, Overlap, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms, Single,
+    Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -295,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// Waits for the reply to a QUIT that was sent already, and closes.
-    pub(crate) async fn left(mut self) {
+    pub(crate) async fn left(&mut self) {
         if self.is_usable() {
             let mut quit = Single::awaited_quit(&self.link.output);
             self.run(&mut quit, None).await;
@@ -340,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             if !reset.is_done() {
                 self.state = State::Unusable;
                 // a refusal is as good as a closed connection; whoever is slow is not asked over and over again
-                return Err(reset.finish().err().unwrap_or_else(gone));
+                return Err(reset.finish().err().unwrap_or_else(Verdict::gone));
             }
             self.state = State::Ready;
         }
@@ -350,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// RFC 5321 section 3.8: a server may say 421 at any time.
     fn unasked(&mut self) -> Verdict {
         let closing = self.link.unasked().filter(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
-        closing.map_or_else(gone, |reply| Verdict::Refused(Stage::MailFrom, reply))
+        closing.map_or_else(Verdict::gone, |reply| Verdict::Refused(Stage::MailFrom, reply))
     }
 
     /// Runs a machine. Should the future be dropped in the middle, the session stays unusable.
@@ -409,10 +409,6 @@ fn judge_all(verdicts: Vec<Verdict>, others: bool) -> Vec<Outcome> {
 fn refusal(verdict: Verdict) -> Failure {
     let judged = Failure::judge(verdict, false);
     judged.err().unwrap_or_else(|| Failure::local_for_now("a delivery before any message"))
-}
-
-fn gone() -> Verdict {
-    Verdict::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nexthop::{Deliverer, Envelope, Message, PoolSettings, Report};
+use nexthop::testing::ScriptedServer;
+use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Report};
 
+use crate::routes::{by_mx, neighbours};
 use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
 use crate::support::{builder, envelope, in_time, message, nothing_kept, shown};
+use crate::traps::Dialled;
 
 /// One connection, kept for long.
 fn one() -> PoolSettings {
@@ -264,4 +267,27 @@ async fn check_123_a_server_that_does_not_know_what_it_announced_gets_the_messag
     }
     // the first message took two connections, the second one knew better
     assert_eq!((server.messages().len(), server.connections()), (2, 3));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_dead_address_try_another_one_once_it_is_known() {
+    let (mut servers, port) = neighbours([ScriptedServer::smtp(), ScriptedServer::smtp()]).await;
+    drop(servers.remove(0));
+    let dns = MemoryResolver::builder()
+        .mx("x.example", 10, "mx.example")
+        .ipv4("mx.example", [127, 0, 0, 2])
+        .ipv4("mx.example", [127, 0, 0, 3]);
+    let dialled = Dialled::default();
+    let deliverer = by_mx(dns, port).pool(one()).observer(dialled.clone()).build().unwrap();
+    assert!(at_once(&deliverer, 10).await.iter().all(Report::is_delivered));
+    let dead = dialled.endpoints().iter().filter(|endpoint| endpoint.starts_with("127.0.0.2")).count();
+    assert_eq!(dead, 1, "{:?}", dialled.endpoints());
+}
+
+#[tokio::test]
+async fn a_server_that_closes_after_each_message_keeps_nobody_in_line_for_ever() {
+    let sink = Sink::listen(Manner { closes_after: Some(1), ..PIPELINING }).await;
+    let deliverer = deliverer(&sink, one());
+    assert!(at_once(&deliverer, 20).await.iter().all(Report::is_delivered));
+    assert_eq!(sink.messages().len(), 20);
 }
