@@ -27,10 +27,6 @@ struct Attempt<'a, 'p, 'r> {
     own_preference: Option<u16>,
 }
 
-/// Shared connections that one delivery finds gone before it makes one of its own, whatever the limit: a server that closes
-/// after each message must not keep it in line for ever.
-const MOST_GONE: u32 = 3;
-
 type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
 
 /// Tries the hosts in turn until every recipient is settled. Those where nobody was at home a moment ago come last.
@@ -125,50 +121,44 @@ impl<'a> Attempt<'a, '_, '_> {
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
         let pool = &self.task.parts.pool;
         for place in 0..visits.len() {
-            while let Some(lease) = pool.kept(visits[place].key()) {
-                if self.converse(&visits[place], lease, None).await == Conversed::Done {
-                    visits.remove(place);
-                    return visits;
+            let Some(lease) = pool.kept(visits[place].key()) else { continue };
+            match self.converse(&visits[place], lease, None).await {
+                Conversed::Done => _ = visits.remove(place),
+                Conversed::Gone(slot) => {
+                    visits[place].hold(slot);
+                    visits[..=place].rotate_right(1);
                 }
             }
+            return visits;
         }
         let Some(first) = visits.first().cloned() else { return visits };
-        let mut gone = 0;
         while self.is_open() {
-            if gone == MOST_GONE {
-                first.hold(pool.room(first.key()));
-                return visits;
-            }
-            match pool.enter(first.key()) {
-                Entry::Vacant(slot) => {
-                    first.hold(slot);
+            let conversed = match pool.enter(first.key()) {
+                Entry::Vacant(slot) => Conversed::Gone(Some(slot)),
+                Entry::Kept(lease) => self.converse(&first, lease, None).await,
+                Entry::Full(terms) => self.wait(&first, terms).await,
+            };
+            match conversed {
+                Conversed::Done => {
+                    visits.remove(0);
                     return visits;
                 }
-                Entry::Kept(lease) => {
-                    if self.converse(&first, lease, None).await == Conversed::Done {
-                        break;
-                    }
-                    gone += 1;
+                Conversed::Gone(Some(slot)) => {
+                    first.hold(Some(slot));
+                    break;
                 }
-                Entry::Full(terms) => match self.wait(&first, terms).await {
-                    Some(Conversed::Done) => break,
-                    Some(Conversed::Gone) => gone += 1,
-                    None => {
-                        // nobody is at home there by now: another address goes first
-                        if self.task.parts.memory.is_noted(&first.key().endpoint) {
-                            visits.rotate_left(1);
-                        }
-                        return visits;
-                    }
-                },
+                Conversed::Gone(None) => {}
             }
         }
-        visits.remove(0);
+        // where nobody is at home by now another address goes first
+        if self.task.parts.memory.is_noted(&first.key().endpoint) {
+            visits.rotate_left(1);
+        }
         visits
     }
 
-    /// Waits for a connection; `None`: one may be made.
-    async fn wait(&mut self, visit: &Visit<'a>, terms: Option<Terms>) -> Option<Conversed> {
+    /// Waits for a connection, or for room to make one.
+    async fn wait(&mut self, visit: &Visit<'a>, terms: Option<Terms>) -> Conversed {
         let limit = self.task.parts.limits.recipients.max(1);
         let recipients: Vec<_> = open(self.pending).map(|pending| pending.recipient).take(limit).collect();
         let is_last = recipients.len() == open(self.pending).count();
@@ -183,34 +173,32 @@ impl<'a> Attempt<'a, '_, '_> {
                     let sent = transaction.take().filter(|_| is_sent.load(Ordering::Relaxed));
                     let place = Place { base: 0, after_reset: false };
                     // how far it went is for whoever has the connection to know
-                    return Some(
-                        sent.map_or(Conversed::Gone, |sent| self.lost(visit, sent, place, u64::MAX)),
-                    );
+                    return match sent {
+                        Some(sent) => self.lost(visit, sent, place, u64::MAX, None),
+                        None => Conversed::Gone(None),
+                    };
                 }
             },
             Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
             Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
-            Err(Entry::Full(_)) => return Some(Conversed::Gone),
+            Err(Entry::Full(_)) => return Conversed::Gone(None),
         };
         match turn {
-            Ok(Turn::Vacant(slot)) => {
-                visit.hold(slot);
-                None
-            }
-            Ok(Turn::Lease(lease)) => Some(self.converse(visit, lease, None).await),
+            Ok(Turn::Vacant(slot)) => Conversed::Gone(Some(slot)),
+            Ok(Turn::Lease(lease)) => self.converse(visit, lease, None).await,
             Ok(Turn::Behind(lease, place)) => {
                 let begun = transaction.take().map(|mut begun| {
                     begun.follow(place.base, place.after_reset);
                     begun
                 });
-                Some(self.converse(visit, lease, begun).await)
+                self.converse(visit, lease, begun).await
             }
-            Ok(Turn::Lost(place, written)) => {
-                let transaction = transaction.take()?;
-                Some(self.lost(visit, transaction, place, written))
-            }
+            Ok(Turn::Lost { place, written, slot }) => match transaction.take() {
+                Some(transaction) => self.lost(visit, transaction, place, written, slot),
+                None => Conversed::Gone(slot),
+            },
             // the pool is gone, or whoever had the connection: as if there had been none
-            Err(_) => Some(Conversed::Gone),
+            Err(_) => Conversed::Gone(None),
         }
     }
 
@@ -221,10 +209,11 @@ impl<'a> Attempt<'a, '_, '_> {
         mut transaction: Transaction<'_>,
         place: Place,
         written: u64,
+        slot: Option<Slot<Line>>,
     ) -> Conversed {
         transaction.follow(place.base, place.after_reset);
         if transaction.end_of_content().is_none_or(|end| end > written) {
-            return Conversed::Gone;
+            return Conversed::Gone(slot);
         }
         let hop = visit.hop(None);
         let asked = open(self.pending).zip(transaction.finish().0);
@@ -262,8 +251,9 @@ impl<'a> Attempt<'a, '_, '_> {
                 Err(tried) => break tried,
             };
             memory.forget(endpoint);
-            if self.converse(visit, lease, None).await == Conversed::Done || !self.is_open() {
-                return ControlFlow::Continue(());
+            match self.converse(visit, lease, None).await {
+                Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
+                Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
             }
             connected = self.planning.alongside(visit.connect()).await;
         };

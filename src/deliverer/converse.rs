@@ -1,5 +1,6 @@
 //! Transactions on a connection of the pool.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::settle::{Pending, open};
 use super::visit::Visit;
 use crate::mail::Recipient;
 use crate::outcome::{Failure, is_too_many_recipients};
-use crate::pool::{Lease, Offer, Place, Queue};
+use crate::pool::{Lease, Offer, Place, Queue, Slot};
 use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transaction, Verdict};
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
@@ -20,12 +21,13 @@ use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transa
 const STILL_ALIVE: Duration = Duration::from_secs(1);
 
 /// What came of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Conversed {
     /// Everybody was asked for.
     Done,
-    /// It is of no use for those who are left, and took nothing for them: another one is to be used.
-    Gone,
+    /// It is of no use for those who are left, and took nothing for them: another one is to be used. Whoever had it has its
+    /// room in the pool, if there is any, and not to wait in line once more.
+    Gone(Option<Slot<Line>>),
 }
 
 /// A connection in use by one delivery.
@@ -76,14 +78,16 @@ impl<'a> Visit<'a> {
         begun: Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> Conversed {
-        let Some((line, _)) = lease.split() else { return Conversed::Gone };
+        let Some((line, _)) = lease.split() else { return Conversed::Gone(None) };
         line.session.limit(self.task.ends);
         let (hop, offered) = (line.hop.clone(), line.session.terms());
         let terms = self.terms(offered, lease.idle_since());
         let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
-        let conversed = conversation.run(begun, pending).await;
+        if conversation.run(begun, pending).await.is_break() {
+            return Conversed::Gone(conversation.lease.into_slot());
+        }
         conversation.end().await;
-        conversed
+        Conversed::Done
     }
 
     /// What is known of the server, less what it is known to break.
@@ -108,8 +112,8 @@ impl<'a> Visit<'a> {
 
 impl Conversation<'_, '_> {
     /// A transaction that was full is followed by another with as many recipients as that one took, for as long as it
-    /// took any (check 038).
-    async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> Conversed {
+    /// took any (check 038). Breaks off where another connection is to be used.
+    async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
         let mut begun = begun;
         let mut waiting: Vec<Asked<'_, '_>> = open(pending).map(|pending| (pending, None)).collect();
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
@@ -119,7 +123,7 @@ impl Conversation<'_, '_> {
             let recipients: Vec<_> = waiting.iter().map(|(pending, _)| pending.recipient).collect();
             let said = self.transact(&recipients, begun.take(), rest.is_empty()).await;
             if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
-                return Conversed::Gone;
+                return ControlFlow::Break(());
             }
             is_first = false;
             waiting.extend(rest);
@@ -127,11 +131,11 @@ impl Conversation<'_, '_> {
                 Ok(said) => said,
                 Err(verdict) => {
                     self.give_up(waiting, &verdict);
-                    return Conversed::Done;
+                    return ControlFlow::Continue(());
                 }
             };
             if said.chunking_unknown && self.learns_that_chunks_are_unknown() {
-                return Conversed::Gone;
+                return ControlFlow::Break(());
             }
             let asked = said.verdicts.len();
             let later = waiting.split_off(asked.min(waiting.len()));
@@ -140,7 +144,7 @@ impl Conversation<'_, '_> {
             }
             waiting.extend(later);
         }
-        Conversed::Done
+        ControlFlow::Continue(())
     }
 
     /// Notes that the server does not know the command it announced. Nothing was taken, and where that is remembered the

@@ -113,8 +113,8 @@ impl<'a> Visit<'a> {
     }
 
     /// Leaves room in the pool to the connection that is made.
-    pub(super) fn hold(&self, slot: Slot<Line>) {
-        *self.target.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+    pub(super) fn hold(&self, slot: Option<Slot<Line>>) {
+        *self.target.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
     }
 
     /// Connects to the candidate.

@@ -110,6 +110,11 @@ impl<T: Carried> Lease<T> {
         self.keep()
     }
 
+    /// Closes the connection; its room is for another one.
+    pub(crate) fn into_slot(mut self) -> Option<Slot<T>> {
+        self.queue.slot.take()
+    }
+
     fn keep(mut self) -> Option<T> {
         let item = self.item.take()?;
         let Some(slot) = self.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
@@ -189,9 +194,14 @@ impl<T: Carried> Drop for Lease<T> {
     fn drop(&mut self) {
         // without the connection there is nobody behind on it
         let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
+        let mut slot = self.queue.slot.take();
         for Follower { turn, place, .. } in self.queue.followers.drain(..) {
-            // whoever is not there any more needs no word
-            let _ = turn.send(Turn::Lost(place, written));
+            // whoever is not there any more needs no room
+            if let Err(Turn::Lost { slot: unused, .. }) =
+                turn.send(Turn::Lost { place, written, slot: slot.take() })
+            {
+                slot = unused;
+            }
         }
     }
 }

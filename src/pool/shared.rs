@@ -110,8 +110,14 @@ pub(crate) enum Turn<T: Carried> {
     Lease(Lease<T>),
     /// A connection on which its offer was sent.
     Behind(Lease<T>, Place),
-    /// Its offer was sent, and the connection was lost when so many octets were written to it.
-    Lost(Place, u64),
+    /// Its offer was sent, and the connection was lost.
+    Lost {
+        place: Place,
+        /// Octets that were written to it.
+        written: u64,
+        /// The room of the connection, which is that of the first of those who were behind on it.
+        slot: Option<Slot<T>>,
+    },
 }
 
 /// What a delivery finds that needs a connection.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use nexthop::testing::ScriptedServer;
 use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Report};
 
@@ -284,10 +285,34 @@ async fn those_who_wait_for_a_dead_address_try_another_one_once_it_is_known() {
     assert_eq!(dead, 1, "{:?}", dialled.endpoints());
 }
 
+/// By how many later ones a delivery was overtaken at most, with so many under way.
+async fn overtaken(deliverer: &Deliverer, under_way: usize) -> usize {
+    let (to, text) = (envelope("a"), message());
+    let numbered = |number: usize| {
+        let delivery = deliverer.deliver(&to, &text);
+        async move { (number, delivery.await.is_delivered()) }
+    };
+    let mut running: FuturesUnordered<_> = (0..under_way).map(numbered).collect();
+    let (mut next, mut done) = (under_way, Vec::new());
+    while let Some((number, is_delivered)) = in_time(running.next()).await {
+        assert!(is_delivered);
+        done.push(number);
+        if next < 200 {
+            running.push(numbered(next));
+            next += 1;
+        }
+    }
+    let earlier_done =
+        |(rank, number): (usize, &usize)| done[..rank].iter().filter(|other| *other > number).count();
+    done.iter().enumerate().map(earlier_done).max().unwrap_or_default()
+}
+
 #[tokio::test]
 async fn a_server_that_closes_after_each_message_keeps_nobody_in_line_for_ever() {
-    let sink = Sink::listen(Manner { closes_after: Some(1), ..PIPELINING }).await;
-    let deliverer = deliverer(&sink, one());
-    assert!(at_once(&deliverer, 20).await.iter().all(Report::is_delivered));
-    assert_eq!(sink.messages().len(), 20);
+    for under_way in 2..=8 {
+        let sink = Sink::listen(Manner { closes_after: Some(1), ..PIPELINING }).await;
+        let overtaken = overtaken(&deliverer(&sink, one()), under_way).await;
+        assert!(overtaken <= under_way, "{overtaken} of {under_way}");
+        assert_eq!((sink.messages().len(), sink.most_open()), (200, 1));
+    }
 }
