@@ -99,7 +99,8 @@ impl Deliverer {
     /// after 30 minutes, RFC 5321 section 4.5.4.1) and an envelope that holds no others.
     ///
     /// Takes at most the time of its slowest destination: that of the lookups, and that of
-    /// [`Timeouts`](crate::Timeouts) for each candidate.
+    /// [`Timeouts`](crate::Timeouts) for each candidate, after the wait for a connection where there may be no more
+    /// ([`PoolSettings::connections`](crate::PoolSettings::connections)). [`DeliveryLimits::attempt`] limits all of it.
     ///
     /// # Cancellation
     /// Dropping the future closes every connection. No server will have accepted a part of the message. A
