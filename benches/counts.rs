@@ -4,8 +4,8 @@
 //! `cargo bench --bench counts`; a number behind `--` is the messages of a measurement, 200 without, and less where they
 //! are large. Each client runs in a process of its own, so that nothing of the server is counted. Processor time is that
 //! of a second's messages; that of the kernel for the client is in it. System calls are counted by
-//! strace(1) and instructions by perf(1), where these are installed and may be used; of both, what it takes to get going
-//! is taken off. What is printed is Markdown.
+//! strace(1) and instructions by valgrind(1), where these are installed and may be used; of both, what it takes to get
+//! going is taken off. What is printed is Markdown.
 
 #![expect(clippy::future_not_send, reason = "the clients share one thread")]
 
@@ -89,7 +89,7 @@ fn table(
         let seen = sink.seen().since(before);
         let turns = seen.turns as f64 / seen.messages as f64;
         let calls = cell(order.each(|order| order.calls(identity.socket("strace"))));
-        let instructions = cell(order.each(|order| order.instructions()));
+        let instructions = cell(order.each(|order| order.instructions(identity.socket("callgrind"))));
         println!("| {kind} | {report} | {turns:.2} | {calls} | {instructions} |");
     }
     println!();
@@ -183,13 +183,14 @@ impl Order {
         total.split_whitespace().nth(3)?.parse().ok()
     }
 
-    /// Instructions under perf, those of the kernel left out.
-    fn instructions(&self) -> Option<f64> {
-        let mut perf = Command::new("perf");
-        perf.args(["stat", "-x", ",", "-e", "instructions:u"]).arg(own_path().ok()?);
-        let output = self.run(perf).ok()?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        text.lines().find(|line| line.contains("instructions"))?.split(',').next()?.parse().ok()
+    /// Instructions under callgrind, which sees none of the kernel's.
+    fn instructions(&self, file: impl AsRef<Path>) -> Option<f64> {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind".to_owned(), format!("--callgrind-out-file={}", file.as_ref().display())]).arg(own_path().ok()?);
+        self.run(valgrind).ok()?;
+        let profile = fs::read_to_string(file).ok()?;
+        let total = profile.lines().find_map(|line| line.strip_prefix("summary: "))?;
+        total.trim().parse().ok()
     }
 }
 
