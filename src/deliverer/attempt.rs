@@ -119,9 +119,8 @@ impl<'a> Attempt<'a, '_, '_> {
     /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
     /// dialled for those who are not settled then.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
-        let pool = &self.task.parts.pool;
         for place in 0..visits.len() {
-            let Some(lease) = pool.kept(visits[place].key()) else { continue };
+            let Some(lease) = visits[place].pool().kept() else { continue };
             match self.converse(&visits[place], lease, None).await {
                 Conversed::Done => _ = visits.remove(place),
                 Conversed::Gone(slot) => {
@@ -133,7 +132,7 @@ impl<'a> Attempt<'a, '_, '_> {
         }
         let Some(first) = visits.first().cloned() else { return visits };
         while self.is_open() {
-            let conversed = match pool.enter(first.key()) {
+            let conversed = match first.pool().enter() {
                 Entry::Vacant(slot) => Conversed::Gone(Some(slot)),
                 Entry::Kept(lease) => self.converse(&first, lease, None).await,
                 Entry::Full(terms) => self.wait(&first, terms).await,
@@ -162,14 +161,16 @@ impl<'a> Attempt<'a, '_, '_> {
         let limit = self.task.parts.limits.recipients.max(1);
         let recipients: Vec<_> = open(self.pending).map(|pending| pending.recipient).take(limit).collect();
         let is_last = recipients.len() == open(self.pending).count();
-        let begun = terms.and_then(|terms| visit.begin(terms, &recipients, is_last));
+        let begun = terms
+            .filter(|terms| visit.may_be_sent_ahead(terms))
+            .and_then(|terms| visit.begin(terms, &recipients, is_last));
         let (mut transaction, offer) = begun.unzip();
         let is_sent = offer.as_ref().map(|offer| Arc::clone(&offer.is_sent)).unwrap_or_default();
-        let turn = match self.task.parts.pool.wait(visit.key(), offer) {
+        let turn = match visit.pool().wait(offer) {
             Ok(mut turn) => match self.task.in_time(self.planning.alongside(&mut turn)).await {
                 Some(turn) => turn,
                 None => {
-                    self.task.parts.pool.withdraw(&mut turn);
+                    visit.pool().withdraw(&mut turn);
                     let sent = transaction.take().filter(|_| is_sent.load(Ordering::Relaxed));
                     let place = Place { base: 0, after_reset: false };
                     // how far it went is for whoever has the connection to know

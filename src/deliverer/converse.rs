@@ -4,8 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
@@ -14,7 +12,7 @@ use super::visit::Visit;
 use crate::mail::Recipient;
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::pool::{Lease, Offer, Place, Queue, Slot};
-use crate::proto::{Behind, Flight, Interruption, ReplyCode, Stage, Terms, Transaction, Verdict};
+use crate::proto::{Behind, Flight, Interruption, Protocol, ReplyCode, Stage, Terms, Transaction, Verdict};
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
 /// what is lost with a connection that was dead all along may have arrived, for all that is known.
@@ -55,6 +53,13 @@ struct Said {
 type Asked<'p, 'r> = (&'p mut Pending<'r>, Option<Verdict>);
 
 impl<'a> Visit<'a> {
+    /// Whether it is of use to leave what is to be said to whoever has a connection before: not a whole message where no
+    /// two may be under way.
+    pub(super) fn may_be_sent_ahead(&self, terms: &Terms) -> bool {
+        let is_whole = terms.is_one_flight(self.task.message.facts().size);
+        !is_whole || (self.pool().window() > 1 && terms.protocol == Protocol::Smtp)
+    }
+
     /// What may be sent for these recipients by whoever has a connection before, to a server of these terms.
     pub(super) fn begin<'t>(
         &self,
@@ -81,7 +86,7 @@ impl<'a> Visit<'a> {
         let Some((line, _)) = lease.split() else { return Conversed::Gone(None) };
         line.session.limit(self.task.ends);
         let (hop, offered) = (line.hop.clone(), line.session.terms());
-        let terms = self.terms(offered, lease.idle_since());
+        let terms = self.terms(offered, lease.idle_for());
         let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
         if conversation.run(begun, pending).await.is_break() {
             return Conversed::Gone(conversation.lease.into_slot());
@@ -91,11 +96,11 @@ impl<'a> Visit<'a> {
     }
 
     /// What is known of the server, less what it is known to break.
-    fn terms(&self, mut terms: Terms, idle_since: Option<Instant>) -> Terms {
+    fn terms(&self, mut terms: Terms, idle_for: Duration) -> Terms {
         let habit = self.task.parts.habits.of(self.key());
         terms.chunking &= !habit.chunking_unknown;
         terms.pipelining &= !habit.lock_step;
-        if idle_since.is_some_and(|since| since.elapsed() > STILL_ALIVE) {
+        if idle_for > STILL_ALIVE {
             terms.one_flight = 0;
         }
         terms

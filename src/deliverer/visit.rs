@@ -18,7 +18,7 @@ use crate::observer::Reporter;
 use crate::outcome::Failure;
 use crate::plan::{Candidate, Dial, Standing};
 use crate::policy::Origin;
-use crate::pool::{Key, Slot};
+use crate::pool::{Key, Member, Slot};
 use crate::proto::Credentials;
 use crate::route::{Endpoint, Families, NextHop};
 use crate::transport::{Joins, SessionSettings, Socket, connect};
@@ -69,8 +69,8 @@ struct Target {
     candidate: Candidate,
     dial: Dial,
     source: Option<SourceAddress>,
-    /// What connections have in common that lead there.
-    key: Key,
+    /// The connections that lead there.
+    pool: Member<Line>,
     /// The room in the pool that the first connection takes.
     slot: Mutex<Option<Slot<Line>>>,
 }
@@ -96,8 +96,8 @@ impl<'a> Visit<'a> {
         let named = candidate.relay.as_ref().map_or(task.sources, NextHop::sources);
         let source = task.parts.sources.pick(task.turn, named, &dial.endpoint());
         let key = key(&task, &candidate, &dial, source.as_ref(), credentials);
-        let slot = Mutex::default();
-        Ok(Self { task, target: Arc::new(Target { candidate, dial, source, key, slot }) })
+        let (pool, slot) = (task.parts.pool.member(&key), Mutex::default());
+        Ok(Self { task, target: Arc::new(Target { candidate, dial, source, pool, slot }) })
     }
 
     pub(super) fn candidate(&self) -> &Candidate {
@@ -109,7 +109,12 @@ impl<'a> Visit<'a> {
     }
 
     pub(super) fn key(&self) -> &Key {
-        &self.target.key
+        self.target.pool.key()
+    }
+
+    /// The connections that lead there.
+    pub(super) fn pool(&self) -> &Member<Line> {
+        &self.target.pool
     }
 
     /// Leaves room in the pool to the connection that is made.
@@ -122,7 +127,7 @@ impl<'a> Visit<'a> {
         let visit = self.clone();
         let connecting = async move {
             let held = visit.target.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let slot = held.unwrap_or_else(|| visit.task.parts.pool.room(visit.key()));
+            let slot = held.unwrap_or_else(|| visit.pool().room());
             visit.reporter().connecting();
             visit.dialled().await.map(|socket| (slot, socket))
         };

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::shared::{Carried, Idle, Offer, Place, Slot, Turn};
+use super::group::{Carried, Idle};
+use super::slot::Slot;
+use super::turn::{Offer, Place, Turn};
 use crate::proto::{Flight, Protocol, Terms};
 
 /// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9),
@@ -35,8 +38,8 @@ enum Past {
     New,
     /// From another delivery, a moment ago.
     HandedOn,
-    /// It was idle since.
-    Idle(Instant),
+    /// It was idle for so long.
+    Idle(Duration),
 }
 
 /// A delivery whose offer was sent.
@@ -50,18 +53,16 @@ struct Follower<T: Carried> {
 impl<T: Carried> Lease<T> {
     /// A connection that was just made, to a server of which this is known.
     pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
-        let mut state = slot.shared.state();
-        state.opened += 1;
-        state.group(&slot.key).terms = Some(terms);
-        drop(state);
+        slot.shared.opened.fetch_add(1, Ordering::Relaxed);
+        slot.group.state().terms = Some(terms);
         let (born, past) = (Instant::now(), Past::New);
         let queue = Queue { slot: Some(slot), followers: VecDeque::new(), born, messages: 0, past };
         Self { item: Some(item), queue }
     }
 
-    pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>) -> Self {
+    pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
         let Idle { item, born, messages, since } = idle;
-        let (followers, past) = (VecDeque::new(), Past::Idle(since));
+        let (followers, past) = (VecDeque::new(), Past::Idle(now.saturating_duration_since(since)));
         Self { item: Some(item), queue: Queue { slot: Some(slot), followers, born, messages, past } }
     }
 
@@ -75,11 +76,11 @@ impl<T: Carried> Lease<T> {
         self.queue.past == Past::New
     }
 
-    /// When it was used last, if it was idle since.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
+    /// How long it was idle before; no time at all where it was handed on.
+    pub(crate) fn idle_for(&self) -> Duration {
         match self.queue.past {
-            Past::Idle(since) => Some(since),
-            Past::New | Past::HandedOn => None,
+            Past::Idle(time) => time,
+            Past::New | Past::HandedOn => Duration::ZERO,
         }
     }
 
@@ -100,7 +101,7 @@ impl<T: Carried> Lease<T> {
             return self.item.take();
         }
         while let Some(slot) = &self.queue.slot {
-            let Some(next) = slot.shared.state().next_waiting(&slot.key) else { break };
+            let Some(next) = slot.group.state().next_waiting() else { break };
             match next.turn.send(Turn::Lease(self)) {
                 Ok(()) => return None,
                 Err(Turn::Lease(lease)) => self = lease,
@@ -121,7 +122,7 @@ impl<T: Carried> Lease<T> {
             return Some(item);
         };
         let (born, messages, since) = (self.queue.born, self.queue.messages, Instant::now());
-        match slot.shared.keep(&slot.key, Idle { item, born, messages, since }) {
+        match slot.shared.keep(&slot.group, Idle { item, born, messages, since }) {
             Ok(()) => {
                 slot.leave();
                 None
@@ -152,8 +153,8 @@ impl<T: Carried> Queue<T> {
         // RFC 2033 does not say whether content for nobody is answered: what stands behind it could not be told apart
         let is_counted = terms.protocol == Protocol::Smtp;
         let room = is_counted && self.followers.len() + 1 < slot.shared.settings.window.max(1);
-        let mut state = slot.shared.state();
-        let waiting = &mut state.group(&slot.key).waiting;
+        let mut state = slot.group.state();
+        let waiting = &mut state.waiting;
         while waiting.front().is_some_and(|next| next.turn.is_closed()) {
             waiting.pop_front();
         }
@@ -178,7 +179,7 @@ impl<T: Carried> Queue<T> {
     /// Whether the connection would be closed if it were given back now.
     pub(crate) fn is_last(&self) -> bool {
         let Some(slot) = &self.slot else { return true };
-        let nobody = slot.shared.state().group(&slot.key).waiting.is_empty();
+        let nobody = slot.group.state().waiting.is_empty();
         let is_kept = self.takes_more(0) && !(nobody && slot.shared.settings.idle.is_zero());
         self.followers.is_empty() && !is_kept
     }

@@ -1,14 +1,21 @@
 //! Connections that are shared and kept.
 
+mod group;
 mod key;
 mod lease;
 mod settings;
 mod shared;
+mod slot;
+mod tend;
 #[cfg(test)]
 mod tests;
+mod turn;
 
+pub(crate) use group::Carried;
 pub(crate) use key::Key;
 pub(crate) use lease::{Lease, Queue};
 pub use settings::PoolSettings;
 pub use shared::PoolCounts;
-pub(crate) use shared::{Carried, Entry, Offer, Place, Pool, Slot, Turn};
+pub(crate) use shared::{Member, Pool};
+pub(crate) use slot::Slot;
+pub(crate) use turn::{Entry, Offer, Place, Turn};

@@ -1,44 +1,36 @@
 //! [`Pool`]: the connections to all endpoints, and who waits for them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::group::{Carried, Group, Idle, Waiting};
 use super::key::Key;
 use super::lease::Lease;
 use super::settings::PoolSettings;
-use crate::proto::{Flight, Terms};
+use super::slot::Slot;
+use super::tend::{Tended, tend};
+use super::turn::{Entry, Offer, Turn};
 use crate::route::Endpoint;
-
-/// A connection, as far as a pool has to know it.
-pub(crate) trait Carried: Send + 'static {
-    /// Octets that were written to it.
-    fn written(&self) -> u64;
-
-    /// Says goodbye.
-    fn close(self) -> BoxFuture<'static, ()>;
-}
 
 /// The connections of a deliverer.
 pub(crate) struct Pool<T: Carried>(Arc<Shared<T>>);
 
+type Groups<T> = HashMap<Endpoint, Vec<Arc<Group<T>>>>;
+
+/// Whoever needs both locks takes that of the groups first.
 pub(super) struct Shared<T: Carried> {
     pub(super) settings: PoolSettings,
-    state: Mutex<State<T>>,
-}
-
-pub(super) struct State<T: Carried> {
-    groups: HashMap<Endpoint, Vec<Group<T>>>,
-    idle: usize,
+    groups: Mutex<Groups<T>>,
+    idle: AtomicUsize,
+    pub(super) opened: AtomicU64,
     /// Whether a task looks after idle connections.
-    is_tended: bool,
-    pub(super) opened: u64,
+    pub(super) is_tended: AtomicBool,
 }
 
 /// How many connections there are.
@@ -51,383 +43,236 @@ pub struct PoolCounts {
     pub idle: usize,
 }
 
-/// Connections with one key, and who waits for them.
-pub(super) struct Group<T: Carried> {
-    key: Arc<Key>,
-    /// Connections that there are, are being made, or are idle.
-    open: usize,
-    /// The one that was used last is the last.
-    idle: Vec<Idle<T>>,
-    pub(super) waiting: VecDeque<Waiting<T>>,
-    /// What is known of the server, from the connection that was made last.
-    pub(super) terms: Option<Terms>,
-}
-
-/// A connection that nobody uses.
-pub(super) struct Idle<T> {
-    pub(super) item: T,
-    pub(super) born: Instant,
-    /// That went over it.
-    pub(super) messages: usize,
-    /// When it was used last.
-    pub(super) since: Instant,
-}
-
-/// A delivery that waits for a connection.
-pub(super) struct Waiting<T: Carried> {
-    /// What may be sent for it ahead of its turn.
-    pub(super) offer: Option<Offer>,
-    pub(super) turn: oneshot::Sender<Turn<T>>,
-}
-
-/// What a waiting delivery has to say first, to be sent behind the message before it.
-#[derive(Debug)]
-pub(crate) struct Offer {
-    pub(crate) flight: Flight,
-    /// To what server that may be said.
-    pub(crate) terms: Terms,
-    /// Whether that is all that the delivery has to say there.
-    pub(crate) is_last: bool,
-    /// Whether it was sent in the name of the delivery that waits.
-    pub(crate) is_sent: Arc<AtomicBool>,
-}
-
-/// Where in the stream of a connection an offer was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Octets that were queued before it, from the beginning of the stream.
-    pub(crate) base: u64,
-    /// Whether a RSET stands there first.
-    pub(crate) after_reset: bool,
-}
-
-/// What a delivery gets that waited.
-#[derive(Debug)]
-pub(crate) enum Turn<T: Carried> {
-    /// It may make a connection.
-    Vacant(Slot<T>),
-    /// A connection.
-    Lease(Lease<T>),
-    /// A connection on which its offer was sent.
-    Behind(Lease<T>, Place),
-    /// Its offer was sent, and the connection was lost.
-    Lost {
-        place: Place,
-        /// Octets that were written to it.
-        written: u64,
-        /// The room of the connection, which is that of the first of those who were behind on it.
-        slot: Option<Slot<T>>,
-    },
-}
-
-/// What a delivery finds that needs a connection.
-#[derive(Debug)]
-pub(crate) enum Entry<T: Carried> {
-    /// One that is kept.
-    Kept(Lease<T>),
-    /// Room for another one.
-    Vacant(Slot<T>),
-    /// Neither. What is known of the server, so that an offer can be made.
-    Full(Option<Terms>),
-}
-
-/// The right to have one connection. Whoever waits gets it when it is dropped.
-pub(crate) struct Slot<T: Carried> {
-    pub(super) shared: Arc<Shared<T>>,
-    pub(super) key: Arc<Key>,
-    is_held: bool,
+/// The connections of one key. As long as somebody has this they are the only ones with it.
+pub(crate) struct Member<T: Carried> {
+    shared: Arc<Shared<T>>,
+    group: Arc<Group<T>>,
 }
 
 impl<T: Carried> Pool<T> {
     pub(crate) fn new(settings: PoolSettings) -> Self {
-        let state = State { groups: HashMap::new(), idle: 0, is_tended: false, opened: 0 };
-        Self(Arc::new(Shared { settings, state: Mutex::new(state) }))
+        Self(Arc::new(Shared {
+            settings,
+            groups: Mutex::default(),
+            idle: AtomicUsize::new(0),
+            opened: AtomicU64::new(0),
+            is_tended: AtomicBool::new(false),
+        }))
     }
 
     /// How many connections there are.
     pub(crate) fn counts(&self) -> PoolCounts {
-        let state = self.0.state();
-        PoolCounts { opened: state.opened, idle: state.idle }
+        let (opened, idle) = (self.0.opened.load(Ordering::Relaxed), self.0.idle.load(Ordering::Relaxed));
+        PoolCounts { opened, idle }
     }
 
     /// Says goodbye on all connections that nobody uses.
     pub(crate) async fn close_idle(&self) {
-        let idle = self.0.state().take_idle();
+        let idle: Vec<_> = std::iter::from_fn(|| self.0.take_oldest()).collect();
         join_all(idle.into_iter().map(Carried::close)).await;
     }
 
+    /// The connections of a key.
+    pub(crate) fn member(&self, key: &Key) -> Member<T> {
+        Member { shared: Arc::clone(&self.0), group: self.0.group(key) }
+    }
+}
+
+impl<T: Carried> Member<T> {
+    /// What the connections have in common.
+    pub(crate) fn key(&self) -> &Key {
+        self.group.key()
+    }
+
     /// A connection that is kept.
-    pub(crate) fn kept(&self, key: &Key) -> Option<Lease<T>> {
-        let mut state = self.0.state();
-        let stale = state.take_stale(key, self.0.settings.idle);
-        let taken = state.take(key);
-        let slot = taken.as_ref().map(|(key, _)| Slot::new(&self.0, key));
+    pub(crate) fn kept(&self) -> Option<Lease<T>> {
+        let mut state = self.group.state();
+        if state.idle.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut stale = Vec::new();
+        while state.is_stale(self.shared.settings.idle, now) {
+            stale.extend(state.take_oldest());
+        }
+        let taken = state.idle.pop_back();
         drop(state);
+        let slot = taken.is_some().then(|| self.slot());
+        self.shared.less_idle(stale.len() + usize::from(taken.is_some()));
+        // nobody is kept waiting by those that should be closed by now
         part(stale);
-        slot.zip(taken).map(|(slot, (_, idle))| Lease::of_idle(slot, idle))
+        slot.zip(taken).map(|(slot, idle)| Lease::of_idle(slot, idle, now))
     }
 
     /// A connection that is kept, or room for another.
-    pub(crate) fn enter(&self, key: &Key) -> Entry<T> {
-        match self.kept(key) {
+    pub(crate) fn enter(&self) -> Entry<T> {
+        match self.kept() {
             Some(lease) => Entry::Kept(lease),
             None => {
-                let mut state = self.0.state();
-                let group = state.group(key);
-                if group.open >= self.0.settings.connections.max(1) {
-                    return Entry::Full(group.terms);
+                let mut state = self.group.state();
+                if state.is_full(self.shared.settings.connections) {
+                    return Entry::Full(state.terms);
                 }
-                group.open += 1;
-                Entry::Vacant(Slot::new(&self.0, &group.key))
+                state.open += 1;
+                drop(state);
+                Entry::Vacant(self.slot())
             }
         }
     }
 
     /// Room for another connection, whatever the limit; for the further addresses of a race.
-    pub(crate) fn room(&self, key: &Key) -> Slot<T> {
-        let mut state = self.0.state();
-        let group = state.group(key);
-        group.open += 1;
-        Slot::new(&self.0, &group.key)
+    pub(crate) fn room(&self) -> Slot<T> {
+        self.group.state().open += 1;
+        self.slot()
     }
 
     /// Waits in line, unless there is something to have by now.
-    pub(crate) fn wait(
-        &self,
-        key: &Key,
-        offer: Option<Offer>,
-    ) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
-        {
-            let mut state = self.0.state();
-            let group = state.group(key);
-            if group.open >= self.0.settings.connections.max(1) && group.idle.is_empty() {
-                if group.waiting.len().is_power_of_two() {
-                    // of those who left the line, now and then
-                    group.waiting.retain(|waiting| !waiting.turn.is_closed());
-                }
-                let (turn, receiver) = oneshot::channel();
-                group.waiting.push_back(Waiting { offer, turn });
-                return Ok(receiver);
-            }
+    pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
+        let mut state = self.group.state();
+        if !state.is_full(self.shared.settings.connections) || !state.idle.is_empty() {
+            drop(state);
+            return Err(self.enter());
         }
-        Err(self.enter(key))
+        let (turn, receiver) = oneshot::channel();
+        state.line_up(Waiting { offer, turn });
+        Ok(receiver)
     }
 
     /// Leaves the line. What was offered is not sent any more; whether it was is known then.
     pub(crate) fn withdraw(&self, turn: &mut oneshot::Receiver<Turn<T>>) {
-        let _state = self.0.state();
+        let _state = self.group.state();
         turn.close();
+    }
+
+    /// Messages that may be on their way on one connection.
+    pub(crate) fn window(&self) -> usize {
+        self.shared.settings.window.max(1)
+    }
+
+    fn slot(&self) -> Slot<T> {
+        Slot::new(&self.shared, &self.group)
+    }
+}
+
+impl<T: Carried> Drop for Member<T> {
+    fn drop(&mut self) {
+        self.group.state().users -= 1;
+        self.shared.tidy(&self.group);
     }
 }
 
 impl<T: Carried> Shared<T> {
-    pub(super) fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn groups(&self) -> MutexGuard<'_, Groups<T>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group of a key, which is there from now on, with one user more.
+    fn group(&self, key: &Key) -> Arc<Group<T>> {
+        let mut groups = self.groups();
+        let of_endpoint = groups.entry(key.endpoint.clone()).or_default();
+        let known = of_endpoint.iter().position(|group| group.key == *key);
+        let place = known.unwrap_or_else(|| {
+            of_endpoint.push(Arc::new(Group::new(key)));
+            of_endpoint.len() - 1
+        });
+        of_endpoint[place].state().users += 1;
+        Arc::clone(&of_endpoint[place])
+    }
+
+    /// Forgets a group if it is of no use to anybody.
+    pub(super) fn tidy(&self, group: &Group<T>) {
+        if !group.state().is_of_no_use() {
+            return;
+        }
+        let mut groups = self.groups();
+        let Some(of_endpoint) = groups.get_mut(&group.key.endpoint) else { return };
+        // while the list is locked nobody comes
+        of_endpoint.retain(|other| !other.state().is_of_no_use());
+        if of_endpoint.is_empty() {
+            groups.remove(&group.key.endpoint);
+        }
     }
 
     /// Keeps a connection for later, and says goodbye on one that there is no room for.
     ///
     /// # Errors
     /// Somebody waits for one by now: it comes back.
-    pub(super) fn keep(self: &Arc<Self>, key: &Key, idle: Idle<T>) -> Result<(), Idle<T>> {
-        let mut state = self.state();
-        let group = state.group(key);
-        if group.waiting.iter().any(|waiting| !waiting.turn.is_closed()) {
+    pub(super) fn keep(self: &Arc<Self>, group: &Group<T>, idle: Idle<T>) -> Result<(), Idle<T>> {
+        let mut state = group.state();
+        if state.waiting.iter().any(|waiting| !waiting.turn.is_closed()) {
             return Err(idle);
         }
-        group.idle.push(idle);
-        state.idle += 1;
-        let surplus = (state.idle > self.settings.idle_connections).then(|| state.oldest()).flatten();
-        if !std::mem::replace(&mut state.is_tended, true) {
-            tokio::spawn(tend(Tended(Arc::downgrade(self))));
-        }
+        state.idle.push_back(idle);
+        let count = self.idle.fetch_add(1, Ordering::SeqCst) + 1;
         drop(state);
+        let surplus = (count > self.settings.idle_connections).then(|| self.take_oldest()).flatten();
+        if !self.is_tended.load(Ordering::SeqCst) && !self.is_tended.swap(true, Ordering::SeqCst) {
+            tokio::spawn(tend(Tended::new(self)));
+        }
         // no delivery waits for the goodbye of another server
         part(surplus);
         Ok(())
     }
 
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
-    fn expired(&self) -> (Vec<T>, Option<Instant>) {
+    pub(super) fn expired(&self) -> (Vec<T>, Option<Instant>) {
         let now = Instant::now();
-        let mut state = self.state();
+        let ends = |since: Instant| since + self.settings.idle;
         let mut expired = Vec::new();
-        while state.oldest_since().is_some_and(|since| since + self.settings.idle <= now) {
-            expired.extend(state.oldest());
+        while self.oldest_since().map(ends).is_some_and(|ends| ends <= now) {
+            expired.extend(self.take_oldest());
         }
-        let next = state.oldest_since().map(|since| since + self.settings.idle);
-        state.is_tended = next.is_some();
-        (expired, next)
+        let next = self.oldest_since().or_else(|| {
+            self.is_tended.store(false, Ordering::SeqCst);
+            // whoever put one aside meanwhile took it for looked after
+            self.oldest_since().filter(|_| !self.is_tended.swap(true, Ordering::SeqCst))
+        });
+        (expired, next.map(ends))
     }
-}
 
-/// A pool that a task looks after. Should that end with its runtime, another one may begin.
-struct Tended<T: Carried>(Weak<Shared<T>>);
-
-impl<T: Carried> Tended<T> {
-    /// The mark is off, and may be that of another task by now.
-    fn done(mut self) {
-        self.0 = Weak::new();
+    fn oldest_since(&self) -> Option<Instant> {
+        self.groups().values().flatten().filter_map(|group| group.state().idle_since()).min()
     }
-}
 
-impl<T: Carried> Drop for Tended<T> {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.state().is_tended = false;
+    /// Takes out the connection that was idle longest.
+    pub(super) fn take_oldest(&self) -> Option<T> {
+        loop {
+            let group = self.of_oldest()?;
+            let taken = group.state().take_oldest();
+            if taken.is_some() {
+                self.less_idle(1);
+                self.tidy(&group);
+                return taken;
+            }
         }
     }
-}
 
-/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
-async fn tend<T: Carried>(pool: Tended<T>) {
-    loop {
-        let Some((expired, next)) = pool.0.upgrade().map(|shared| shared.expired()) else { return };
-        part(expired);
-        match next {
-            Some(next) => sleep_until(next).await,
-            None => return pool.done(),
-        }
+    fn of_oldest(&self) -> Option<Arc<Group<T>>> {
+        let groups = self.groups();
+        let idle = groups.values().flatten().filter_map(|group| Some((group.state().idle_since()?, group)));
+        idle.min_by_key(|(since, _)| *since).map(|(_, group)| Arc::clone(group))
+    }
+
+    fn less_idle(&self, count: usize) {
+        self.idle.fetch_sub(count, Ordering::SeqCst);
     }
 }
 
 /// Says goodbye on connections, for which nobody waits.
-fn part<T: Carried>(items: impl IntoIterator<Item = T>) {
+pub(super) fn part<T: Carried>(items: impl IntoIterator<Item = T>) {
     for item in items {
         tokio::spawn(item.close());
     }
 }
 
-impl<T: Carried> State<T> {
-    /// The group of a key, which is there from now on.
-    pub(super) fn group(&mut self, key: &Key) -> &mut Group<T> {
-        let groups = self.groups.entry(key.endpoint.clone()).or_default();
-        let place = groups.iter().position(|group| *group.key == *key);
-        let place = place.unwrap_or_else(|| {
-            groups.push(Group::new(key));
-            groups.len() - 1
-        });
-        &mut groups[place]
-    }
-
-    fn known(&mut self, key: &Key) -> Option<&mut Group<T>> {
-        self.groups.get_mut(&key.endpoint)?.iter_mut().find(|group| *group.key == *key)
-    }
-
-    fn take(&mut self, key: &Key) -> Option<(Arc<Key>, Idle<T>)> {
-        let group = self.known(key)?;
-        let taken = (Arc::clone(&group.key), group.idle.pop()?);
-        self.idle -= 1;
-        Some(taken)
-    }
-
-    /// Takes out what was idle for too long and is still there: nobody is kept waiting by it.
-    fn take_stale(&mut self, key: &Key, life: Duration) -> Vec<T> {
-        let now = Instant::now();
-        let Some(group) = self.known(key) else { return Vec::new() };
-        let count = group.idle.partition_point(|idle| idle.since + life <= now);
-        let stale: Vec<_> = group.idle.drain(..count).map(|idle| idle.item).collect();
-        group.open -= stale.len();
-        self.idle -= stale.len();
-        self.tidy(key);
-        stale
-    }
-
-    fn take_idle(&mut self) -> Vec<T> {
-        std::iter::from_fn(|| self.oldest()).collect()
-    }
-
-    fn oldest_since(&self) -> Option<Instant> {
-        self.groups.values().flatten().filter_map(|group| group.idle.first()).map(|idle| idle.since).min()
-    }
-
-    /// Takes out the connection that was idle longest.
-    fn oldest(&mut self) -> Option<T> {
-        let since = self.oldest_since()?;
-        let group = self
-            .groups
-            .values_mut()
-            .flatten()
-            .find(|group| group.idle.first().is_some_and(|idle| idle.since == since))?;
-        let idle = group.idle.remove(0);
-        group.open -= 1;
-        self.idle -= 1;
-        let key = Arc::clone(&group.key);
-        self.tidy(&key);
-        Some(idle.item)
-    }
-
-    /// Forgets a group that is of no use.
-    fn tidy(&mut self, key: &Key) {
-        let Some(groups) = self.groups.get_mut(&key.endpoint) else { return };
-        groups.retain(|group| group.open > 0 || !group.waiting.is_empty());
-        if groups.is_empty() {
-            self.groups.remove(&key.endpoint);
-        }
-    }
-
-    /// Who is next in line for a key, and still there.
-    pub(super) fn next_waiting(&mut self, key: &Key) -> Option<Waiting<T>> {
-        let waiting = &mut self.group(key).waiting;
-        while let Some(next) = waiting.pop_front() {
-            if !next.turn.is_closed() {
-                return Some(next);
-            }
-        }
-        None
-    }
-}
-
-impl<T: Carried> Group<T> {
-    fn new(key: &Key) -> Self {
-        let key = Arc::new(key.clone());
-        Self { key, open: 0, idle: Vec::new(), waiting: VecDeque::new(), terms: None }
-    }
-}
-
-impl<T: Carried> Slot<T> {
-    fn new(shared: &Arc<Shared<T>>, key: &Arc<Key>) -> Self {
-        Self { shared: Arc::clone(shared), key: Arc::clone(key), is_held: true }
-    }
-
-    /// Leaves the place to what is kept in the pool.
-    pub(super) fn leave(mut self) {
-        self.is_held = false;
-    }
-}
-
-impl<T: Carried> Drop for Slot<T> {
-    fn drop(&mut self) {
-        if !self.is_held {
-            return;
-        }
-        loop {
-            let mut state = self.shared.state();
-            let Some(next) = state.next_waiting(&self.key) else {
-                let group = state.group(&self.key);
-                group.open = group.open.saturating_sub(1);
-                state.tidy(&self.key);
-                return;
-            };
-            drop(state);
-            match next.turn.send(Turn::Vacant(Self::new(&self.shared, &self.key))) {
-                Ok(()) => return,
-                Err(Turn::Vacant(slot)) => slot.leave(),
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-impl<T: Carried> fmt::Debug for Slot<T> {
+impl<T: Carried> fmt::Debug for Member<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slot({})", self.key.endpoint)
+        write!(f, "Member({})", self.key().endpoint)
     }
 }
 
 impl<T: Carried> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.state();
-        write!(f, "Pool({} endpoints, {} idle connections)", state.groups.len(), state.idle)
+        write!(f, "Pool({} endpoints, {} idle connections)", self.0.groups().len(), self.counts().idle)
     }
 }

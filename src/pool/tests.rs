@@ -38,7 +38,7 @@ impl Books {
     }
 
     fn vacant(&self, key: &Key) -> Slot<Fake> {
-        match self.pool.enter(key) {
+        match self.pool.member(key).enter() {
             Entry::Vacant(slot) => slot,
             other => panic!("{other:?}"),
         }
@@ -49,7 +49,7 @@ impl Books {
     }
 
     fn line(&self, offer: Option<Offer>) -> Receiver<Turn<Fake>> {
-        self.pool.wait(&key(1), offer).unwrap()
+        self.pool.member(&key(1)).wait(offer).unwrap()
     }
 
     /// A connection that nobody uses.
@@ -62,7 +62,7 @@ impl Books {
     }
 
     fn is_full(&self) -> bool {
-        matches!(self.pool.enter(&key(1)), Entry::Full(_))
+        matches!(self.pool.member(&key(1)).enter(), Entry::Full(_))
     }
 }
 
@@ -206,7 +206,7 @@ async fn whoever_leaves_the_line_knows_whether_what_it_offered_was_sent() {
     let (sent, kept) = (Arc::clone(&first.is_sent), Arc::clone(&second.is_sent));
     let (_first, mut leaves) = (books.line(Some(first)), books.line(Some(second)));
     assert!(behind(&mut lease, &terms(), place(3)).is_some());
-    books.pool.withdraw(&mut leaves);
+    books.pool.member(&key(1)).withdraw(&mut leaves);
     assert!(behind(&mut lease, &terms(), place(4)).is_none());
     assert!(sent.load(Ordering::SeqCst) && !kept.load(Ordering::SeqCst));
 }
@@ -225,7 +225,7 @@ async fn more_idle_connections_than_the_bound_part_with_the_oldest() {
     (1..=3).for_each(|port| books.idle(port));
     tokio::task::yield_now().await;
     assert_eq!((books.pool.counts().idle, books.goodbyes()), (2, 1));
-    assert!(books.pool.kept(&key(1)).is_none() && books.pool.kept(&key(3)).is_some());
+    assert!(books.pool.member(&key(1)).kept().is_none() && books.pool.member(&key(3)).kept().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +242,7 @@ async fn a_connection_that_should_have_been_closed_by_now_keeps_nobody_waiting()
     books.idle(1);
     // the clock goes on, and the task that looks after it has not had a turn
     tokio::time::advance(Duration::from_secs(6)).now_or_never();
-    assert!(matches!(books.pool.wait(&key(1), None), Err(Entry::Vacant(_))));
+    assert!(matches!(books.pool.member(&key(1)).wait(None), Err(Entry::Vacant(_))));
 }
 
 #[tokio::test]
@@ -251,9 +251,9 @@ async fn whoever_got_into_line_while_a_connection_was_put_aside_has_it() {
     let _lease = books.lease(&key(1));
     let (item, mut next) = (Fake(Arc::default()), books.line(None));
     let now = tokio::time::Instant::now();
-    let idle = shared::Idle { item, born: now, messages: 1, since: now };
-    let slot = books.pool.room(&key(1));
-    assert!(slot.shared.keep(&slot.key, idle).is_err());
+    let idle = group::Idle { item, born: now, messages: 1, since: now };
+    let slot = books.pool.member(&key(1)).room();
+    assert!(slot.shared.keep(&slot.group, idle).is_err());
     drop(slot);
     assert!(matches!(next.try_recv(), Ok(Turn::Vacant(_))));
 }
@@ -269,4 +269,24 @@ fn connections_are_looked_after_though_the_first_runtime_has_ended() {
         tokio::time::sleep(Duration::from_millis(5100)).await;
     });
     assert_eq!(books.pool.counts().idle, 0);
+}
+
+#[tokio::test]
+async fn attack_a51_a_group_that_nobody_needs_is_forgotten() {
+    let books = Books::new(|_| ());
+    let (user, other) = (books.pool.member(&key(1)), books.pool.member(&key(1)));
+    let slot = user.room();
+    drop(user);
+    drop(slot);
+    assert!(format!("{:?}", books.pool).contains("1 endpoints"), "the other user may want one");
+    drop(other);
+    assert!(format!("{:?}", books.pool).contains("0 endpoints"));
+}
+
+#[tokio::test]
+async fn users_of_equal_keys_share_the_room() {
+    let books = Books::new(|_| ());
+    let (user, other) = (books.pool.member(&key(1)), books.pool.member(&key(1)));
+    let _slot = user.room();
+    assert!(matches!(other.enter(), Entry::Full(_)));
 }

@@ -1,6 +1,7 @@
 //! [`Terms`]: what a server offers and what the host decided, and what follows for a message before MAIL is sent.
 
 use super::capabilities::{Capabilities, SizeLimit};
+use super::chunks::CHUNK;
 use super::command::{Body, MailParameters, Requests};
 use super::protocol::Protocol;
 use super::verdict::Missing;
@@ -38,6 +39,14 @@ impl Terms {
     /// Whether content goes by BDAT and not by DATA.
     pub(super) fn by_chunks(&self) -> bool {
         self.chunking && self.capabilities.chunking
+    }
+
+    /// Whether a message of so many octets goes out together with its commands.
+    pub(crate) fn is_one_flight(&self, octets: u64) -> bool {
+        self.by_chunks()
+            && !self.lock_step()
+            && octets <= (self.one_flight as u64).min(CHUNK)
+            && self.one_flight > 0
     }
 
     /// What the server lacks for this recipient of the message.

@@ -1,0 +1,129 @@
+//! [`Group`]: connections that can stand for each other, and who waits for one.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::key::Key;
+use super::turn::{Offer, Turn};
+use crate::proto::Terms;
+
+/// A connection, as far as a pool has to know it.
+pub(crate) trait Carried: Send + 'static {
+    /// Octets that were written to it.
+    fn written(&self) -> u64;
+
+    /// Says goodbye.
+    fn close(self) -> BoxFuture<'static, ()>;
+}
+
+/// Connections with one key, and who waits for them.
+pub(crate) struct Group<T: Carried> {
+    pub(super) key: Key,
+    state: Mutex<State<T>>,
+}
+
+pub(super) struct State<T: Carried> {
+    /// Deliveries and others that may ask for a connection at any time.
+    pub(super) users: usize,
+    /// Connections that there are, are being made, or are idle.
+    pub(super) open: usize,
+    /// The one that was used last is the last.
+    pub(super) idle: VecDeque<Idle<T>>,
+    pub(super) waiting: VecDeque<Waiting<T>>,
+    /// What is known of the server, from the connection that was made last.
+    pub(super) terms: Option<Terms>,
+}
+
+/// A connection that nobody uses.
+pub(super) struct Idle<T> {
+    pub(super) item: T,
+    pub(super) born: Instant,
+    /// That went over it.
+    pub(super) messages: usize,
+    /// When it was used last.
+    pub(super) since: Instant,
+}
+
+/// A delivery that waits for a connection.
+pub(super) struct Waiting<T: Carried> {
+    /// What may be sent for it ahead of its turn.
+    pub(super) offer: Option<Offer>,
+    pub(super) turn: oneshot::Sender<Turn<T>>,
+}
+
+impl<T: Carried> Group<T> {
+    pub(super) fn new(key: &Key) -> Self {
+        let (idle, waiting) = (VecDeque::new(), VecDeque::new());
+        Self { key: key.clone(), state: Mutex::new(State { users: 0, open: 0, idle, waiting, terms: None }) }
+    }
+
+    /// What its connections have in common.
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Carried> State<T> {
+    /// Whether there is neither a connection nor anybody who may want one.
+    pub(super) fn is_of_no_use(&self) -> bool {
+        self.users == 0 && self.open == 0 && self.waiting.is_empty()
+    }
+
+    /// Whether there may be no more connections.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        self.open >= limit.max(1)
+    }
+
+    /// Since when the connection is idle that was used the longest time ago.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle.front().map(|idle| idle.since)
+    }
+
+    /// Takes out the connection that was idle longest.
+    pub(super) fn take_oldest(&mut self) -> Option<T> {
+        let idle = self.idle.pop_front()?;
+        self.open -= 1;
+        Some(idle.item)
+    }
+
+    /// Whether a connection was idle for too long and is still there.
+    pub(super) fn is_stale(&self, life: Duration, now: Instant) -> bool {
+        self.idle_since().is_some_and(|since| since + life <= now)
+    }
+
+    /// Who is next in line, and still there.
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting<T>> {
+        while let Some(next) = self.waiting.pop_front() {
+            if !next.turn.is_closed() {
+                return Some(next);
+            }
+        }
+        None
+    }
+
+    /// Who is next in line; if nobody is, there is room for one more.
+    pub(super) fn next_or_leave(&mut self) -> Option<Waiting<T>> {
+        let next = self.next_waiting();
+        if next.is_none() {
+            self.open = self.open.saturating_sub(1);
+        }
+        next
+    }
+
+    /// Those who left the line are dropped now and then.
+    pub(super) fn line_up(&mut self, waiting: Waiting<T>) {
+        if self.waiting.len().is_power_of_two() {
+            self.waiting.retain(|waiting| !waiting.turn.is_closed());
+        }
+        self.waiting.push_back(waiting);
+    }
+}

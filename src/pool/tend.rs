@@ -1,0 +1,43 @@
+//! [`tend`]: closes connections that nobody needed for too long.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use tokio::time::sleep_until;
+
+use super::group::Carried;
+use super::shared::{Shared, part};
+
+/// A pool that a task looks after. Should that end with its runtime, another one may begin.
+pub(super) struct Tended<T: Carried>(Weak<Shared<T>>);
+
+impl<T: Carried> Tended<T> {
+    pub(super) fn new(shared: &Arc<Shared<T>>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// The mark is off, and may be that of another task by now.
+    fn done(mut self) {
+        self.0 = Weak::new();
+    }
+}
+
+impl<T: Carried> Drop for Tended<T> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.is_tended.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
+pub(super) async fn tend<T: Carried>(pool: Tended<T>) {
+    loop {
+        let Some((expired, next)) = pool.0.upgrade().map(|shared| shared.expired()) else { return };
+        part(expired);
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => return pool.done(),
+        }
+    }
+}
