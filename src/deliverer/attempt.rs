@@ -1,8 +1,6 @@
 //! One attempt at one destination: host after host, for whoever is not settled yet.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::future::FutureExt;
 
@@ -12,8 +10,7 @@ use super::settle::{Pending, Tried, open};
 use super::visit::{Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
-use crate::pool::{Entry, Lease, Place, Slot, Turn};
-use crate::proto::{Terms, Transaction, Verdict};
+use crate::pool::{Lease, Slot};
 use crate::transport::{Race, Socket};
 
 /// The hosts of a destination, those who are to be delivered, and what was learnt on the way.
@@ -121,7 +118,7 @@ impl<'a> Attempt<'a, '_, '_> {
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
         for place in 0..visits.len() {
             let Some(lease) = visits[place].pool().kept() else { continue };
-            match self.converse(&visits[place], lease, None).await {
+            match self.converse(&visits[place], lease).await {
                 Conversed::Done => _ = visits.remove(place),
                 Conversed::Gone(slot) => {
                     visits[place].hold(slot);
@@ -130,24 +127,13 @@ impl<'a> Attempt<'a, '_, '_> {
             }
             return visits;
         }
-        let Some(first) = visits.first().cloned() else { return visits };
-        while self.is_open() {
-            let conversed = match first.pool().enter() {
-                Entry::Vacant(slot) => Conversed::Gone(Some(slot)),
-                Entry::Kept(lease) => self.converse(&first, lease, None).await,
-                Entry::Full(terms) => self.wait(&first, terms).await,
-            };
-            match conversed {
-                Conversed::Done => {
-                    visits.remove(0);
-                    return visits;
-                }
-                Conversed::Gone(Some(slot)) => {
-                    first.hold(Some(slot));
-                    break;
-                }
-                Conversed::Gone(None) => {}
+        let Some(first) = visits.first() else { return visits };
+        match self.planning.alongside(first.by_pool(self.pending).boxed()).await {
+            Conversed::Done => {
+                visits.remove(0);
+                return visits;
             }
+            Conversed::Gone(slot) => first.hold(slot),
         }
         // where nobody is at home by now another address goes first
         if self.task.parts.memory.is_noted(&first.key().endpoint) {
@@ -156,82 +142,8 @@ impl<'a> Attempt<'a, '_, '_> {
         visits
     }
 
-    /// Waits for a connection, or for room to make one.
-    async fn wait(&mut self, visit: &Visit<'a>, terms: Option<Terms>) -> Conversed {
-        let limit = self.task.parts.limits.recipients.max(1);
-        let recipients: Vec<_> = open(self.pending).map(|pending| pending.recipient).take(limit).collect();
-        let is_last = recipients.len() == open(self.pending).count();
-        let begun = terms
-            .filter(|terms| visit.may_be_sent_ahead(terms))
-            .and_then(|terms| visit.begin(terms, &recipients, is_last));
-        let (mut transaction, offer) = begun.unzip();
-        let is_sent = offer.as_ref().map(|offer| Arc::clone(&offer.is_sent)).unwrap_or_default();
-        let turn = match visit.pool().wait(offer) {
-            Ok(mut turn) => match self.task.in_time(self.planning.alongside(&mut turn)).await {
-                Some(turn) => turn,
-                None => {
-                    visit.pool().withdraw(&mut turn);
-                    let sent = transaction.take().filter(|_| is_sent.load(Ordering::Relaxed));
-                    let place = Place { base: 0, after_reset: false };
-                    // how far it went is for whoever has the connection to know
-                    return match sent {
-                        Some(sent) => self.lost(visit, sent, place, u64::MAX, None),
-                        None => Conversed::Gone(None),
-                    };
-                }
-            },
-            Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
-            Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
-            Err(Entry::Full(_)) => return Conversed::Gone(None),
-        };
-        match turn {
-            Ok(Turn::Vacant(slot)) => Conversed::Gone(Some(slot)),
-            Ok(Turn::Lease(lease)) => self.converse(visit, lease, None).await,
-            Ok(Turn::Behind(lease, place)) => {
-                let begun = transaction.take().map(|mut begun| {
-                    begun.follow(place.base, place.after_reset);
-                    begun
-                });
-                self.converse(visit, lease, begun).await
-            }
-            Ok(Turn::Lost { place, written, slot }) => match transaction.take() {
-                Some(transaction) => self.lost(visit, transaction, place, written, slot),
-                None => Conversed::Gone(slot),
-            },
-            // the pool is gone, or whoever had the connection: as if there had been none
-            Err(_) => Conversed::Gone(None),
-        }
-    }
-
-    /// A connection that was lost with what was sent on it by another: who may have the message is told so (law 3).
-    fn lost(
-        &mut self,
-        visit: &Visit<'a>,
-        mut transaction: Transaction<'_>,
-        place: Place,
-        written: u64,
-        slot: Option<Slot<Line>>,
-    ) -> Conversed {
-        transaction.follow(place.base, place.after_reset);
-        if transaction.end_of_content().is_none_or(|end| end > written) {
-            return Conversed::Gone(slot);
-        }
-        let hop = visit.hop(None);
-        let asked = open(self.pending).zip(transaction.finish().0);
-        // nobody else is tried for those who were asked for; the others were not sent at all
-        asked.filter(|(_, verdict)| matches!(verdict, Verdict::Broken { .. })).for_each(|(pending, _)| {
-            pending.failed(visit.tried(Failure::may_have_arrived_by_another(), Some(hop.clone())));
-        });
-        Conversed::Done
-    }
-
-    async fn converse(
-        &mut self,
-        visit: &Visit<'a>,
-        lease: Lease<Line>,
-        begun: Option<Transaction<'_>>,
-    ) -> Conversed {
-        self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await
+    async fn converse(&mut self, visit: &Visit<'a>, lease: Lease<Line>) -> Conversed {
+        self.planning.alongside(visit.converse(lease, None, self.pending).boxed()).await
     }
 
     /// What comes of an address. Nothing more is tried at a host that turns out to be this one.
@@ -252,7 +164,7 @@ impl<'a> Attempt<'a, '_, '_> {
                 Err(tried) => break tried,
             };
             memory.forget(endpoint);
-            match self.converse(visit, lease, None).await {
+            match self.converse(visit, lease).await {
                 Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
                 Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
-use super::settle::{Pending, open};
+use super::settle::{Pending, waiting};
 use super::visit::Visit;
 use crate::mail::Recipient;
 use crate::outcome::{Failure, is_too_many_recipients};
@@ -48,9 +48,6 @@ struct Said {
     /// Whether the server said nothing at all.
     heard_nothing: bool,
 }
-
-/// A recipient, and what was said of it in a transaction that was full.
-type Asked<'p, 'r> = (&'p mut Pending<'r>, Option<Verdict>);
 
 impl<'a> Visit<'a> {
     /// Whether it is of use to leave what is to be said to whoever has a connection before: not a whole message where no
@@ -120,36 +117,34 @@ impl Conversation<'_, '_> {
     /// took any (check 038). Breaks off where another connection is to be used.
     async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
         let mut begun = begun;
-        let mut waiting: Vec<Asked<'_, '_>> = open(pending).map(|pending| (pending, None)).collect();
+        pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
-        while !waiting.is_empty() {
-            let rest = waiting.split_off(limit.min(waiting.len()));
-            let recipients: Vec<_> = waiting.iter().map(|(pending, _)| pending.recipient).collect();
-            let said = self.transact(&recipients, begun.take(), rest.is_empty()).await;
+        loop {
+            let recipients: Vec<_> = waiting(pending).take(limit).map(|pending| pending.recipient).collect();
+            if recipients.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            let is_last = waiting(pending).nth(limit).is_none();
+            let said = self.transact(&recipients, begun.take(), is_last).await;
             if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
                 return ControlFlow::Break(());
             }
             is_first = false;
-            waiting.extend(rest);
             let said = match said {
                 Ok(said) => said,
                 Err(verdict) => {
-                    self.give_up(waiting, &verdict);
+                    self.give_up(pending, &verdict);
                     return ControlFlow::Continue(());
                 }
             };
             if said.chunking_unknown && self.learns_that_chunks_are_unknown() {
                 return ControlFlow::Break(());
             }
-            let asked = said.verdicts.len();
-            let later = waiting.split_off(asked.min(waiting.len()));
-            if let Some(fewer) = self.note(&mut waiting, said) {
+            if let Some(fewer) = self.note(pending, said) {
                 limit = fewer;
             }
-            waiting.extend(later);
         }
-        ControlFlow::Continue(())
     }
 
     /// Notes that the server does not know the command it announced. Nothing was taken, and where that is remembered the
@@ -190,25 +185,29 @@ impl Conversation<'_, '_> {
 
     /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time
     /// they may be is given back.
-    fn note(&mut self, waiting: &mut Vec<Asked<'_, '_>>, said: Said) -> Option<usize> {
+    fn note(&mut self, pending: &mut [Pending<'_>], said: Said) -> Option<usize> {
         let Said { verdicts, accepted, .. } = said;
         // only a message that was taken is worth sending once more
         let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
         let is_free = !self.has_left && !self.lease.is_followed();
         let again = taken && self.is_usable() && is_free;
-        let asked = std::mem::take(waiting);
-        for ((pending, _), verdict) in asked.into_iter().zip(verdicts) {
-            match again && is_full(&verdict) {
-                true => waiting.push((pending, Some(verdict))),
-                false => self.visit.settle(&self.hop, pending, verdict, accepted > 0),
+        let mut are_left = false;
+        for (pending, verdict) in waiting(pending).zip(verdicts) {
+            if again && is_full(&verdict) {
+                are_left = true;
+                pending.wait_on(verdict);
+            } else {
+                pending.asked();
+                self.visit.settle(&self.hop, pending, verdict, accepted > 0);
             }
         }
-        (!waiting.is_empty()).then_some(accepted)
+        are_left.then_some(accepted)
     }
 
     /// Those for whom a transaction was full keep what the server said of it.
-    fn give_up(&self, waiting: Vec<Asked<'_, '_>>, verdict: &Verdict) {
-        for (pending, full) in waiting {
+    fn give_up(&self, pending: &mut [Pending<'_>], verdict: &Verdict) {
+        for pending in waiting(pending) {
+            let full = pending.asked();
             let others = full.is_some();
             self.visit.settle(&self.hop, pending, full.unwrap_or_else(|| verdict.clone()), others);
         }

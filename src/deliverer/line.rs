@@ -15,7 +15,7 @@ use crate::transport::{Demands, Established, Login, NotEstablished, Session, Soc
 /// A session, and the hop that it is with.
 #[derive(Debug)]
 pub(super) struct Line {
-    pub(super) session: Session<Stream>,
+    pub(super) session: Box<Session<Stream>>,
     pub(super) hop: Hop,
 }
 
@@ -47,7 +47,7 @@ impl Visit<'_> {
         match established {
             Ok(Established { session, secured, .. }) => {
                 let terms = session.terms();
-                Ok(Lease::new(slot, Line { session, hop: self.hop(secured) }, terms))
+                Ok(Lease::new(slot, Line { session: Box::new(session), hop: self.hop(secured) }, terms))
             }
             Err(error) => Err(self.tried(error.failure, Some(self.hop(error.secured)))),
         }

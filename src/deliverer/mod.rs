@@ -2,6 +2,7 @@
 
 mod attempt;
 mod builder;
+mod by_pool;
 mod converse;
 mod deliver;
 mod group;

@@ -3,6 +3,7 @@
 use super::report::{Hop, HopAttempt, RecipientReport};
 use crate::mail::Recipient;
 use crate::outcome::{Delivered, Failure, Outcome};
+use crate::proto::Verdict;
 
 /// A recipient, what was tried for it, and what decided.
 #[derive(Debug)]
@@ -13,6 +14,10 @@ pub(super) struct Pending<'a> {
     tried: Vec<Tried>,
     settled: Option<Outcome>,
     hop: Option<Hop>,
+    /// Whether it is to be asked for in the conversation that is held now.
+    is_waiting: bool,
+    /// What was said of it in a transaction that was full.
+    full: Option<Verdict>,
 }
 
 /// A failure at one candidate. A hop that was reached stands beside the attempt.
@@ -24,7 +29,23 @@ pub(super) struct Tried {
 
 impl<'a> Pending<'a> {
     pub(super) fn new(index: usize, recipient: &'a Recipient) -> Self {
-        Self { index, recipient, tried: Vec::new(), settled: None, hop: None }
+        Self { index, recipient, tried: Vec::new(), settled: None, hop: None, is_waiting: false, full: None }
+    }
+
+    /// Waits to be asked for, if it is not settled.
+    pub(super) fn wait(&mut self) {
+        self.is_waiting = !self.is_settled();
+    }
+
+    /// Waits on for another transaction: this one was full.
+    pub(super) fn wait_on(&mut self, full: Verdict) {
+        self.full = Some(full);
+    }
+
+    /// Is asked for no more; what was said of it in a transaction that was full.
+    pub(super) fn asked(&mut self) -> Option<Verdict> {
+        self.is_waiting = false;
+        self.full.take()
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -86,6 +107,11 @@ impl<'a> Pending<'a> {
         let of_same_host = |other: &&Tried| other.attempt.host() == tried.attempt.host();
         tried.hop.is_none() && self.tried.iter().filter(of_same_host).any(|other| other.hop.is_some())
     }
+}
+
+/// Those who are to be asked for in this conversation.
+pub(super) fn waiting<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
+    pending.iter_mut().filter(|pending| pending.is_waiting)
 }
 
 /// Those who are not settled.

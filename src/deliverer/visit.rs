@@ -57,22 +57,22 @@ impl Task<'_> {
 }
 
 /// A candidate that may be dialled, and what is brought to it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
     target: Arc<Target>,
+    /// The room in the pool that the next connection takes.
+    slot: Mutex<Option<Slot<Line>>>,
 }
 
 /// What was found out about a candidate before anything was sent.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     candidate: Candidate,
     dial: Dial,
     source: Option<SourceAddress>,
     /// The connections that lead there.
     pool: Member<Line>,
-    /// The room in the pool that the first connection takes.
-    slot: Mutex<Option<Slot<Line>>>,
 }
 
 impl<'a> Visit<'a> {
@@ -96,8 +96,13 @@ impl<'a> Visit<'a> {
         let named = candidate.relay.as_ref().map_or(task.sources, NextHop::sources);
         let source = task.parts.sources.pick(task.turn, named, &dial.endpoint());
         let key = key(&task, &candidate, &dial, source.as_ref(), credentials);
-        let (pool, slot) = (task.parts.pool.member(&key), Mutex::default());
-        Ok(Self { task, target: Arc::new(Target { candidate, dial, source, pool, slot }) })
+        let pool = task.parts.pool.member(&key);
+        Ok(Self::to(task, Arc::new(Target { candidate, dial, source, pool })))
+    }
+
+    /// A visit to what is known of a candidate.
+    pub(super) fn to(task: Task<'a>, target: Arc<Target>) -> Self {
+        Self { task, target, slot: Mutex::default() }
     }
 
     pub(super) fn candidate(&self) -> &Candidate {
@@ -119,14 +124,14 @@ impl<'a> Visit<'a> {
 
     /// Leaves room in the pool to the connection that is made.
     pub(super) fn hold(&self, slot: Option<Slot<Line>>) {
-        *self.target.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
     }
 
     /// Connects to the candidate.
     pub(super) fn connect(&self) -> BoxFuture<'a, Result<(Slot<Line>, Socket), Failure>> {
-        let visit = self.clone();
+        let visit = Self::to(self.task, Arc::clone(&self.target));
+        let held = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connecting = async move {
-            let held = visit.target.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
             let slot = held.unwrap_or_else(|| visit.pool().room());
             visit.reporter().connecting();
             visit.dialled().await.map(|socket| (slot, socket))
