@@ -141,7 +141,8 @@ pub use proto::{ClientName, Credentials, Mechanism, Protocol, Reply, Stage};
 pub use resolver::HickoryResolver;
 pub use resolver::{MemoryResolver, ResolveError, Resolver};
 pub use route::{
-    Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, RelayLookup, Route, RouteReason, TlsLevel,
+    Endpoint, Families, HopTarget, HopTls, MxRoute, NextHop, NextHops, RelayLookup, Route, RouteReason,
+    TlsLevel,
 };
 pub use router::{Attempt, FallbackRelay, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};

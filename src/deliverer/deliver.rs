@@ -17,7 +17,7 @@ use super::sources::SourcePool;
 use super::visit::Task;
 use crate::credentials::CredentialProvider;
 use crate::local::{LocalDelivery, LocalRequest};
-use crate::mail::{Envelope, Message, Recipient};
+use crate::mail::{Envelope, Message};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
@@ -136,22 +136,30 @@ impl Deliverer {
         self.0.pool.counts()
     }
 
-    /// The route of each recipient, in the order of the envelope.
+    /// The route of each recipient, in the order of the envelope. Only those that are not known at once are waited for.
     async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Vec<Result<Route, Failure>> {
-        let recipients = envelope.recipients().iter();
-        let routes: Waiting<'_, _> =
-            Box::new(recipients.map(move |recipient| self.route(recipient, envelope, attempt).boxed()));
-        stream::iter(routes).buffered(self.0.limits.routings.max(1)).collect().await
+        let requests = || {
+            let recipients = envelope.recipients().iter();
+            recipients.map(move |recipient| RouteRequest::new(recipient, envelope, attempt))
+        };
+        let mut routes: Vec<_> = requests().map(|request| self.route_now(&request)).collect();
+        if routes.iter().any(Option::is_none) {
+            let asked = routes.iter_mut().zip(requests()).filter(|(route, _)| route.is_none());
+            let asked: Waiting<'_, _> =
+                Box::new(asked.map(|(route, request)| self.route(request, route).boxed()));
+            let answered = stream::iter(asked).buffer_unordered(self.0.limits.routings.max(1));
+            answered.collect::<()>().await;
+        }
+        routes.into_iter().flatten().collect()
     }
 
-    async fn route(
-        &self,
-        recipient: &Recipient,
-        envelope: &Envelope,
-        attempt: Attempt,
-    ) -> Result<Route, Failure> {
-        let request = RouteRequest::new(recipient, envelope, attempt);
-        self.0.router.route(&request).await.map_err(Failure::router)
+    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Result<Route, Failure>> {
+        Some(self.0.router.route_now(request)?.map_err(Failure::router))
+    }
+
+    /// Puts the answer in its place.
+    async fn route(&self, request: RouteRequest<'_>, place: &mut Option<Result<Route, Failure>>) {
+        *place = Some(self.0.router.route(&request).await.map_err(Failure::router));
     }
 
     async fn plan(&self, group: Group<'_>) -> GroupPlan {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::domain::Domain;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, RecipientDsn, Ret};
@@ -94,7 +95,7 @@ impl Postmaster {
     }
 }
 
-/// One recipient of an [`Envelope`], with what its sender wants to be told about it.
+/// One recipient of an [`Envelope`], with what its sender wants to be told about it. Clones share it and allocate nothing.
 ///
 /// ```
 /// use nexthop::{Notify, Recipient};
@@ -103,8 +104,11 @@ impl Postmaster {
 /// assert_eq!(recipient.to_string(), "ann@lists.example");
 /// # Ok::<(), nexthop::mail::MailboxError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Recipient {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Recipient(Arc<Inner>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Inner {
     path: ForwardPath,
     dsn: RecipientDsn,
 }
@@ -112,7 +116,7 @@ pub struct Recipient {
 impl Recipient {
     /// A recipient of this path, without wishes about reports.
     pub fn new(path: ForwardPath) -> Self {
-        Self { path, dsn: RecipientDsn::default() }
+        Self(Arc::new(Inner { path, dsn: RecipientDsn::default() }))
     }
 
     /// A recipient of the path that [`ForwardPath::parse`] reads.
@@ -126,45 +130,45 @@ impl Recipient {
     /// The same recipient, with this `NOTIFY`.
     #[must_use]
     pub fn with_notify(mut self, notify: Notify) -> Self {
-        self.dsn.notify = Some(notify);
+        Arc::make_mut(&mut self.0).dsn.notify = Some(notify);
         self
     }
 
     /// The same recipient, with this `ORCPT`.
     #[must_use]
     pub fn with_original_recipient(mut self, original: OriginalRecipient) -> Self {
-        self.dsn.original_recipient = Some(original);
+        Arc::make_mut(&mut self.0).dsn.original_recipient = Some(original);
         self
     }
 
     /// Where it is.
     pub fn path(&self) -> &ForwardPath {
-        &self.path
+        &self.0.path
     }
 
     /// Whether the path is ASCII, so that SMTPUTF8 is not needed for it (RFC 6531 section 3.3).
     pub fn is_ascii(&self) -> bool {
-        self.path.is_ascii()
+        self.0.path.is_ascii()
     }
 
     /// The domain that is asked for its mail exchangers; none for an address literal or a bare postmaster.
     pub fn domain(&self) -> Option<&Domain> {
-        self.path.mailbox()?.domain().name()
+        self.0.path.mailbox()?.domain().name()
     }
 
     /// What the sender wants to be told.
     pub fn dsn(&self) -> &RecipientDsn {
-        &self.dsn
+        &self.0.dsn
     }
 
     /// When the sender wants to be told.
     pub fn notify(&self) -> Option<Notify> {
-        self.dsn.notify
+        self.0.dsn.notify
     }
 
     /// The recipient in the sender's own words.
     pub fn original_recipient(&self) -> Option<&OriginalRecipient> {
-        self.dsn.original_recipient.as_ref()
+        self.0.dsn.original_recipient.as_ref()
     }
 }
 
@@ -250,7 +254,7 @@ impl Envelope {
 
     /// Whether the reverse path and all recipients can be sent without SMTPUTF8.
     pub fn is_ascii(&self) -> bool {
-        self.reverse_path.is_ascii() && self.recipients.iter().all(|recipient| recipient.path.is_ascii())
+        self.reverse_path.is_ascii() && self.recipients.iter().all(Recipient::is_ascii)
     }
 }
 
@@ -328,7 +332,14 @@ impl FromStr for Recipient {
 /// The path, without angle brackets.
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.fmt(f)
+        self.0.path.fmt(f)
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { path, dsn } = &*self.0;
+        f.debug_struct("Recipient").field("path", path).field("dsn", dsn).finish()
     }
 }
 
@@ -340,6 +351,8 @@ impl Extend<Recipient> for Envelope {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn parse(text: &str) -> Recipient {
@@ -405,6 +418,36 @@ mod tests {
         assert_eq!(recipient.notify(), Some(Notify::Never));
         assert_eq!(recipient.original_recipient(), Some(&original));
         assert_eq!(parse("a@d").dsn(), &RecipientDsn::default());
+    }
+
+    #[test]
+    fn clones_of_a_recipient_share_it() {
+        let envelope = Envelope::new("").unwrap().to("a@d").unwrap();
+        let (one, clone) = (&envelope.recipients()[0], envelope.clone());
+        assert!(Arc::ptr_eq(&one.0, &clone.recipients()[0].0));
+    }
+
+    #[test]
+    fn a_wish_about_a_clone_is_not_one_about_the_other() {
+        let one = parse("a@d");
+        let original = OriginalRecipient::parse("rfc822;b@d").unwrap();
+        let other = one.clone().with_notify(Notify::Never).with_original_recipient(original);
+        assert_eq!(one.dsn(), &RecipientDsn::default());
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn recipients_made_apart_are_equal_by_what_they_hold() {
+        assert_eq!(parse("a@d"), parse("a@D"));
+        assert!(HashSet::from([parse("a@d")]).contains(&parse("a@d")));
+        assert_ne!(parse("a@d"), parse("a@d").with_notify(Notify::Never));
+    }
+
+    #[test]
+    fn a_recipient_is_shown_with_its_parts() {
+        let shown = format!("{:?}", parse("a@d").with_notify(Notify::Never));
+        let dsn = "RecipientDsn { notify: Some(Never), original_recipient: None }";
+        assert_eq!(shown, format!("Recipient {{ path: Mailbox(\"a@d\"), dsn: {dsn} }}"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::mail::{Domain, ForwardPath, MailboxDomain, Recipient};
 use crate::outcome::Failure;
-use crate::route::{MxRoute, NextHop, Route};
+use crate::route::{MxRoute, NextHops, Route};
 
 /// A route made definite: recipients of equal destinations are delivered together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub enum Destination {
     /// To this address, which stands in the mailbox (RFC 5321 section 4.1.3).
     Literal(IpAddr),
     /// To one of these next hops, in turn.
-    Relay(Vec<NextHop>),
+    Relay(NextHops),
 }
 
 impl Destination {

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::mail::Domain;
 
 use super::next_hop::NextHop;
+use super::next_hops::NextHops;
 
 /// What is to be done with a recipient. Recipients of equal routes are delivered together.
+///
+/// Clones share next hops, domain and reason: none allocates, unless an [`MxRoute`] has sources.
 ///
 /// A route has a text form, which [`FromStr`](std::str::FromStr) reads and [`Display`](fmt::Display) writes:
 ///
@@ -33,7 +37,7 @@ pub enum Route {
     Mx(MxRoute),
     /// To the first of these next hops that takes it; never empty in a route that was parsed. They are tried in turn;
     /// those side by side that have a [weight](NextHop::with_weight) share the load.
-    Relay(Vec<NextHop>),
+    Relay(NextHops),
     /// To the host program's own store.
     Local,
     /// Nowhere, for good.
@@ -55,7 +59,12 @@ impl Route {
 
     /// To one next hop.
     pub fn relay(hop: NextHop) -> Self {
-        Self::Relay(vec![hop])
+        Self::Relay(hop.into())
+    }
+
+    /// To the first of these next hops that takes it.
+    pub fn relays(hops: impl Into<NextHops>) -> Self {
+        Self::Relay(hops.into())
     }
 
     /// Nowhere, for good.
@@ -67,10 +76,24 @@ impl Route {
     pub fn defer(reason: impl Into<RouteReason>) -> Self {
         Self::Defer(reason.into())
     }
+
+    /// Whether they are certainly equal, at the cost of comparing pointers: clones of one route are, and equal ones that
+    /// were made apart need not be.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for those who put recipients together"))]
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Mx(one), Self::Mx(other)) => one.same_as(other),
+            (Self::Relay(one), Self::Relay(other)) => one.is_same(other),
+            (Self::Local, Self::Local) => true,
+            (Self::Refuse(one), Self::Refuse(other)) | (Self::Defer(one), Self::Defer(other)) => {
+                Arc::ptr_eq(&one.0, &other.0)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A route by mail exchangers. The default: the recipient's own domain, no limits of its own.
-///
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct MxRoute {
@@ -105,6 +128,16 @@ impl MxRoute {
     pub fn address_limit(&self) -> Option<usize> {
         self.max_addresses.map(|limit| limit.max(LEAST_LIMIT))
     }
+
+    /// As [`Route::same_as`].
+    fn same_as(&self, other: &Self) -> bool {
+        let limits = |route: &Self| (route.max_hosts, route.max_addresses, route.families);
+        let same_domain = match (&self.domain, &other.domain) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_domain && limits(self) == limits(other) && self.sources == other.sources
+    }
 }
 
 /// Which address families are asked for, and which comes first.
@@ -125,9 +158,9 @@ pub enum Families {
     Balanced,
 }
 
-/// Why a route leads nowhere: one line of text, never blank.
+/// Why a route leads nowhere: one line of text, never blank. Clones share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RouteReason(Box<str>);
+pub struct RouteReason(Arc<str>);
 
 impl RouteReason {
     /// The text.
@@ -193,6 +226,42 @@ mod tests {
     fn check_034_routes_that_differ_in_a_source_differ() {
         let sourced = MxRoute { sources: vec![[192, 0, 2, 1].into()], ..MxRoute::default() };
         assert_ne!(Route::Mx(sourced), Route::mx());
+    }
+
+    /// One route of each kind and more, with all that it may hold.
+    fn kinds() -> Vec<Route> {
+        let sourced = MxRoute { sources: vec![[192, 0, 2, 1].into()], ..MxRoute::default() };
+        let texts =
+            ["mx", "mx:a.example", "smtp://a.example,smtp://b.example", "local", "refuse:no", "defer:no"];
+        let parsed = texts.iter().map(|text| text.parse().unwrap());
+        let limited = MxRoute { max_hosts: Some(5), ..MxRoute::default() };
+        let ordered = MxRoute { families: Families::V4Only, ..MxRoute::default() };
+        let narrow = MxRoute { max_addresses: Some(5), ..MxRoute::default() };
+        parsed.chain([sourced, limited, ordered, narrow].map(Route::Mx)).collect()
+    }
+
+    #[test]
+    fn clones_are_the_same_and_other_routes_are_not() {
+        let kinds = kinds();
+        for (place, route) in kinds.iter().enumerate() {
+            let same: Vec<_> = kinds.iter().map(|other| route.clone().same_as(other)).collect();
+            let expected: Vec<_> = (0..kinds.len()).map(|other| other == place).collect();
+            assert_eq!(same, expected, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_made_apart_is_equal_and_not_the_same() {
+        for text in ["mx:a.example", "smtp://a.example", "refuse:no", "defer:no"] {
+            let (one, other): (Route, Route) = (text.parse().unwrap(), text.parse().unwrap());
+            assert!(one == other && !one.same_as(&other), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_hop_is_a_list_of_one() {
+        let hop: NextHop = "smtp://a.example".parse().unwrap();
+        assert_eq!(Route::relay(hop.clone()), Route::relays(vec![hop]));
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl FromStr for Route {
         match (word.to_ascii_lowercase().as_str(), rest) {
             ("refuse", Some(reason)) => parse_reason(word, reason).map(Self::Refuse),
             ("defer", Some(reason)) => parse_reason(word, reason).map(Self::Defer),
-            _ if text.contains(',') => parse_list(text).map(Self::Relay),
+            _ if text.contains(',') => parse_list(text).map(Self::relays),
             ("", None) => Err(RouteParseError::Empty { before: "" }),
             ("mx", None) => Ok(Self::mx()),
             ("mx", Some(domain)) => parse_mx(domain),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::route::{NextHop, Route};
+use crate::route::{NextHops, Route};
 
 use super::ask::{Attempt, RouteRequest, Router, RouterError};
 
@@ -31,7 +31,7 @@ use super::ask::{Attempt, RouteRequest, Router, RouterError};
 #[derive(Debug, Clone)]
 pub struct FallbackRelay<R> {
     inner: R,
-    hops: Vec<NextHop>,
+    hops: NextHops,
     attempts: Option<u32>,
     age: Option<Duration>,
 }
@@ -41,7 +41,8 @@ impl<R: Router> FallbackRelay<R> {
     ///
     /// # Errors
     /// No next hops.
-    pub fn new(inner: R, hops: Vec<NextHop>) -> Result<Self, NoFallbackHops> {
+    pub fn new(inner: R, hops: impl Into<NextHops>) -> Result<Self, NoFallbackHops> {
+        let hops = hops.into();
         if hops.is_empty() {
             return Err(NoFallbackHops);
         }
@@ -66,15 +67,27 @@ impl<R: Router> FallbackRelay<R> {
         self.attempts.is_some_and(|bound| attempt.number > bound)
             || self.age.is_some_and(|bound| attempt.message_age >= bound)
     }
+
+    /// What becomes of a route in this attempt.
+    fn instead_of(&self, route: Route, attempt: Attempt) -> Route {
+        match route {
+            Route::Mx(_) if self.is_due(attempt) => Route::Relay(self.hops.clone()),
+            route => route,
+        }
+    }
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<R: Router> Router for FallbackRelay<R> {
+    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Result<Route, RouterError>> {
+        let answer = self.inner.route_now(request)?;
+        Some(answer.map(|route| self.instead_of(route, request.attempt)))
+    }
+
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouterError> {
-        match self.inner.route(request).await? {
-            Route::Mx(_) if self.is_due(request.attempt) => Ok(Route::Relay(self.hops.clone())),
-            route => Ok(route),
-        }
+        let route = self.inner.route(request).await?;
+        Ok(self.instead_of(route, request.attempt))
     }
 }
 
@@ -89,6 +102,7 @@ mod tests {
     use std::error::Error;
 
     use crate::mail::{Domain, Envelope};
+    use crate::route::NextHop;
     use crate::router::RouteTable;
 
     use super::*;
@@ -104,9 +118,18 @@ mod tests {
         FallbackRelay::new(RouteTable::new(route), relays()).unwrap()
     }
 
+    fn envelope() -> Envelope {
+        Envelope::new("a@example.net").unwrap().to("b@example.org").unwrap()
+    }
+
     async fn ask(router: &impl Router, attempt: Attempt) -> Result<Route, RouterError> {
-        let envelope = Envelope::new("a@example.net").unwrap().to("b@example.org").unwrap();
+        let envelope = envelope();
         router.route(&RouteRequest::new(&envelope.recipients()[0], &envelope, attempt)).await
+    }
+
+    fn ask_now(router: &impl Router, attempt: Attempt) -> Option<Result<Route, RouterError>> {
+        let envelope = envelope();
+        router.route_now(&RouteRequest::new(&envelope.recipients()[0], &envelope, attempt))
     }
 
     async fn answer(router: &impl Router, number: u32, age: Duration) -> String {
@@ -163,12 +186,53 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn the_answer_without_waiting_is_that_of_waiting() {
+        for text in ["mx", "mx:other.example", "local", "lmtp://localhost:24", "refuse:no", "defer:later"] {
+            let router = around(text.parse().unwrap()).after_attempts(3).after_age(HOUR);
+            for attempt in [(3, HOUR / 2), (4, HOUR / 2), (1, HOUR)] {
+                let attempt = Attempt::new(attempt.0, attempt.1);
+                let now = ask_now(&router, attempt).unwrap().unwrap();
+                assert_eq!(now, ask(&router, attempt).await.unwrap(), "{text} {attempt:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_who_fall_back_share_the_hops() {
+        let router = around(Route::mx()).after_attempts(0);
+        let [one, other] = [(); 2].map(|()| ask_now(&router, Attempt::default()).unwrap().unwrap());
+        assert!(one.same_as(&other));
+    }
+
+    /// Has to be waited for.
+    #[derive(Debug)]
+    struct Slow;
+
+    #[async_trait]
+    impl Router for Slow {
+        async fn route(&self, _: &RouteRequest<'_>) -> Result<Route, RouterError> {
+            Ok(Route::mx())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_router_that_is_waited_for_falls_back_as_well() {
+        let router = FallbackRelay::new(Slow, relays()).unwrap().after_attempts(0);
+        assert!(ask_now(&router, Attempt::default()).is_none());
+        assert_eq!(answer(&router, 1, Duration::ZERO).await, RELAYS);
+    }
+
     /// Has no answer.
     #[derive(Debug)]
     struct Failing;
 
     #[async_trait]
     impl Router for Failing {
+        fn route_now(&self, _: &RouteRequest<'_>) -> Option<Result<Route, RouterError>> {
+            Some(Err(RouterError::new("the directory is out")))
+        }
+
         async fn route(&self, _: &RouteRequest<'_>) -> Result<Route, RouterError> {
             Err(RouterError::new("the directory is down"))
         }
@@ -179,6 +243,13 @@ mod tests {
         let router = FallbackRelay::new(Failing, relays()).unwrap().after_attempts(0);
         let error = ask(&router, Attempt::default()).await.unwrap_err();
         assert_eq!(error.source().unwrap().to_string(), "the directory is down");
+    }
+
+    #[test]
+    fn errors_without_waiting_are_passed_on() {
+        let router = FallbackRelay::new(Failing, relays()).unwrap().after_attempts(0);
+        let error = ask_now(&router, Attempt::default()).unwrap().unwrap_err();
+        assert_eq!(error.source().unwrap().to_string(), "the directory is out");
     }
 
     #[test]

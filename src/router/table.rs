@@ -14,7 +14,7 @@ use super::pattern::{Pattern, PatternError};
 /// A router of patterns: the first rule whose pattern fits the recipient decides.
 ///
 /// Rules are in the order in which they were added, whatever kind of pattern they have. Looking one up takes
-/// as many steps as the recipient's domain has labels, however many rules there are.
+/// as many steps as the recipient's domain has labels, however many rules there are, and neither waits nor allocates.
 ///
 /// `Postmaster` without a domain fits `*` only; a mailbox at an address literal fits its own pattern and `*`.
 ///
@@ -104,9 +104,17 @@ impl RouteTable {
     }
 
     fn find_domain(&self, domain: &Domain) -> Option<usize> {
+        let by_name = self.domains.get(domain).copied();
+        by_name.into_iter().chain(self.find_above(domain)).min()
+    }
+
+    fn find_above(&self, domain: &Domain) -> Option<usize> {
+        // an empty map costs nothing to ask, but the walk through the labels does
+        if self.subdomains.is_empty() {
+            return None;
+        }
         let parents = successors(domain.parent(), |name| name.split_once('.').map(|(_, parent)| parent));
-        let below = parents.filter_map(|parent| self.subdomains.get(parent));
-        self.domains.get(domain).into_iter().chain(below).min().copied()
+        parents.filter_map(|parent| self.subdomains.get(parent)).min().copied()
     }
 }
 
@@ -116,6 +124,10 @@ fn parse_domain(text: &str) -> Result<Domain, PatternError> {
 
 #[async_trait]
 impl Router for RouteTable {
+    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Result<Route, RouterError>> {
+        Some(Ok(self.find(request.recipient).clone()))
+    }
+
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouterError> {
         Ok(self.find(request.recipient).clone())
     }
@@ -124,6 +136,9 @@ impl Router for RouteTable {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::mail::Envelope;
+    use crate::router::Attempt;
 
     use super::*;
 
@@ -212,6 +227,17 @@ mod tests {
         let table = RouteTable::new(Route::mx()).domain("lists.example", hop.clone()).unwrap();
         assert_eq!(table.find(&Recipient::parse("a@lists.example").unwrap()), &hop);
         assert_eq!(table.find(&Recipient::parse("a@other.example").unwrap()), &Route::mx());
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_there_without_waiting_and_shares_the_route_of_the_rule() {
+        let table = RouteTable::new(Route::mx()).domain("a.example", "smtp://b.example".parse().unwrap());
+        let table = table.unwrap();
+        let envelope = Envelope::new("").unwrap().to("a@a.example").unwrap();
+        let request = RouteRequest::new(&envelope.recipients()[0], &envelope, Attempt::default());
+        let now = table.route_now(&request).unwrap().unwrap();
+        assert!(now.same_as(&table.routes[0]));
+        assert!(now.same_as(&table.route(&request).await.unwrap()));
     }
 
     #[test]

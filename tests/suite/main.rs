@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod asking;
 mod chunks;
 mod content;
 mod exchangers;

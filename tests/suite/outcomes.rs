@@ -152,7 +152,7 @@ impl Router for Unsure {
             "lost@x.example" => Err(RouterError::new("the directory is away")),
             "no@x.example" => Ok(Route::refuse("gone, with comma")),
             "later@x.example" => Ok(Route::defer("hold")),
-            "empty@x.example" => Ok(Route::Relay(Vec::new())),
+            "empty@x.example" => Ok(Route::relays(Vec::new())),
             _ => Ok(Route::Local),
         }
     }

@@ -348,7 +348,7 @@ fn any_route() -> impl Strategy<Value = Route> {
         Just(Route::mx()),
         Just(Route::Local),
         "[a-z]{1,9}\\.(example|bücher)".prop_map(|domain| Route::mx_of(Domain::parse(&domain).unwrap())),
-        prop::collection::vec(hop(), 1..4).prop_map(Route::Relay),
+        prop::collection::vec(hop(), 1..4).prop_map(Route::relays),
         any::<String>().prop_map(Route::refuse),
         any::<String>().prop_map(Route::defer),
     ]
