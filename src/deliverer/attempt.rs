@@ -20,6 +20,8 @@ struct Attempt<'a, 'p, 'r> {
     pending: &'a mut [Pending<'r>],
     /// Where nobody was at home a moment ago.
     put_off: Vec<HostPlan>,
+    /// Room in the pool for the first connection.
+    held: Option<Slot<Line>>,
     /// The best preference of a server that turned out to be this host.
     own_preference: Option<u16>,
 }
@@ -27,8 +29,13 @@ struct Attempt<'a, 'p, 'r> {
 type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
 
 /// Tries the hosts in turn until every recipient is settled. Those where nobody was at home a moment ago come last.
-pub(super) async fn run(task: Task<'_>, planning: &mut Planning<'_>, pending: &mut [Pending<'_>]) {
-    let mut attempt = Attempt { task, planning, pending, put_off: Vec::new(), own_preference: None };
+pub(super) async fn run(
+    task: Task<'_>,
+    planning: &mut Planning<'_>,
+    pending: &mut [Pending<'_>],
+    held: Option<Slot<Line>>,
+) {
+    let mut attempt = Attempt { task, planning, pending, put_off: Vec::new(), held, own_preference: None };
     while attempt.is_open() {
         let Some(host) = task.in_time(attempt.planning.next()).await.flatten() else { break };
         attempt.visit_some(host).await;
@@ -106,7 +113,10 @@ impl<'a> Attempt<'a, '_, '_> {
         let mut visits = Vec::new();
         for candidate in candidates {
             match Visit::new(self.task, candidate, self.own_preference).await {
-                Ok(visit) => visits.push(visit),
+                Ok(visit) => {
+                    self.task.remember(visit.target());
+                    visits.push(visit);
+                }
                 Err(tried) => self.failed(&tried),
             }
         }
@@ -116,6 +126,10 @@ impl<'a> Attempt<'a, '_, '_> {
     /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
     /// dialled for those who are not settled then.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
+        if let (Some(slot), Some(first)) = (self.held.take(), visits.first()) {
+            first.hold(Some(slot));
+            return visits;
+        }
         for place in 0..visits.len() {
             let Some(lease) = visits[place].pool().kept() else { continue };
             match self.converse(&visits[place], lease).await {

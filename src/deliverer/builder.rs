@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
+use super::fixed::Fixed;
 use super::habits::Habits;
 use super::host_memory::HostMemory;
 use super::sources::{SourceAddress, SourcePool};
@@ -299,6 +300,7 @@ impl DelivererBuilder {
             memory,
             pool: Pool::new(self.pool),
             habits: Habits::new(),
+            fixed: Fixed::default(),
         }))
     }
 }

@@ -7,26 +7,29 @@ use futures_util::stream::{self, StreamExt};
 
 use super::attempt;
 use super::builder::{DelivererBuilder, DeliveryLimits};
+use super::converse::Conversed;
+use super::fixed::{Fixed, is_fixed};
 use super::group::{Group, GroupPlan, Way, groups};
 use super::habits::Habits;
 use super::host_memory::HostMemory;
 use super::line::Line;
 use super::report::{RecipientReport, Report};
+use super::routes::{Answer, Routes};
 use super::settle::Pending;
 use super::sources::SourcePool;
-use super::visit::Task;
+use super::visit::{Task, Visit};
 use crate::credentials::CredentialProvider;
 use crate::local::{LocalDelivery, LocalRequest};
 use crate::mail::{Envelope, Message};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
-use crate::pool::{Pool, PoolCounts};
+use crate::pool::{Pool, PoolCounts, Slot};
 use crate::resolver::Resolver;
-use crate::route::Route;
+use crate::route::{NextHops, Route};
 use crate::router::{Attempt, RouteRequest, Router};
 use crate::tls::{Connector, TlsSettings};
-use crate::transport::{LoginSettings, SessionSettings, after};
+use crate::transport::{LoginSettings, SessionSettings};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
 ///
@@ -76,6 +79,7 @@ pub(super) struct Parts {
     pub(super) memory: HostMemory,
     pub(super) pool: Pool<Line>,
     pub(super) habits: Habits,
+    pub(super) fixed: Fixed,
 }
 
 impl Deliverer {
@@ -107,9 +111,38 @@ impl Deliverer {
     /// server may have accepted all of it, which nobody is told then.
     pub async fn attempt(&self, envelope: &Envelope, message: &Message, attempt: Attempt) -> Report {
         let routes = self.routes(envelope, attempt).await;
-        let groups = groups(envelope, routes).into_iter();
-        let served: Waiting<'_, _> =
-            Box::new(groups.map(|group| self.serve(group, envelope, message).boxed()));
+        let task = Task::new(&self.0, envelope, message);
+        if let Routes::Same(route @ Route::Relay(hops), _) = &routes
+            && let Some(target) = self.0.fixed.of(hops)
+        {
+            return self.at_known(Visit::to(task, target), route, hops).await;
+        }
+        self.by_groups(task, routes).boxed().await
+    }
+
+    /// To the only next hop, of which everything is known.
+    async fn at_known(&self, visit: Visit<'_>, route: &Route, hops: &NextHops) -> Report {
+        let task = visit.task;
+        let recipients = task.envelope.recipients().iter().enumerate();
+        let mut pending: Vec<_> =
+            recipients.map(|(index, recipient)| Pending::new(index, recipient)).collect();
+        let conversed = match visit.is_permitted(route) {
+            true => visit.by_pool(&mut pending).await,
+            false => Conversed::Gone(None),
+        };
+        let untried = match conversed {
+            Conversed::Done => None,
+            Conversed::Gone(slot) => {
+                let destination = Destination::Relay(hops.clone());
+                self.bring(task, &destination, &mut pending, slot).boxed().await
+            }
+        };
+        Report::new(pending.into_iter().map(|pending| pending.finish(untried.as_ref()).1).collect())
+    }
+
+    async fn by_groups(&self, task: Task<'_>, routes: Routes) -> Report {
+        let groups = groups(task.envelope, routes.into_answers()).into_iter();
+        let served: Waiting<'_, _> = Box::new(groups.map(|group| self.serve(group, task).boxed()));
         let served = stream::iter(served).buffer_unordered(self.0.limits.destinations.max(1));
         let mut reports: Vec<_> = served.collect::<Vec<_>>().await.concat();
         reports.sort_by_key(|(index, _)| *index);
@@ -119,7 +152,7 @@ impl Deliverer {
     /// What would be done: routes asked for, names looked up, addresses judged. Connects to nobody.
     pub async fn plans(&self, envelope: &Envelope, attempt: Attempt) -> Vec<GroupPlan> {
         let routes = self.routes(envelope, attempt).await;
-        let groups = groups(envelope, routes).into_iter();
+        let groups = groups(envelope, routes.into_answers()).into_iter();
         let plans: Waiting<'_, _> = Box::new(groups.map(|group| self.plan(group).boxed()));
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
     }
@@ -136,29 +169,25 @@ impl Deliverer {
         self.0.pool.counts()
     }
 
-    /// The route of each recipient, in the order of the envelope. Only those that are not known at once are waited for.
-    async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Vec<Result<Route, Failure>> {
-        let requests = || {
-            let recipients = envelope.recipients().iter();
-            recipients.map(move |recipient| RouteRequest::new(recipient, envelope, attempt))
-        };
-        let mut routes: Vec<_> = requests().map(|request| self.route_now(&request)).collect();
-        if routes.iter().any(Option::is_none) {
-            let asked = routes.iter_mut().zip(requests()).filter(|(route, _)| route.is_none());
-            let asked: Waiting<'_, _> =
-                Box::new(asked.map(|(route, request)| self.route(request, route).boxed()));
-            let answered = stream::iter(asked).buffer_unordered(self.0.limits.routings.max(1));
-            answered.collect::<()>().await;
-        }
-        routes.into_iter().flatten().collect()
+    /// The route of each recipient. Only those that are not known at once are waited for.
+    async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Routes {
+        let request = |recipient| RouteRequest::new(recipient, envelope, attempt);
+        let (recipients, mut routes) = (envelope.recipients().iter(), Routes::new());
+        recipients.clone().for_each(|recipient| routes.push(self.route_now(&request(recipient))));
+        let Routes::Each(mut each) = routes else { return routes };
+        let unknown = each.iter_mut().zip(recipients).filter(|(answer, _)| answer.is_none());
+        let unknown: Waiting<'_, _> =
+            Box::new(unknown.map(|(answer, recipient)| self.route(request(recipient), answer).boxed()));
+        stream::iter(unknown).buffer_unordered(self.0.limits.routings.max(1)).collect::<()>().await;
+        Routes::Each(each)
     }
 
-    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Result<Route, Failure>> {
+    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Answer> {
         Some(self.0.router.route_now(request)?.map_err(Failure::router))
     }
 
     /// Puts the answer in its place.
-    async fn route(&self, request: RouteRequest<'_>, place: &mut Option<Result<Route, Failure>>) {
+    async fn route(&self, request: RouteRequest<'_>, place: &mut Option<Answer>) {
         *place = Some(self.0.router.route(&request).await.map_err(Failure::router));
     }
 
@@ -180,53 +209,43 @@ impl Deliverer {
     }
 
     /// Brings recipients of one way where they are to go.
-    async fn serve(
-        &self,
-        group: Group<'_>,
-        envelope: &Envelope,
-        message: &Message,
-    ) -> Vec<(usize, RecipientReport)> {
+    async fn serve(&self, group: Group<'_>, task: Task<'_>) -> Vec<(usize, RecipientReport)> {
         let mut pending: Vec<_> =
             group.recipients.iter().map(|(index, recipient)| Pending::new(*index, recipient)).collect();
         let untried = match &group.way {
-            Way::Server(destination) => self.bring(destination, envelope, message, &mut pending).await,
-            Way::Local => self.keep(&mut pending, envelope, message).await,
+            Way::Server(destination) => self.bring(task, destination, &mut pending, None).await,
+            Way::Local => self.keep(&mut pending, task).await,
             Way::Nowhere(failure) => Some(failure.clone()),
         };
         pending.into_iter().map(|pending| pending.finish(untried.as_ref())).collect()
     }
 
-    /// Brings recipients to a destination; gives back why not everything was tried for those who are not settled.
+    /// Brings recipients to a destination; gives back why not everything was tried for those who are not settled. The
+    /// first connection may have room in the pool already.
     async fn bring(
         &self,
+        task: Task<'_>,
         destination: &Destination,
-        envelope: &Envelope,
-        message: &Message,
         pending: &mut [Pending<'_>],
+        held: Option<Slot<Line>>,
     ) -> Option<Failure> {
-        let parts = &*self.0;
-        let ends = parts.limits.attempt.map(after);
-        let (sources, turn) = (destination.sources(), parts.sources.turn());
+        let (parts, sources) = (task.parts, destination.sources());
         let local = parts.sources.addresses(sources);
         let planner = self.planner().with_sources(&local);
         let mut planning = planner.planning(destination);
-        let task = Task { parts, envelope, message, sources, turn, ends };
-        attempt::run(task, &mut planning, pending).await;
+        let fixed = destination.relay().filter(|hops| is_fixed(parts, hops));
+        let task = Task { sources, turn: parts.sources.turn(), fixed, ..task };
+        attempt::run(task, &mut planning, pending, held).await;
         planning.dead_end().or_else(|| task.is_over().then(Failure::out_of_time))
     }
 
     /// Hands recipients to the host's store; what that leaves open is deferred for the reason given back.
-    async fn keep(
-        &self,
-        pending: &mut [Pending<'_>],
-        envelope: &Envelope,
-        message: &Message,
-    ) -> Option<Failure> {
+    async fn keep(&self, pending: &mut [Pending<'_>], task: Task<'_>) -> Option<Failure> {
         let Some(local) = &self.0.local else {
             return Some(no_store());
         };
         let recipients: Vec<_> = pending.iter().map(|pending| pending.recipient).collect();
-        let outcomes = local.deliver(&LocalRequest::new(envelope, &recipients, message)).await;
+        let outcomes = local.deliver(&LocalRequest::new(task.envelope, &recipients, task.message)).await;
         pending.iter_mut().zip(outcomes).for_each(|(pending, outcome)| pending.settle(honest(outcome), None));
         Some(Failure::local_for_now("the local delivery gave no outcome"))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::routes::Answer;
 use crate::escape;
 use crate::mail::{Envelope, Recipient};
 use crate::outcome::Failure;
@@ -72,7 +73,7 @@ pub(super) fn way(route: &Route, recipient: &Recipient) -> Way {
 }
 
 /// Puts recipients together whose routes are equal, in the order in which the first of each stands.
-pub(super) fn groups<'a>(envelope: &'a Envelope, routes: Vec<Result<Route, Failure>>) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(envelope: &'a Envelope, routes: Vec<Answer>) -> Vec<Group<'a>> {
     let (mut groups, mut places) = (Vec::new(), HashMap::new());
     for ((index, recipient), route) in envelope.recipients().iter().enumerate().zip(routes) {
         let (route, way) = match route {

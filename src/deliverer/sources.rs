@@ -45,7 +45,7 @@ pub(super) struct SourcePool {
 }
 
 /// Whose turn it is among the source addresses of a family, for one attempt at one destination.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rotation(usize);
 
 impl SourcePool {

@@ -1,6 +1,6 @@
 //! [`Visit`]: one candidate, and what is brought to it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::mail::{Envelope, Message};
 use crate::observer::Reporter;
 use crate::outcome::Failure;
 use crate::plan::{Candidate, Dial, Standing};
-use crate::policy::Origin;
+use crate::policy::{Origin, Peer, Permitted};
 use crate::pool::{Key, Member, Slot};
 use crate::proto::Credentials;
-use crate::route::{Endpoint, Families, NextHop};
-use crate::transport::{Joins, SessionSettings, Socket, connect};
+use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
+use crate::transport::{Joins, SessionSettings, Socket, after, connect};
 
 /// What is brought to every candidate of a destination.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +32,26 @@ pub(super) struct Task<'a> {
     /// Source addresses that the route names for mail exchangers.
     pub(super) sources: &'a [IpAddr],
     pub(super) turn: Rotation,
+    /// The route, if what is found out about its only hop is to be remembered.
+    pub(super) fixed: Option<&'a NextHops>,
     /// When the attempt must be over.
     pub(super) ends: Option<Instant>,
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// What every destination has in common.
+    pub(super) fn new(parts: &'a Parts, envelope: &'a Envelope, message: &'a Message) -> Self {
+        let (turn, ends) = (Rotation::default(), parts.limits.attempt.map(after));
+        Self { parts, envelope, message, sources: &[], turn, fixed: None, ends }
+    }
+
+    /// Leaves what was found out to deliveries after this one.
+    pub(super) fn remember(&self, target: &Arc<Target>) {
+        if let Some(hops) = self.fixed {
+            self.parts.fixed.note(hops, target);
+        }
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ends.is_some_and(|ends| ends <= Instant::now())
     }
@@ -103,6 +118,26 @@ impl<'a> Visit<'a> {
     /// A visit to what is known of a candidate.
     pub(super) fn to(task: Task<'a>, target: Arc<Target>) -> Self {
         Self { task, target, slot: Mutex::default() }
+    }
+
+    /// Whether the policy permits it, and somebody was at home a moment ago.
+    pub(super) fn is_permitted(&self, route: &Route) -> bool {
+        let Candidate { host, origin, .. } = self.candidate();
+        let permits = |address: &SocketAddr| {
+            let (Some(host), Some(origin)) = (host, *origin) else { return false };
+            let peer = Peer::new(address.ip(), address.port(), host, origin, route);
+            Permitted::check(&*self.task.parts.policy, &peer).is_ok()
+        };
+        let is_allowed = match &self.key().endpoint {
+            Endpoint::Tcp(address) => permits(address),
+            Endpoint::Unix(_) => true,
+        };
+        is_allowed && !self.task.parts.memory.is_noted(&self.key().endpoint)
+    }
+
+    /// What was found out about the candidate.
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
     }
 
     pub(super) fn candidate(&self) -> &Candidate {

@@ -73,6 +73,14 @@ impl Destination {
         }
     }
 
+    /// The next hops, if it is a relay.
+    pub(crate) fn relay(&self) -> Option<&NextHops> {
+        match self {
+            Self::Relay(hops) => Some(hops),
+            Self::Mx { .. } | Self::Literal(_) => None,
+        }
+    }
+
     /// The route that a policy is shown.
     pub(crate) fn route(&self) -> Route {
         match self {

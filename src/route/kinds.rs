@@ -79,7 +79,6 @@ impl Route {
 
     /// Whether they are certainly equal, at the cost of comparing pointers: clones of one route are, and equal ones that
     /// were made apart need not be.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for those who put recipients together"))]
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Mx(one), Self::Mx(other)) => one.same_as(other),
