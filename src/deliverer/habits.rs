@@ -1,5 +1,6 @@
 //! [`Habits`]: what servers announce and do not keep to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -25,7 +26,11 @@ pub(super) struct Habit {
 /// The habits of servers, by endpoint and what a connection must prove: what is learnt where anybody may have had a say
 /// does not hold where nobody may.
 #[derive(Debug)]
-pub(super) struct Habits(Cache<(Endpoint, Requirement), Habit>);
+pub(super) struct Habits {
+    known: Cache<(Endpoint, Requirement), Habit>,
+    /// Whether anything was ever learnt.
+    are_any: AtomicBool,
+}
 
 impl Habit {
     pub(super) const CHUNKING_UNKNOWN: Self = Self { chunking_unknown: true, lock_step: false };
@@ -34,11 +39,15 @@ impl Habit {
 
 impl Habits {
     pub(super) fn new() -> Self {
-        Self(Cache::builder().max_capacity(SIZE).time_to_live(LIFE).build())
+        let known = Cache::builder().max_capacity(SIZE).time_to_live(LIFE).build();
+        Self { known, are_any: AtomicBool::new(false) }
     }
 
     pub(super) fn of(&self, key: &Key) -> Habit {
-        self.0.get(&(key.endpoint.clone(), key.requirement)).unwrap_or_default()
+        if !self.are_any.load(Ordering::Acquire) {
+            return Habit::default();
+        }
+        self.known.get(&(key.endpoint.clone(), key.requirement)).unwrap_or_default()
     }
 
     pub(super) fn note(&self, key: &Key, new: Habit) {
@@ -47,7 +56,8 @@ impl Habits {
             chunking_unknown: known.chunking_unknown || new.chunking_unknown,
             lock_step: known.lock_step || new.lock_step,
         };
-        self.0.insert((key.endpoint.clone(), key.requirement), both);
+        self.known.insert((key.endpoint.clone(), key.requirement), both);
+        self.are_any.store(true, Ordering::Release);
     }
 }
 

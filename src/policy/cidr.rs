@@ -53,7 +53,17 @@ impl Cidr {
 
     /// Whether the address lies in the block. An IPv6 address never lies in an IPv4 block, IPv4-mapped or not.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
+        match (self.0, address) {
+            (IpNet::V4(block), IpAddr::V4(address)) => {
+                let differs = block.addr().to_bits() ^ address.to_bits();
+                differs.checked_shr(32 - u32::from(block.prefix_len())).unwrap_or(0) == 0
+            }
+            (IpNet::V6(block), IpAddr::V6(address)) => {
+                let differs = block.addr().to_bits() ^ address.to_bits();
+                differs.checked_shr(128 - u32::from(block.prefix_len())).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
     }
 
     /// Bits of the prefix.

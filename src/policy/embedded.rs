@@ -49,7 +49,7 @@ pub(super) fn embedded(address: IpAddr, nat64: &[Cidr]) -> impl Iterator<Item = 
     let prefix =
         nat64.iter().filter(|prefix| prefix.contains(address)).max_by_key(|prefix| prefix.prefix_len());
     let translated = prefix.zip(bits).map(|(prefix, bits)| nat64_address(bits, prefix.prefix_len()));
-    let forms = if translated.is_some() { &[] } else { FORMS };
+    let forms = if translated.is_some() || bits.is_none() { &[] } else { FORMS };
     translated.into_iter().chain(forms.iter().filter_map(move |form| form.read(bits?)))
 }
 

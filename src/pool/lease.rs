@@ -29,6 +29,8 @@ pub(crate) struct Queue<T: Carried> {
     /// That went over it, or are going now.
     messages: usize,
     past: Past,
+    /// Whether it is too old for a further message, when that was looked at last.
+    is_old: bool,
 }
 
 /// Where a connection comes from.
@@ -56,14 +58,18 @@ impl<T: Carried> Lease<T> {
         slot.shared.opened.fetch_add(1, Ordering::Relaxed);
         slot.group.state().terms = Some(terms);
         let (born, past) = (Instant::now(), Past::New);
-        let queue = Queue { slot: Some(slot), followers: VecDeque::new(), born, messages: 0, past };
+        let queue =
+            Queue { slot: Some(slot), followers: VecDeque::new(), born, messages: 0, past, is_old: false };
         Self { item: Some(item), queue }
     }
 
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
         let Idle { item, born, messages, since } = idle;
         let (followers, past) = (VecDeque::new(), Past::Idle(now.saturating_duration_since(since)));
-        Self { item: Some(item), queue: Queue { slot: Some(slot), followers, born, messages, past } }
+        Self {
+            item: Some(item),
+            queue: Queue { slot: Some(slot), followers, born, messages, past, is_old: false },
+        }
     }
 
     /// The connection, and who is behind on it. There is one until the lease is given back.
@@ -92,6 +98,7 @@ impl<T: Carried> Lease<T> {
     /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
     pub(crate) fn give_back(mut self) -> Option<T> {
         self.queue.past = Past::HandedOn;
+        self.queue.look_at_age();
         if let Some(Follower { turn, place, .. }) = self.queue.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
             let _ = turn.send(Turn::Behind(self, place));
@@ -140,6 +147,12 @@ impl<T: Carried> Queue<T> {
     /// Notes that one more message goes over it.
     pub(crate) fn count(&mut self) {
         self.messages += 1;
+        self.look_at_age();
+    }
+
+    fn look_at_age(&mut self) {
+        let age = self.slot.as_ref().map_or(Duration::MAX, |slot| slot.shared.settings.age);
+        self.is_old = self.born.elapsed() >= age;
     }
 
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
@@ -187,7 +200,7 @@ impl<T: Carried> Queue<T> {
     fn takes_more(&self, beside: usize) -> bool {
         let Some(slot) = &self.slot else { return false };
         let settings = &slot.shared.settings;
-        self.messages + beside < settings.messages.max(1) && self.born.elapsed() < settings.age
+        self.messages + beside < settings.messages.max(1) && !self.is_old
     }
 }
 
