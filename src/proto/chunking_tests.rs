@@ -203,7 +203,8 @@ fn check_119_pieces_are_cut_at_the_border_of_a_chunk_and_not_copied() {
         play.sent();
         play.hears(b"250\r\n250\r\n");
         let queued = play.output.take_all();
-        assert_eq!(queued[0].as_ref(), b"BDAT 1048576\r\n");
+        let queued: Vec<_> = queued.iter().collect();
+        assert_eq!(queued[0], b"BDAT 1048576\r\n");
         assert_eq!((queued[1].as_ptr(), queued[1].len()), (content.as_ptr(), MIB - 10));
     });
     with_octets(waiting(smtp()), MIB + 100, |mut play| {
@@ -703,7 +704,7 @@ fn a_transaction_opened_ahead_goes_on_in_the_stream_it_was_appended_to() {
         let mut stream = Output::default();
         stream.put(b"what stands in front\r\n");
         let base = stream.end();
-        play.output.take_all().into_iter().for_each(|part| stream.push(part));
+        stream.append(play.output.take_all(), Vec::new());
         play.machine.shift(base);
         stream.advance(stream.len() - 1);
         assert!(play.lost_in(&mut stream).iter().all(|verdict| verdict == "mail-from broken"));
@@ -717,7 +718,7 @@ fn a_shifted_transaction_ties_replies_to_the_places_it_moved_to() {
         play.machine.shift(100);
         let parts = play.output.take_all();
         play.output.put(&[b'-'; 100]);
-        parts.into_iter().for_each(|part| play.output.push(part));
+        play.output.append(parts, Vec::new());
         play.write(100 + MAIL.len());
         play.hears(b"250\r\n");
         assert!(!play.machine.heard_nothing());

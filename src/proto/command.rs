@@ -1,11 +1,9 @@
 //! Commands as octets (RFC 5321 section 4.1). Made of parsed values only, and looked at once more here.
 
-use std::fmt::{self, Display};
-
 use super::client_name::ClientName;
 use super::output::Output;
 use super::protocol::Protocol;
-use crate::mail::{EnvelopeId, Notify, Recipient, Ret, ReversePath};
+use crate::mail::{EnvelopeId, ForwardPath, Mailbox, MailboxDomain, Notify, Recipient, Ret, ReversePath};
 
 /// A line that the client sends. AUTH lines are secret and written elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -62,67 +60,215 @@ pub(crate) struct MailParameters<'a> {
 }
 
 impl Command<'_> {
-    /// Queues the line. Values are parsed types that cannot hold a control character; that none is in the line
-    /// is made sure here once more, for it would be a second command.
+    /// Queues the line. Values are parsed types that cannot hold a control character; the output drops those all the
+    /// same.
     pub(crate) fn write(self, output: &mut Output) {
-        let mut line = self.to_string();
-        line.retain(|c| !c.is_control());
-        line.push_str("\r\n");
-        output.put(line.as_bytes());
+        output.put_line(|line| self.put(line));
     }
-}
 
-impl Display for Command<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn put(self, line: &mut Vec<u8>) {
         match self {
-            Self::Hello(Protocol::Smtp, name) => write!(f, "EHLO {name}"),
-            Self::Hello(Protocol::Lmtp, name) => write!(f, "LHLO {name}"),
-            Self::Helo(name) => write!(f, "HELO {name}"),
-            Self::Mail(path, parameters) => write!(f, "MAIL FROM:<{path}>{parameters}"),
-            Self::Rcpt(recipient, requests) => rcpt(f, recipient, *requests),
-            Self::Data => f.write_str("DATA"),
-            Self::Bdat(octets, false) => write!(f, "BDAT {octets}"),
-            Self::Bdat(octets, true) => write!(f, "BDAT {octets} LAST"),
-            Self::StartTls => f.write_str("STARTTLS"),
-            Self::Rset => f.write_str("RSET"),
-            Self::Quit => f.write_str("QUIT"),
+            Self::Hello(Protocol::Smtp, name) => put_all(line, ["EHLO ", &name.to_string()]),
+            Self::Hello(Protocol::Lmtp, name) => put_all(line, ["LHLO ", &name.to_string()]),
+            Self::Helo(name) => put_all(line, ["HELO ", &name.to_string()]),
+            Self::Mail(path, parameters) => {
+                put(line, "MAIL FROM:<");
+                path.mailbox().into_iter().for_each(|mailbox| put_mailbox(line, mailbox));
+                put(line, ">");
+                parameters.put(line);
+            }
+            Self::Rcpt(recipient, requests) => put_rcpt(line, recipient, requests),
+            Self::Data => put(line, "DATA"),
+            Self::Bdat(octets, is_last) => {
+                put(line, "BDAT ");
+                put_decimal(line, octets);
+                put(line, if is_last { " LAST" } else { "" });
+            }
+            Self::StartTls => put(line, "STARTTLS"),
+            Self::Rset => put(line, "RSET"),
+            Self::Quit => put(line, "QUIT"),
         }
     }
 }
 
-impl Display for MailParameters<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl MailParameters<'_> {
+    fn put(self, line: &mut Vec<u8>) {
         if let Some(size) = self.size {
-            write!(f, " SIZE={size}")?;
+            put(line, " SIZE=");
+            put_decimal(line, size);
         }
         match self.body {
-            Some(Body::EightBit) => f.write_str(" BODY=8BITMIME")?,
-            Some(Body::Binary) => f.write_str(" BODY=BINARYMIME")?,
+            Some(Body::EightBit) => put(line, " BODY=8BITMIME"),
+            Some(Body::Binary) => put(line, " BODY=BINARYMIME"),
             None => {}
         }
         if self.smtp_utf8 {
-            f.write_str(" SMTPUTF8")?;
+            put(line, " SMTPUTF8");
         }
         if self.no_identity {
-            f.write_str(" AUTH=<>")?;
+            put(line, " AUTH=<>");
         }
         if let Some(ret) = self.ret {
-            write!(f, " RET={ret}")?;
+            put_all(line, [" RET=", &ret.to_string()]);
         }
-        self.envelope_id.map_or(Ok(()), |id| write!(f, " ENVID={}", id.to_xtext()))
+        if let Some(id) = self.envelope_id {
+            put_all(line, [" ENVID=", &id.to_xtext()]);
+        }
     }
 }
 
-fn rcpt(f: &mut fmt::Formatter<'_>, recipient: &Recipient, requests: Requests) -> fmt::Result {
-    write!(f, "RCPT TO:<{}>", recipient.path())?;
+fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
+    put(line, "RCPT TO:<");
+    match recipient.path() {
+        ForwardPath::Mailbox(mailbox) => put_mailbox(line, mailbox),
+        ForwardPath::Postmaster(postmaster) => put(line, postmaster.as_str()),
+    }
+    put(line, ">");
     let notify = recipient.notify().filter(|notify| match requests {
         Requests::None => false,
         Requests::NeverOnly => *notify == Notify::Never,
         Requests::All => true,
     });
     if let Some(notify) = notify {
-        write!(f, " NOTIFY={notify}")?;
+        put_all(line, [" NOTIFY=", &notify.to_string()]);
     }
-    let original = recipient.original_recipient().filter(|_| requests != Requests::None);
-    original.map_or(Ok(()), |original| write!(f, " ORCPT={}", original.to_xtext()))
+    if let Some(original) = recipient.original_recipient().filter(|_| requests != Requests::None) {
+        put_all(line, [" ORCPT=", &original.to_xtext()]);
+    }
+}
+
+fn put_mailbox(line: &mut Vec<u8>, mailbox: &Mailbox) {
+    put_all(line, [mailbox.local_part(), "@"]);
+    match mailbox.domain() {
+        MailboxDomain::Name(domain) => put(line, domain.as_str()),
+        literal @ MailboxDomain::Literal(_) => put(line, &literal.to_string()),
+    }
+}
+
+fn put(line: &mut Vec<u8>, text: &str) {
+    line.extend_from_slice(text.as_bytes());
+}
+
+fn put_all<const N: usize>(line: &mut Vec<u8>, texts: [&str; N]) {
+    texts.into_iter().for_each(|text| put(line, text));
+}
+
+fn put_decimal(line: &mut Vec<u8>, number: u64) {
+    let begin = line.len();
+    let mut rest = number;
+    loop {
+        line.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    line[begin..].reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mail::OriginalRecipient;
+
+    fn written(command: Command<'_>) -> String {
+        let mut output = Output::default();
+        command.write(&mut output);
+        let mut slices = [IoSlice::new(&[]); 1];
+        output.slices(&mut slices);
+        String::from_utf8(slices[0].to_vec()).unwrap()
+    }
+
+    fn shown<T>(name: &str, value: Option<T>, text: impl FnOnce(T) -> String) -> String {
+        value.map(|value| format!(" {name}={}", text(value))).unwrap_or_default()
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let local = prop_oneof!["[a-z0-9+]{1,20}", "[a-zé]{1,9}", "\"[ -!#-\\[\\]-~]{1,9}\""];
+        let domain = prop_oneof![
+            "([a-z]{1,9}\\.){0,3}[a-z]{2,9}",
+            Just("[192.0.2.1]".into()),
+            Just("[IPv6:2001:db8::1]".into())
+        ];
+        (local, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
+    }
+
+    proptest! {
+        #[test]
+        fn rcpt_is_what_its_parts_show(
+            path in prop_oneof![4 => path(), 1 => Just("Postmaster".to_owned())],
+            notify in option::of(prop_oneof![Just("NEVER"), Just("SUCCESS,DELAY")]),
+            original in option::of("rfc822;[ -~]{1,20}"),
+        ) {
+            let mut recipient = Recipient::parse(&path).unwrap();
+            let notify = notify.map(|notify| Notify::parse(notify).unwrap());
+            recipient = notify.into_iter().fold(recipient, Recipient::with_notify);
+            let original = original.map(|original| OriginalRecipient::parse(&original).unwrap());
+            recipient = original.clone().into_iter().fold(recipient, Recipient::with_original_recipient);
+            let original = shown("ORCPT", original, |original| original.to_xtext());
+            let plain = format!("RCPT TO:<{}>", recipient.path());
+            let all = shown("NOTIFY", notify, |notify| notify.to_string());
+            let never = shown("NOTIFY", notify.filter(|notify| *notify == Notify::Never), |notify| notify.to_string());
+            prop_assert_eq!(written(Command::Rcpt(&recipient, Requests::None)), format!("{plain}\r\n"));
+            prop_assert_eq!(
+                written(Command::Rcpt(&recipient, Requests::NeverOnly)),
+                format!("{plain}{never}{original}\r\n")
+            );
+            prop_assert_eq!(written(Command::Rcpt(&recipient, Requests::All)), format!("{plain}{all}{original}\r\n"));
+        }
+
+        #[test]
+        fn mail_is_what_its_parts_show(
+            path in prop_oneof![4 => path(), 1 => Just("<>".to_owned())],
+            size in option::of(any::<u64>()),
+            body in option::of(any::<bool>()),
+            (smtp_utf8, no_identity) in any::<(bool, bool)>(),
+            ret in option::of(prop_oneof![Just(Ret::Full), Just(Ret::Headers)]),
+            id in option::of("[ -~]{1,20}"),
+        ) {
+            let path = ReversePath::parse(&path).unwrap();
+            let id = id.map(|id| EnvelopeId::parse(&id).unwrap());
+            let kind = body.map(|binary| if binary { Body::Binary } else { Body::EightBit });
+            let parameters =
+                MailParameters { size, body: kind, no_identity, smtp_utf8, ret, envelope_id: id.as_ref() };
+            let wanted = [
+                format!("MAIL FROM:<{path}>"),
+                shown("SIZE", size, |size| size.to_string()),
+                shown("BODY", body, |binary| if binary { "BINARYMIME" } else { "8BITMIME" }.to_owned()),
+                if smtp_utf8 { " SMTPUTF8" } else { "" }.to_owned(),
+                if no_identity { " AUTH=<>" } else { "" }.to_owned(),
+                shown("RET", ret, |ret| ret.to_string()),
+                shown("ENVID", id.as_ref(), EnvelopeId::to_xtext),
+            ];
+            prop_assert_eq!(written(Command::Mail(&path, parameters)), wanted.concat() + "\r\n");
+        }
+
+        #[test]
+        fn bdat_is_a_number_and_whether_it_is_the_last(octets: u64) {
+            prop_assert_eq!(written(Command::Bdat(octets, false)), format!("BDAT {octets}\r\n"));
+            prop_assert_eq!(written(Command::Bdat(octets, true)), format!("BDAT {octets} LAST\r\n"));
+        }
+    }
+
+    #[test]
+    fn the_other_lines() {
+        let name = ClientName::parse("c.example").unwrap();
+        for (command, line) in [
+            (Command::Hello(Protocol::Smtp, &name), "EHLO c.example\r\n"),
+            (Command::Hello(Protocol::Lmtp, &name), "LHLO c.example\r\n"),
+            (Command::Helo(&name), "HELO c.example\r\n"),
+            (Command::Data, "DATA\r\n"),
+            (Command::Bdat(0, true), "BDAT 0 LAST\r\n"),
+            (Command::StartTls, "STARTTLS\r\n"),
+            (Command::Rset, "RSET\r\n"),
+            (Command::Quit, "QUIT\r\n"),
+        ] {
+            assert_eq!(written(command), line);
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! [`Flight`]: the beginning of a transaction, before there is a connection for it.
 
-use bytes::Bytes;
-
 use super::machine::{Machine, Need};
 use super::output::{Output, SpokenLine};
+use super::parts::Parts;
 use super::transaction::Transaction;
 use crate::mail::Message;
 
@@ -11,7 +10,7 @@ use crate::mail::Message;
 #[derive(Debug)]
 pub(crate) struct Flight {
     /// As they go into the stream.
-    pub(crate) octets: Vec<Bytes>,
+    pub(crate) octets: Parts,
     /// Whether the content is in it, so that nothing is left to say.
     pub(crate) is_whole: bool,
     /// Its lines, for whoever listens.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::output::Output;
-use super::reply::Reply;
+use super::reply::{Reply, ReplyCode};
 use super::reply_parser::ReplyError;
 use super::stage::Stage;
 
@@ -16,6 +16,15 @@ use super::stage::Stage;
 pub(crate) trait Machine {
     /// Queues what may be sent now and says what is needed next.
     fn poll(&mut self, output: &mut Output) -> Need;
+
+    /// Whether anything is made of the text of a reply with this code, which is next and began to come when the output
+    /// says. If not it may be left out.
+    fn keeps_text(&self, _code: ReplyCode, _output: &Output) -> bool {
+        true
+    }
+
+    /// Takes in that time has passed.
+    fn resume(&mut self) {}
 
     /// Takes in the next reply. The octets in `output` that were written tell whether it can be an answer.
     fn handle_reply(&mut self, reply: Reply, output: &mut Output);
@@ -107,6 +116,11 @@ impl<A: Copy> Awaited<A> {
         Self(VecDeque::new())
     }
 
+    /// With room for as many as are due at once, as far as is known.
+    pub(crate) fn with_room(count: usize) -> Self {
+        Self(VecDeque::with_capacity(count))
+    }
+
     /// Notes that the command queued last is to be answered.
     pub(crate) fn expect(&mut self, what: A, output: &Output) {
         self.0.push_back((output.end(), what));
@@ -129,8 +143,9 @@ impl<A: Copy> Awaited<A> {
 
     /// What the reply that just came answers; `None` if it answers nothing.
     pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
-        let sent = self.0.front().is_some_and(|(end, _)| *end <= output.heard_at());
-        sent.then(|| self.0.pop_front()).flatten().map(|(_, what)| what)
+        let what = self.next_before(output.heard_at())?;
+        self.0.pop_front();
+        Some(what)
     }
 
     /// What is answered next.

@@ -19,6 +19,7 @@ mod opening;
 mod opening_tests;
 mod output;
 mod overlap;
+mod parts;
 #[cfg(test)]
 mod play;
 mod protocol;

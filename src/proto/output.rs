@@ -1,19 +1,17 @@
 //! [`Output`]: octets that wait to be written, as slices that are never joined.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-/// Octets on their way to the peer, in order. Content is kept as the slices it came in; commands are
-/// gathered in one buffer. Counts what was queued and what was written, so that a reply can be told from
-/// an answer to a command that is still here.
+use super::parts::Parts;
+
+/// Octets on their way to the peer, in order. Counts what was queued and what was written, so that a reply can be told
+/// from an answer to a command that is still here.
 #[derive(Default)]
 pub(crate) struct Output {
-    ready: VecDeque<Bytes>,
-    commands: BytesMut,
-    waiting: usize,
+    waiting: Parts,
     written: u64,
     /// How much was written when the reply that is handed over began to come; `None`: as much as now.
     heard_at: Option<u64>,
@@ -40,13 +38,21 @@ impl Output {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Appends text by copying it; for commands.
+    /// Appends a line that is known to be one, with its end.
     pub(crate) fn put(&mut self, text: &[u8]) {
-        self.put_silently(text);
-        if let Some(journal) = &mut self.journal {
-            let line = text.strip_suffix(b"\r\n").unwrap_or(text);
-            journal.push(SpokenLine::Plain(String::from_utf8_lossy(line).into_owned()));
-        }
+        let added = self.waiting.write(|all| all.extend_from_slice(text));
+        note(&mut self.journal, added);
+    }
+
+    /// Appends a line: what `write` adds to the text that is handed to it, without control characters, and a line end.
+    pub(crate) fn put_line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let added = self.waiting.write(|text| {
+            let begin = text.len();
+            write(text);
+            drop_controls(text, begin);
+            text.extend_from_slice(b"\r\n");
+        });
+        note(&mut self.journal, added);
     }
 
     /// Appends a line that holds a secret without copying it; `shown` is what may be shown of it.
@@ -57,40 +63,28 @@ impl Output {
         }
     }
 
-    fn put_silently(&mut self, text: &[u8]) {
-        self.commands.put_slice(text);
-        self.waiting += text.len();
-    }
-
     /// Appends content without copying it.
     pub(crate) fn push(&mut self, content: Bytes) {
-        if content.is_empty() {
-            return;
-        }
-        self.seal();
-        self.waiting += content.len();
-        self.ready.push_back(content);
+        self.waiting.push(content);
     }
 
-    /// Takes out everything that waits, in order, without copying content: to be appended to another stream.
-    pub(crate) fn take_all(&mut self) -> Vec<Bytes> {
-        self.seal();
-        self.waiting = 0;
-        self.ready.drain(..).collect()
+    /// Takes out everything that waits, to be appended to another stream.
+    pub(crate) fn take_all(&mut self) -> Parts {
+        std::mem::take(&mut self.waiting)
     }
 
     /// Octets that wait.
     pub(crate) fn len(&self) -> usize {
-        self.waiting
+        self.waiting.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.waiting.is_empty()
     }
 
     /// The place in the whole stream behind the last octet that was queued.
     pub(crate) fn end(&self) -> u64 {
-        self.written + self.waiting as u64
+        self.written + self.waiting.len() as u64
     }
 
     /// The place in the whole stream behind the last octet that was written.
@@ -111,33 +105,23 @@ impl Output {
 
     /// Fills `slices` with what comes next and says how many of them are in use.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let parts = self.ready.iter().map(|part| &part[..]).chain(std::iter::once(&self.commands[..]));
-        let mut used = 0;
-        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
-            *slice = IoSlice::new(part);
-            used += 1;
-        }
-        used
+        self.waiting.slices(slices)
+    }
+
+    /// How many slices all of it is.
+    pub(crate) fn slice_count(&self) -> usize {
+        self.waiting.count()
     }
 
     /// Drops the first `count` octets, which were written.
     pub(crate) fn advance(&mut self, count: usize) {
-        let mut left = count.min(self.waiting);
-        self.waiting -= left;
-        self.written += left as u64;
-        while let Some(first) = self.ready.front_mut() {
-            if left < first.len() {
-                return first.advance(left);
-            }
-            left -= first.len();
-            self.ready.pop_front();
-        }
-        self.commands.advance(left);
+        self.written += count.min(self.len()) as u64;
+        self.waiting.advance(count);
     }
 
     /// Queues what another output held, with its lines.
-    pub(crate) fn append(&mut self, octets: Vec<Bytes>, lines: Vec<SpokenLine>) {
-        octets.into_iter().for_each(|piece| self.push(piece));
+    pub(crate) fn append(&mut self, parts: Parts, lines: Vec<SpokenLine>) {
+        self.waiting.append(parts);
         if let Some(journal) = &mut self.journal {
             journal.extend(lines);
         }
@@ -145,22 +129,42 @@ impl Output {
 
     /// Drops everything that was not written.
     pub(crate) fn clear(&mut self) {
-        self.ready.clear();
-        self.commands.clear();
-        self.waiting = 0;
+        self.waiting.clear();
     }
 
-    fn seal(&mut self) {
-        if !self.commands.is_empty() {
-            self.ready.push_back(self.commands.split().freeze());
-        }
+    /// Gives back room that is not needed while nothing is said.
+    pub(crate) fn give_back(&mut self) {
+        self.waiting.give_back();
     }
+}
+
+fn note(journal: &mut Option<Vec<SpokenLine>>, line: &[u8]) {
+    if let Some(journal) = journal {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        journal.push(SpokenLine::Plain(String::from_utf8_lossy(line).into_owned()));
+    }
+}
+
+/// Drops the control characters behind `begin`: each would be, or end, a second command.
+fn drop_controls(text: &mut Vec<u8>, begin: usize) {
+    // without a branch in it, so that many octets are looked at together
+    let suspect = text[begin..].iter().fold(false, |found, octet| found | may_be_control(*octet));
+    if suspect {
+        let line = String::from_utf8_lossy(&text[begin..]).replace(char::is_control, "");
+        text.truncate(begin);
+        text.extend_from_slice(line.as_bytes());
+    }
+}
+
+/// C0 and DEL, or the first octet of C1 and some other characters in UTF-8.
+fn may_be_control(octet: u8) -> bool {
+    (octet < b' ') | (octet == 0x7F) | (octet == 0xC2)
 }
 
 /// Shows lengths only: what waits may hold a secret.
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Output({} octets wait, {} were written)", self.waiting, self.written)
+        write!(f, "Output({} octets wait, {} were written)", self.len(), self.written)
     }
 }
 
@@ -196,12 +200,29 @@ mod tests {
         output.put(b"QUIT\r\n");
         output.advance(5);
         let taken = output.take_all();
-        assert_eq!(taken.concat(), b"7 LAST\r\ncontentQUIT\r\n");
-        assert_eq!(taken[1].as_ptr(), content.as_ptr());
+        let parts: Vec<_> = taken.iter().collect();
+        assert_eq!(parts.concat(), b"7 LAST\r\ncontentQUIT\r\n");
+        assert_eq!(parts[1].as_ptr(), content.as_ptr());
         assert!(output.is_empty() && shown(&output).is_empty());
     }
 
+    #[test]
+    fn attack_a28_no_control_character_gets_into_a_line() {
+        let mut output = Output::default();
+        output.put_line(|text| text.extend_from_slice("a\r\nDATA\x7f\u{85}\u{9f}\0\t\u{a0}é".as_bytes()));
+        assert_eq!(shown(&output), "aDATA\u{a0}é\r\n".as_bytes());
+    }
+
     proptest! {
+        #[test]
+        fn attack_a28_a_line_is_rid_of_what_is_a_control_character_and_of_nothing_else(line in "\\PC{0,20}.{0,20}") {
+            let mut output = Output::default();
+            output.put(b"RSET\r\n");
+            output.put_line(|text| text.extend_from_slice(line.as_bytes()));
+            let wanted = format!("RSET\r\n{}\r\n", line.replace(char::is_control, ""));
+            prop_assert_eq!(shown(&output), wanted.into_bytes());
+        }
+
         #[test]
         fn writing_in_any_steps_writes_the_same(parts in proptest::collection::vec("[a-z]{0,9}", 0..8), step in 1..7usize) {
             let mut output = Output::default();

@@ -7,7 +7,7 @@ use super::command::Command;
 use super::flight::Flight;
 use super::machine::{Interruption, Machine, Need};
 use super::output::Output;
-use super::reply::Reply;
+use super::reply::{Reply, ReplyCode};
 use super::transaction::Transaction;
 
 /// Who knows what may be sent behind a message.
@@ -29,11 +29,13 @@ pub(crate) struct Overlap<'m, 'a> {
     behind: &'m mut (dyn Behind + Send),
     /// Whether QUIT was queued; nothing goes behind that.
     has_left: bool,
+    /// Whether something may have changed since somebody was looked for to go behind.
+    is_due: bool,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
     pub(crate) fn new(transaction: &'m mut Transaction<'a>, behind: &'m mut (dyn Behind + Send)) -> Self {
-        Self { transaction, behind, has_left: false }
+        Self { transaction, behind, has_left: false, is_due: true }
     }
 
     /// Whether QUIT was sent with the end of the content.
@@ -41,11 +43,13 @@ impl<'m, 'a> Overlap<'m, 'a> {
         self.has_left
     }
 
+    /// Others get into line while there is something to wait for, so it is looked for them once after each such time.
     fn queue_behind(&mut self, output: &mut Output) {
         // whoever has to be asked for once more needs the connection for another message
-        if self.has_left || !self.transaction.may_be_followed() || !self.transaction.may_be_last() {
+        if !self.is_due || !self.transaction.may_be_followed() || !self.transaction.may_be_last() {
             return;
         }
+        self.is_due = false;
         // after a chunk that was refused a server wants RSET (RFC 3030 section 2), and whether it was is not known yet
         let after_reset = self.transaction.uses_chunks();
         while let Some(flight) = self.behind.next(output.end(), after_reset) {
@@ -67,6 +71,14 @@ impl Machine for Overlap<'_, '_> {
         self.queue_behind(output);
         let is_followed = self.has_left || self.behind.is_followed();
         if is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
+    }
+
+    fn keeps_text(&self, code: ReplyCode, output: &Output) -> bool {
+        self.transaction.keeps_text(code, output)
+    }
+
+    fn resume(&mut self) {
+        self.is_due = !self.has_left;
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {

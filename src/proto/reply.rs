@@ -88,8 +88,13 @@ impl Reply {
     /// A reply from its code and its text, lines joined by LF.
     pub(crate) fn new(code: ReplyCode, text: impl Into<Bytes>) -> Self {
         let text = text.into();
-        let enhanced = enhanced_code(code, first_line(&text));
+        let enhanced = enhanced_code(code, &text);
         Self { code, enhanced, text }
+    }
+
+    /// A reply of whose text nothing is kept.
+    pub(crate) fn bare(code: ReplyCode) -> Self {
+        Self { code, enhanced: None, text: Bytes::new() }
     }
 
     /// The reply code.
@@ -155,14 +160,24 @@ impl fmt::Debug for Reply {
     }
 }
 
-fn first_line(text: &[u8]) -> &[u8] {
-    text.split(|octet| *octet == b'\n').next().unwrap_or_default()
+/// The first word, if it is an enhanced status code of the class of the reply.
+fn enhanced_code(code: ReplyCode, text: &[u8]) -> Option<EnhancedCode> {
+    let class = status_class(code.class())?;
+    let [digit, b'.', rest @ ..] = text else { return None };
+    if *digit != b'0' + class.digit() {
+        return None;
+    }
+    let (subject, rest) = split_number(rest)?;
+    let (detail, rest) = split_number(rest.strip_prefix(b".")?)?;
+    matches!(rest.first(), None | Some(b' ' | b'\n')).then(|| EnhancedCode::new(class, subject, detail))
 }
 
-fn enhanced_code(code: ReplyCode, line: &[u8]) -> Option<EnhancedCode> {
-    let word = line.split(|octet| *octet == b' ').next()?;
-    let enhanced = EnhancedCode::parse(std::str::from_utf8(word).ok()?)?;
-    (Some(enhanced.class()) == status_class(code.class())).then_some(enhanced)
+/// One to three digits, and what comes behind all digits that are there.
+fn split_number(text: &[u8]) -> Option<(u16, &[u8])> {
+    let length = text.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(length);
+    let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    matches!(length, 1..=3).then(|| (number(digits), rest))
 }
 
 fn status_class(class: ReplyClass) -> Option<StatusClass> {
@@ -186,6 +201,7 @@ fn without_code<'a>(line: &'a [u8], code: Option<&str>) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn reply(code: u16, text: &'static str) -> Reply {
         Reply::new(ReplyCode::new(code), text)
@@ -210,6 +226,18 @@ mod tests {
             [(550, "4.2.2 x"), (250, "2.1"), (354, "2.0.0"), (354, "3.0.0"), (550, "5.1.1x no"), (550, "")]
         {
             assert_eq!(enhanced(code, text), None, "{code} {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn check_157_an_enhanced_code_is_one_wherever_it_is_read(
+            code in prop::sample::select(vec![250, 354, 450, 550, 150]),
+            text in "[245]?\\.?[0-9]{0,4}\\.?[0-9]{0,4}[ x\n.]{0,2}",
+        ) {
+            let word = text.split([' ', '\n']).next().and_then(EnhancedCode::parse);
+            let wanted = word.filter(|word| status_class(ReplyCode::new(code).class()) == Some(word.class()));
+            prop_assert_eq!(Reply::new(ReplyCode::new(code), text).enhanced(), wanted);
         }
     }
 

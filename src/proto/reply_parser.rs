@@ -1,6 +1,6 @@
 //! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::reply::{Reply, ReplyCode};
 
@@ -64,8 +64,17 @@ impl ReplyParser {
 
     /// The next complete reply of `input`, which loses the octets that were used.
     pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, ReplyError> {
+        self.next_kept(input, |_| true)
+    }
+
+    /// The next complete reply of `input`; its text is left out unless `keeps` says of its code that it is kept.
+    pub(crate) fn next_kept(
+        &mut self,
+        input: &mut BytesMut,
+        keeps: impl Fn(ReplyCode) -> bool,
+    ) -> Result<Option<Reply>, ReplyError> {
         while let Some(end) = self.line_end(input)? {
-            let reply = self.line(&input[..end])?;
+            let reply = self.line(&input[..end], &keeps)?;
             input.advance(end + 1);
             if reply.is_some() {
                 return Ok(reply);
@@ -90,30 +99,45 @@ impl ReplyParser {
     }
 
     /// Takes in one line, without its LF.
-    fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, ReplyError> {
+    fn line(&mut self, line: &[u8], keeps: impl Fn(ReplyCode) -> bool) -> Result<Option<Reply>, ReplyError> {
         let line = line.strip_suffix(b"\r").ok_or(ReplyError::BareLineFeed)?;
         let (code, last, text) = split(line).ok_or(ReplyError::Malformed)?;
         if self.code.is_some_and(|before| before != code) {
             return Err(ReplyError::MixedCodes);
         }
-        self.add(code, text)?;
-        Ok(last.then(|| self.complete(code)))
+        self.lines += 1;
+        let is_first = self.code.replace(code).is_none();
+        if last && is_first {
+            self.fits(text.len())?;
+            return Ok(Some(self.complete(code, text, keeps)));
+        }
+        self.add(text, is_first)?;
+        Ok(last.then(|| {
+            let text = std::mem::take(&mut self.text);
+            self.complete(code, &text, keeps)
+        }))
     }
 
-    fn add(&mut self, code: ReplyCode, text: &[u8]) -> Result<(), ReplyError> {
-        if self.code.replace(code).is_some() {
+    fn add(&mut self, text: &[u8], is_first: bool) -> Result<(), ReplyError> {
+        if !is_first {
             self.text.push(b'\n');
         }
         self.text.extend_from_slice(text);
-        self.lines += 1;
-        let fits = self.lines <= self.limits.lines && self.text.len() + 6 * self.lines <= self.limits.reply;
+        self.fits(self.text.len())
+    }
+
+    fn fits(&self, octets: usize) -> Result<(), ReplyError> {
+        let fits = self.lines <= self.limits.lines && octets + 6 * self.lines <= self.limits.reply;
         fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
     }
 
-    fn complete(&mut self, code: ReplyCode) -> Reply {
+    fn complete(&mut self, code: ReplyCode, text: &[u8], keeps: impl Fn(ReplyCode) -> bool) -> Reply {
         self.code = None;
         self.lines = 0;
-        Reply::new(code, std::mem::take(&mut self.text))
+        match keeps(code) {
+            true => Reply::new(code, Bytes::copy_from_slice(text)),
+            false => Reply::bare(code),
+        }
     }
 }
 

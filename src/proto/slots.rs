@@ -8,8 +8,9 @@ use super::verdict::{Missing, Verdict};
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
+    counts: Counts,
     /// Recipients that were accepted, whatever became of the message.
-    accepted: usize,
+    ever_accepted: usize,
     /// Octets of text kept of a reply.
     kept_text: usize,
 }
@@ -23,13 +24,36 @@ enum Slot {
     Closed(Verdict),
 }
 
+/// How many slots there are of some kinds, so that nobody has to look through all of them.
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    accepted: usize,
+    /// RCPT was refused.
+    refused: usize,
+}
+
+impl Counts {
+    /// That of slots like this one.
+    fn of(&mut self, slot: &Slot) -> Option<&mut usize> {
+        match slot {
+            Slot::Open => Some(&mut self.open),
+            Slot::Accepted => Some(&mut self.accepted),
+            Slot::Closed(Verdict::Refused(Stage::RcptTo, _)) => Some(&mut self.refused),
+            Slot::Closed(_) => None,
+        }
+    }
+}
+
 impl Slots {
     /// A recipient for whom something is missing has its verdict at once.
     pub(super) fn new(missing: impl Iterator<Item = Option<Missing>>, kept_text: usize) -> Self {
         let slot = |missing: Option<_>| {
             missing.map_or(Slot::Open, |missing| Slot::Closed(Verdict::Unsupported(missing)))
         };
-        Self { slots: missing.map(slot).collect(), accepted: 0, kept_text }
+        let (slots, mut counts): (Vec<_>, _) = (missing.map(slot).collect(), Counts::default());
+        counts.open = slots.iter().filter(|slot| matches!(slot, Slot::Open)).count();
+        Self { slots, counts, ever_accepted: 0, kept_text }
     }
 
     pub(super) fn into_verdicts(self) -> Vec<Verdict> {
@@ -52,16 +76,20 @@ impl Slots {
     }
 
     pub(super) fn has_accepted(&self) -> bool {
-        self.accepted().next().is_some()
+        self.counts.accepted > 0
     }
 
     /// How many were accepted, whatever became of the message.
     pub(super) fn ever_accepted(&self) -> usize {
-        self.accepted
+        self.ever_accepted
     }
 
     pub(super) fn all_closed(&self) -> bool {
-        self.slots.iter().all(|slot| matches!(slot, Slot::Closed(_)))
+        self.unclosed() == 0
+    }
+
+    fn unclosed(&self) -> usize {
+        self.counts.open + self.counts.accepted
     }
 
     /// Whether one was refused at a stage.
@@ -72,9 +100,7 @@ impl Slots {
 
     /// Whether it is known that nobody has to be asked for once more.
     pub(super) fn need_no_other(&self) -> bool {
-        let may_be_asked_again =
-            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
-        self.slots.len() == 1 || !self.slots.iter().any(may_be_asked_again)
+        self.slots.len() == 1 || self.counts.open == 0 && self.counts.refused == 0
     }
 
     /// Whether the dialogue broke off while replies to recipients or DATA were due.
@@ -89,19 +115,93 @@ impl Slots {
     }
 
     pub(super) fn accept(&mut self, index: usize) {
-        self.slots[index] = Slot::Accepted;
-        self.accepted += 1;
+        self.set(index, Slot::Accepted);
+        self.ever_accepted += 1;
     }
 
     pub(super) fn close(&mut self, index: usize, verdict: Verdict) {
-        self.slots[index] = Slot::Closed(verdict.shortened(self.kept_text));
+        self.set(index, Slot::Closed(verdict.shortened(self.kept_text)));
     }
 
-    pub(super) fn close_rest(&mut self, verdict: impl Fn() -> Verdict) {
-        for index in 0..self.slots.len() {
+    pub(super) fn close_rest(&mut self, verdict: Verdict) {
+        let mut unclosed =
+            (0..self.slots.len()).filter(|index| !matches!(self.slots[*index], Slot::Closed(_)));
+        let Some(last) = unclosed.next_back() else { return };
+        let verdict = verdict.shortened(self.kept_text);
+        for index in 0..last {
             if !matches!(self.slots[index], Slot::Closed(_)) {
-                self.close(index, verdict());
+                self.set(index, Slot::Closed(verdict.clone()));
             }
         }
+        // a reply that only one has is not shared
+        self.set(last, Slot::Closed(verdict));
+    }
+
+    fn set(&mut self, index: usize, slot: Slot) {
+        self.counts.of(&slot).into_iter().for_each(|count| *count += 1);
+        let before = std::mem::replace(&mut self.slots[index], slot);
+        self.counts.of(&before).into_iter().for_each(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::reply::{Reply, ReplyCode};
+    use proptest::prelude::*;
+
+    fn refused(stage: Stage) -> Verdict {
+        Verdict::Refused(stage, Reply::new(ReplyCode::new(550), "no"))
+    }
+
+    fn is_closed(slot: &Slot) -> bool {
+        matches!(slot, Slot::Closed(_))
+    }
+
+    /// What is counted, by looking.
+    fn looked_at(slots: &Slots) -> [bool; 3] {
+        let all = &slots.slots;
+        let asked_again =
+            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
+        [
+            all.iter().any(|slot| matches!(slot, Slot::Accepted)),
+            all.iter().all(is_closed),
+            all.len() == 1 || !all.iter().any(asked_again),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_counted_is_what_is_there(
+            missing in prop::collection::vec(any::<bool>(), 1..6),
+            steps in prop::collection::vec((0..4u8, 0..6usize), 0..20),
+        ) {
+            let missing = missing.iter().map(|missing| missing.then_some(Missing::Utf8Mailbox));
+            let mut slots = Slots::new(missing, 2048);
+            for (step, index) in steps {
+                let index = index % slots.slots.len();
+                match step {
+                    0 => slots.accept(index),
+                    1 => slots.close(index, refused(Stage::RcptTo)),
+                    2 => slots.close(index, refused(Stage::Final)),
+                    _ if index == 0 => slots.close_rest(refused(Stage::Data)),
+                    _ => {}
+                }
+                let counted = [slots.has_accepted(), slots.all_closed(), slots.need_no_other()];
+                prop_assert_eq!(counted, looked_at(&slots), "{:?}", slots);
+            }
+        }
+    }
+
+    #[test]
+    fn a_slot_that_was_closed_stays_as_it_is() {
+        let mut slots = Slots::new([None, None, None].into_iter(), 2048);
+        slots.close(1, refused(Stage::RcptTo));
+        slots.close_rest(refused(Stage::Data));
+        let stages = slots.into_verdicts().into_iter().map(|verdict| match verdict {
+            Verdict::Refused(stage, _) => stage,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(stages.collect::<Vec<_>>(), [Stage::Data, Stage::RcptTo, Stage::Data]);
     }
 }

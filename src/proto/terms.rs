@@ -5,7 +5,7 @@ use super::chunks::CHUNK;
 use super::command::{Body, MailParameters, Requests};
 use super::protocol::Protocol;
 use super::verdict::Missing;
-use crate::mail::{ContentFacts, Envelope, Recipient, ReversePath};
+use crate::mail::{ContentFacts, Envelope, ReversePath};
 
 /// Octets of a text line without its end (RFC 5321 section 4.5.3.1.6).
 const MAX_LINE: u64 = 998;
@@ -49,21 +49,17 @@ impl Terms {
             && self.one_flight > 0
     }
 
-    /// What the server lacks for this recipient of the message.
-    pub(super) fn missing(
-        &self,
-        envelope: &Envelope,
-        recipient: &Recipient,
-        facts: &ContentFacts,
-    ) -> Option<Missing> {
-        let mailboxes = recipient.is_ascii() && envelope.reverse_path().is_ascii();
-        if !mailboxes && !self.capabilities.smtp_utf8 {
-            return Some(Missing::Utf8Mailbox);
+    /// What the server lacks for a recipient of a message for which this is lacking; `ascii` tells whether the mailboxes
+    /// of both ends are.
+    pub(super) fn missing(&self, ascii: bool, lacking: Option<Missing>) -> Option<Missing> {
+        match ascii || self.capabilities.smtp_utf8 {
+            true => lacking,
+            false => Some(Missing::Utf8Mailbox),
         }
-        self.missing_for(facts)
     }
 
-    fn missing_for(&self, facts: &ContentFacts) -> Option<Missing> {
+    /// What the server lacks for the message, whoever is to have it.
+    pub(super) fn missing_for(&self, facts: &ContentFacts) -> Option<Missing> {
         let offered = &self.capabilities;
         if facts.utf8_header && !offered.smtp_utf8 && !self.eight_bit_clean {
             return Some(Missing::Utf8Header);

@@ -25,6 +25,8 @@ use crate::mail::{ContentFacts, Envelope, Recipient};
 
 /// Octets of commands that are queued at once; more follow as these go out.
 const GROUP: usize = 16 * 1024;
+/// Recipients whose replies are due at once: commands of a group are hardly shorter than 32 octets.
+const AWAITED: usize = GROUP / 32;
 /// What a last line without an end is given, by BDAT as by DATA: what arrives does not depend on what a server offers.
 const LINE_END: &[u8] = b"\r\n";
 /// Octets of content that are queued at once.
@@ -93,14 +95,20 @@ impl<'a> Transaction<'a> {
         recipients: &'a [&'a Recipient],
         facts: &ContentFacts,
     ) -> Self {
-        let missing = |recipient: &&Recipient| terms.missing(envelope, recipient, facts);
+        let lacking = terms.missing_for(facts);
+        let mut ascii = envelope.reverse_path().is_ascii();
+        let sender_is_ascii = ascii;
+        let missing = |recipient: &&Recipient| {
+            let is_ascii = recipient.is_ascii();
+            let missing = terms.missing(sender_is_ascii && is_ascii, lacking);
+            ascii &= is_ascii || missing.is_some();
+            missing
+        };
         let slots = Slots::new(recipients.iter().map(missing), terms.kept_text);
-        let mut served = recipients.iter().filter(|recipient| missing(recipient).is_none());
-        let ascii = envelope.reverse_path().is_ascii() && served.all(|recipient| recipient.is_ascii());
         let progress = if slots.all_closed() { Progress::Sent } else { Progress::Mail };
         let parameters = terms.parameters(envelope, facts, ascii);
         let lacks_line_end = !facts.ends_line && !facts.binary && facts.size > 0;
-        let (awaited, ending) = (Awaited::new(), Ending::Complete);
+        let (awaited, ending) = (Awaited::with_room(recipients.len().min(AWAITED) + 2), Ending::Complete);
         Self {
             terms,
             envelope,
@@ -221,10 +229,9 @@ impl<'a> Transaction<'a> {
     /// to RCPT so that nothing is sent in vain; here that is a chunk at most, and servers tie replies to commands by
     /// their order as with any other group (RFC 2920 section 3.1).
     fn begin_chunks(&mut self, output: &Output) {
-        let small = self.size <= (self.terms.one_flight as u64).min(CHUNK) && self.terms.one_flight > 0;
         let one_group = output.end() - self.beginning < GROUP as u64;
         self.progress = Progress::Recipients;
-        if small && one_group && !self.terms.lock_step() && !self.slots.all_closed() {
+        if self.terms.is_one_flight(self.size) && one_group && !self.slots.all_closed() {
             self.progress = Progress::Chunks(Chunks::new(self.size));
         }
         self.go_on_without_rcpt();
@@ -264,7 +271,7 @@ impl<'a> Transaction<'a> {
                 self.start_content(output);
             }
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.slots.close_rest(|| Verdict::Refused(Stage::Data, reply.clone()));
+                self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
             }
             (Expected::Chunk, ReplyClass::Completed) => {}
             (Expected::ForNobody, ReplyClass::Transient | ReplyClass::Permanent) => {}
@@ -273,11 +280,9 @@ impl<'a> Transaction<'a> {
             (Expected::Chunk, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.chunk_refused(&reply, output);
             }
-            (Expected::Final, ReplyClass::Completed) => {
-                self.final_of_all(|| Verdict::Delivered(reply.clone()))
-            }
+            (Expected::Final, ReplyClass::Completed) => self.final_of_all(Verdict::Delivered(reply)),
             (Expected::Final, ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.final_of_all(|| Verdict::Refused(Stage::Final, reply.clone()));
+                self.final_of_all(Verdict::Refused(Stage::Final, reply));
             }
             (Expected::FinalOf(index), ReplyClass::Completed) => {
                 self.final_of(index, Verdict::Delivered(reply))
@@ -294,7 +299,7 @@ impl<'a> Transaction<'a> {
     /// The replies to RCPT and DATA that are still due say nothing about the recipients any more.
     fn mail_refused(&mut self, reply: Reply) {
         self.refused = true;
-        self.slots.close_rest(|| Verdict::Refused(Stage::MailFrom, reply.clone()));
+        self.slots.close_rest(Verdict::Refused(Stage::MailFrom, reply));
     }
 
     fn start_content(&mut self, output: &mut Output) {
@@ -368,7 +373,7 @@ impl<'a> Transaction<'a> {
 
     /// No further chunk goes out (RFC 3030 section 2). One that is not complete can be neither ended nor taken back.
     fn chunk_refused(&mut self, reply: &Reply, output: &mut Output) {
-        self.slots.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
+        self.slots.close_rest(Verdict::Refused(Stage::Content, reply.clone()));
         let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
         // how many replies LMTP has to the last chunk of what failed is not known
         let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
@@ -380,7 +385,7 @@ impl<'a> Transaction<'a> {
 
     /// Whoever does not know BDAT takes the octets of the content for commands: nothing it says can be tied any more.
     fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
-        self.slots.close_rest(|| Verdict::Refused(stage, reply.clone()));
+        self.slots.close_rest(Verdict::Refused(stage, reply.clone()));
         self.abandon(output);
     }
 
@@ -390,7 +395,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn final_of_all(&mut self, verdict: impl Fn() -> Verdict) {
+    fn final_of_all(&mut self, verdict: Verdict) {
         // where nobody was accepted, or a chunk was refused before, RSET is due whatever the server says
         if self.slots.has_accepted() {
             self.slots.close_rest(verdict);
@@ -418,14 +423,14 @@ impl<'a> Transaction<'a> {
     fn unasked(&mut self, reply: Reply, output: &mut Output) {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             let stage = self.stage(output);
-            self.slots.close_rest(|| Verdict::Refused(stage, reply.clone()));
+            self.slots.close_rest(Verdict::Refused(stage, reply));
             return self.abandon(output);
         }
         match reply.class() {
             ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
                 self.heard_of_content(&reply);
                 self.abandon(output);
-                self.slots.close_rest(|| Verdict::Refused(Stage::Content, reply.clone()));
+                self.slots.close_rest(Verdict::Refused(Stage::Content, reply));
             }
             _ => self.break_off(self.stage(output), ProtocolError::Unsolicited(reply).into(), output),
         }
@@ -444,7 +449,7 @@ impl<'a> Transaction<'a> {
             self.slots.close(index, Verdict::Refused(Stage::Final, reply));
             return self.break_off(Stage::Final, Interruption::Disconnected, output);
         }
-        self.slots.close_rest(|| Verdict::Refused(expected.stage(), reply.clone()));
+        self.slots.close_rest(Verdict::Refused(expected.stage(), reply));
         self.abandon(output);
     }
 
@@ -454,7 +459,7 @@ impl<'a> Transaction<'a> {
 
     fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
         let may_have_arrived = self.end_of_content.is_some_and(|end| end <= output.written());
-        self.slots.close_rest(|| Verdict::Broken { stage, why: why.clone(), may_have_arrived });
+        self.slots.close_rest(Verdict::Broken { stage, why, may_have_arrived });
         self.abandon(output);
     }
 
@@ -481,6 +486,17 @@ impl Machine for Transaction<'_> {
             Progress::Chunks(ref chunks) if output.len() < CONTENT && !chunks.is_between() => Need::Content,
             Progress::Sent if self.awaited.is_empty() && output.is_empty() => Need::Nothing,
             _ => Need::Io(self.stage(output)),
+        }
+    }
+
+    /// Of a reply that only lets it go on nothing is kept.
+    fn keeps_text(&self, code: ReplyCode, output: &Output) -> bool {
+        match self.awaited.next_before(output.heard_at()) {
+            Some(Expected::ResetBefore | Expected::Mail | Expected::Rcpt(_) | Expected::Chunk) => {
+                code.class() != ReplyClass::Completed
+            }
+            Some(Expected::Data) => code != ReplyCode::START_CONTENT,
+            _ => true,
         }
     }
 

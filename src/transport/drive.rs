@@ -3,15 +3,17 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep, timeout};
 
+use super::alarm::poll_deadline;
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
@@ -21,9 +23,12 @@ use crate::proto::{
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
-const READ: usize = 8 * 1024;
-/// Slices written at once.
+const READ: usize = 4 * 1024;
+/// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
+const FEW_SLICES: usize = 4;
+/// Octets of the largest buffer that an idle session keeps for what it reads.
+const KEPT: usize = 512;
 
 /// A stream and what was read from it or is to be written to it.
 pub(crate) struct Link<S> {
@@ -51,6 +56,13 @@ enum Step {
     Read,
     Wrote,
     Closed,
+}
+
+/// A step, and whether time passed meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    step: Step,
+    waited: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -99,9 +111,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         timeouts: &Timeouts,
         mut content: Option<ContentReader<'_>>,
     ) {
-        while let Err(why) = self.run_on(machine, timeouts, &mut content).await {
+        let mut timer = pin!(None);
+        while let Err(why) = self.run_on(machine, timeouts, &mut content, timer.as_mut()).await {
             machine.handle_interruption(why, &mut self.output);
         }
+        self.give_back();
     }
 
     async fn run_on(
@@ -109,19 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         machine: &mut (dyn Machine + Send),
         timeouts: &Timeouts,
         content: &mut Option<ContentReader<'_>>,
+        mut timer: Pin<&mut Option<Sleep>>,
     ) -> Result<(), Interruption> {
         let mut clock = None;
         loop {
-            if self.take_replies(machine)? {
-                clock = None;
-            }
-            let need = machine.poll(&mut self.output);
-            self.tell();
-            let stage = match need {
+            let stage = match self.take_replies(machine, &mut clock)? {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    let limit = timeouts.of(Stage::Content);
-                    let piece = timeout(limit, piece(content)).await.unwrap_or_else(|_| Err(too_slow()))?;
+                    let piece = piece(content, timeouts.of(Stage::Content), timer.as_mut()).await?;
                     self.reporter.content(piece.as_deref().unwrap_or_default());
                     machine.handle_content(piece, &mut self.output);
                     continue;
@@ -129,32 +138,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let deadline = *clock.get_or_insert_with(|| after(timeouts.of(stage)));
-            if self.progress(deadline).await? == Step::Wrote {
+            let passed = self.progress(timeouts.of(stage), &mut clock, timer.as_mut()).await?;
+            if passed.step == Step::Wrote {
                 clock = None;
+            }
+            if passed.waited {
+                machine.resume();
             }
         }
     }
 
-    /// Hands over the replies that are complete and says whether there were any. A machine that needs nothing
-    /// more is not bothered: what it left is found when the next one starts.
-    fn take_replies(&mut self, machine: &mut (dyn Machine + Send)) -> Result<bool, Interruption> {
-        let mut any = false;
+    /// Hands over the replies that are complete, and says what is needed then; replies give more time. A machine that
+    /// needs nothing more is not bothered: what it left is found when the next one starts.
+    fn take_replies(
+        &mut self,
+        machine: &mut (dyn Machine + Send),
+        clock: &mut Option<Instant>,
+    ) -> Result<Need, Interruption> {
         loop {
             let need = machine.poll(&mut self.output);
             self.tell();
-            if need == Need::Nothing {
-                break;
+            if need == Need::Nothing || self.input.is_empty() {
+                return Ok(need);
             }
-            let Some(reply) = self.parser.next(&mut self.input).map_err(ProtocolError::from)? else { break };
             self.output.hear_at(self.began_at);
+            let (is_heard, output) = (self.reporter.is_heard(), &self.output);
+            let keeps = |code| is_heard || machine.keeps_text(code, output);
+            let next = self.parser.next_kept(&mut self.input, keeps).map_err(ProtocolError::from)?;
+            let Some(reply) = next else { return Ok(need) };
             self.began_at = self.read_at;
             let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
-            any = true;
+            *clock = None;
         }
-        Ok(any)
     }
 
     /// Of a reply no more than is kept of it, unless all of it is to be read.
@@ -177,6 +194,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Tells whoever listens what the server said; of an authentication the code only, for a server may repeat what
     /// it was sent.
     fn hear(&self, need: Need, reply: &Reply) {
+        if !self.reporter.is_heard() {
+            return;
+        }
         match need {
             Need::Io(Stage::Auth) => self.reporter.authentication(&reply.code().to_string()),
             _ => self.reporter.received(reply),
@@ -184,14 +204,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Reads or writes once, in time. Only what was written and complete replies give more time, octets of a
-    /// reply do not.
-    async fn progress(&mut self, deadline: Instant) -> Result<Step, Interruption> {
-        let (deadline, late) = match self.ends {
-            Some(ends) if ends < deadline => (ends, Interruption::SessionTimedOut),
-            _ => (deadline, Interruption::TimedOut),
-        };
-        let step =
-            timeout_at(deadline, poll_fn(|context| self.poll_step(context))).await.map_err(|_| late)?;
+    /// reply do not. The clock starts where there is something to wait for.
+    async fn progress(
+        &mut self,
+        limit: Duration,
+        clock: &mut Option<Instant>,
+        mut timer: Pin<&mut Option<Sleep>>,
+    ) -> Result<Passed, Interruption> {
+        let mut waited = false;
+        poll_fn(|context| {
+            if let Poll::Ready(step) = self.poll_step(context) {
+                return Poll::Ready(self.passed(step).map(|step| Passed { step, waited }));
+            }
+            waited = true;
+            let (deadline, late) = match (*clock.get_or_insert_with(|| after(limit)), self.ends) {
+                (deadline, Some(ends)) if ends < deadline => (ends, Interruption::SessionTimedOut),
+                (deadline, _) => (deadline, Interruption::TimedOut),
+            };
+            poll_deadline(timer.as_mut(), deadline, context).map(|()| Err(late))
+        })
+        .await
+    }
+
+    fn passed(&mut self, step: io::Result<Step>) -> Result<Step, Interruption> {
         match step {
             Ok(Step::Closed) => Err(self.broken.take().map_or(Interruption::Disconnected, interruption)),
             Ok(step) => Ok(step),
@@ -235,23 +270,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let begins = self.input.is_empty() && !self.parser.is_amid_reply();
-        self.input.reserve(READ);
-        let count = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(context))?;
+        let mut room = [const { MaybeUninit::uninit() }; READ];
+        let mut read = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        let octets = read.filled();
         self.read_at = self.output.written();
-        if begins {
+        if self.input.is_empty() && !self.parser.is_amid_reply() {
             self.began_at = self.read_at;
         }
-        Poll::Ready(Ok(count))
+        self.input.extend_from_slice(octets);
+        Poll::Ready(Ok(octets.len()))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); SLICES];
+        match self.output.slice_count() {
+            0..=FEW_SLICES => self.poll_write_slices::<FEW_SLICES>(context),
+            _ => self.poll_write_slices::<SLICES>(context),
+        }
+    }
+
+    fn poll_write_slices<const N: usize>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); N];
         let used = self.output.slices(&mut slices);
-        let count = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..used]))?;
+        let stream = Pin::new(&mut self.stream);
+        let count = ready!(match &slices[..used] {
+            [only] => stream.poll_write(context, only),
+            slices => stream.poll_write_vectored(context, slices),
+        })?;
         self.output.advance(count);
         self.flushed = false;
         Poll::Ready(Ok(count))
+    }
+
+    /// Gives back what large messages and long replies took and an idle session needs not keep.
+    fn give_back(&mut self) {
+        self.output.give_back();
+        if self.input.is_empty() && self.input.try_reclaim(KEPT + 1) {
+            self.input = BytesMut::new();
+        }
     }
 
     /// A reply that waits though nobody asked for anything.
@@ -310,9 +366,20 @@ fn too_slow() -> Interruption {
     Interruption::Content(Arc::new(io::ErrorKind::TimedOut.into()))
 }
 
-async fn piece(content: &mut Option<ContentReader<'_>>) -> Result<Option<bytes::Bytes>, Interruption> {
-    match content {
-        None => Ok(None),
-        Some(source) => source.next().await.map_err(|error| Interruption::Content(Arc::new(error))),
-    }
+/// The next piece of the content, in time. What is in memory is there at once.
+async fn piece(
+    content: &mut Option<ContentReader<'_>>,
+    limit: Duration,
+    mut timer: Pin<&mut Option<Sleep>>,
+) -> Result<Option<bytes::Bytes>, Interruption> {
+    let Some(source) = content else { return Ok(None) };
+    let (mut next, mut deadline) = (pin!(source.next()), None);
+    poll_fn(|context| {
+        if let Poll::Ready(piece) = next.as_mut().poll(context) {
+            return Poll::Ready(piece.map_err(|error| Interruption::Content(Arc::new(error))));
+        }
+        let deadline = *deadline.get_or_insert_with(|| after(limit));
+        poll_deadline(timer.as_mut(), deadline, context).map(|()| Err(too_slow()))
+    })
+    .await
 }

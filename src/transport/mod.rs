@@ -1,5 +1,6 @@
 //! One connection: dialling what a policy permits, and holding a session on it.
 
+mod alarm;
 mod connect;
 mod drive;
 #[cfg(test)]
