@@ -1,8 +1,9 @@
 //! This crate: one deliverer, and always as many deliveries waiting as are under way.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::try_join_all;
 use nexthop::tls::Roots;
 use nexthop::{
     Deliverer, Envelope, MemoryResolver, Message, NextHop, PoolSettings, Route, RouteTable, TlsLevel,
@@ -36,17 +37,15 @@ impl Nexthop {
     }
 
     pub(super) async fn send(&self, messages: usize) -> Result<(), Error> {
-        let mut left = messages.saturating_sub(self.at_once);
-        let mut under_way: FuturesUnordered<_> =
-            (0..messages.min(self.at_once)).map(|_| self.deliver()).collect();
-        while let Some(delivered) = under_way.next().await {
-            delivered?;
-            if left > 0 {
-                left -= 1;
-                under_way.push(self.deliver());
+        let left = &Cell::new(messages);
+        let each = (0..self.at_once).map(|_| async {
+            while let Some(fewer) = left.get().checked_sub(1) {
+                left.set(fewer);
+                self.deliver().await?;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        try_join_all(each).await.map(drop)
     }
 
     async fn deliver(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bdat::Bdat;
-use super::chunks::{CHUNK, Chunks, WrongSize};
+use super::chunks::{Chunks, WrongSize};
 use super::command::{Command, MailParameters};
 use super::content::DotStuffing;
 use super::expected::Expected;
