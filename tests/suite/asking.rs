@@ -1,25 +1,30 @@
 //! How a router is asked: without waiting at first, and once for each recipient.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use nexthop::{Attempt, Deliverer, Route, RouteRequest, Router, RouterError};
+use nexthop::{Attempt, Deliverer, DeliveryLimits, Route, RouteRequest, Router, RouterError};
 
 use crate::support::{envelope, in_time, message, shown};
 
 /// Answers as the recipient is called, and notes how it was asked.
 #[derive(Debug, Default)]
-struct Asked(Mutex<Vec<String>>);
+struct Asked {
+    notes: Mutex<Vec<String>>,
+    waiting: AtomicUsize,
+    most_waiting: AtomicUsize,
+}
 
 impl Asked {
     fn note(&self, how: &str, request: &RouteRequest<'_>) -> String {
         let recipient = request.recipient.to_string();
         let name = recipient.strip_suffix("@x.example").unwrap().to_owned();
-        self.0.lock().unwrap().push(format!("{how} {name}"));
+        self.notes.lock().unwrap().push(format!("{how} {name}"));
         name
     }
 
     fn notes(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.notes.lock().unwrap().clone()
     }
 }
 
@@ -35,7 +40,9 @@ impl Router for Asked {
 
     async fn route(&self, request: &RouteRequest<'_>) -> Result<Route, RouterError> {
         let name = self.note("wait", request);
+        self.most_waiting.fetch_max(1 + self.waiting.fetch_add(1, SeqCst), SeqCst);
         tokio::task::yield_now().await;
+        self.waiting.fetch_sub(1, SeqCst);
         if name == "away" { Err(RouterError::new("away")) } else { Ok(Route::defer(name)) }
     }
 }
@@ -78,4 +85,16 @@ async fn a_plan_asks_as_a_delivery_does() {
     assert_eq!(asked.notes(), ["now slow", "now known", "wait slow"]);
     let routes: Vec<_> = plans.into_iter().filter_map(|plan| plan.route).collect();
     assert_eq!(routes, [Route::defer("slow"), Route::refuse("known")]);
+}
+
+#[tokio::test]
+async fn so_many_are_waited_for_side_by_side_as_the_limit_says() {
+    for limit in [1, 2, 5] {
+        let asked = Arc::new(Asked::default());
+        let mut limits = DeliveryLimits::default();
+        limits.routings = limit;
+        let builder = crate::support::builder("local").router(Arc::clone(&asked)).limits(limits);
+        in_time(builder.build().unwrap().deliver(&envelope("a b c d e"), &message())).await;
+        assert_eq!(asked.most_waiting.load(SeqCst), limit);
+    }
 }
