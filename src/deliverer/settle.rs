@@ -17,7 +17,7 @@ pub(super) struct Pending<'a> {
     /// Whether it is to be asked for in the conversation that is held now.
     is_waiting: bool,
     /// What was said of it in a transaction that was full.
-    full: Option<Verdict>,
+    full: Option<Box<Verdict>>,
 }
 
 /// A failure at one candidate. A hop that was reached stands beside the attempt.
@@ -39,13 +39,13 @@ impl<'a> Pending<'a> {
 
     /// Waits on for another transaction: this one was full.
     pub(super) fn wait_on(&mut self, full: Verdict) {
-        self.full = Some(full);
+        self.full = Some(Box::new(full));
     }
 
     /// Is asked for no more; what was said of it in a transaction that was full.
     pub(super) fn asked(&mut self) -> Option<Verdict> {
         self.is_waiting = false;
-        self.full.take()
+        self.full.take().map(|full| *full)
     }
 
     pub(super) fn is_settled(&self) -> bool {

@@ -66,6 +66,12 @@ impl Cidr {
         }
     }
 
+    /// The first address.
+    #[cfg(test)]
+    pub(super) fn network(&self) -> IpAddr {
+        self.0.network()
+    }
+
     /// Bits of the prefix.
     pub const fn prefix_len(&self) -> u8 {
         match self.0 {

@@ -39,8 +39,20 @@ pub(super) struct Block {
 
 /// The block an address lies in, the most specific one. Public IPv4 addresses lie in none.
 pub(super) fn block_of(address: IpAddr) -> Option<&'static Block> {
-    BLOCKS.iter().filter(|block| block.cidr.contains(address)).max_by_key(|block| block.cidr.prefix_len())
+    let (v4, v6) = BLOCKS.split_at(V4_BLOCKS);
+    let of_family = if address.is_ipv4() { v4 } else { v6 };
+    // a block stands before those inside it
+    of_family.iter().rfind(|block| block.cidr.contains(address))
 }
+
+/// How many of the blocks are of IPv4; they come first.
+const V4_BLOCKS: usize = {
+    let mut count = 0;
+    while count < BLOCKS.len() && !BLOCKS[count].cidr.is_ipv6() {
+        count += 1;
+    }
+    count
+};
 
 /// `127.0.0.0/8 is loopback (RFC 1122)`.
 impl fmt::Display for Block {
@@ -166,5 +178,29 @@ mod tests {
             assert_eq!(block_of(address.parse().unwrap()).unwrap().to_string(), block);
         }
         assert!(block_of([8, 8, 8, 8].into()).is_none());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_that_is_found_is_the_most_specific_one() {
+        for block in BLOCKS {
+            let inside = BLOCKS.iter().filter(|inner| block.cidr.contains(inner.cidr.network()));
+            for inner in inside {
+                let address = inner.cidr.network();
+                let longest = BLOCKS.iter().filter(|block| block.cidr.contains(address));
+                let longest = longest.max_by_key(|block| block.cidr.prefix_len()).map(|block| block.cidr);
+                assert_eq!(block_of(address).map(|block| block.cidr), longest, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_blocks_of_ipv4_come_first() {
+        assert!(BLOCKS[..V4_BLOCKS].iter().all(|block| !block.cidr.is_ipv6()));
+        assert!(BLOCKS[V4_BLOCKS..].iter().all(|block| block.cidr.is_ipv6()));
     }
 }

@@ -152,7 +152,7 @@ impl<T: Carried> Queue<T> {
 
     fn look_at_age(&mut self) {
         let age = self.slot.as_ref().map_or(Duration::MAX, |slot| slot.shared.settings.age);
-        self.is_old = self.born.elapsed() >= age;
+        self.is_old = self.born.checked_add(age).is_some_and(|dies| dies <= Instant::now());
     }
 
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of

@@ -27,7 +27,10 @@ impl<T: Carried> Slot<T> {
 
 impl<T: Carried> Drop for Slot<T> {
     fn drop(&mut self) {
-        while self.is_held {
+        if !self.is_held {
+            return;
+        }
+        loop {
             let next = self.group.state().next_or_leave();
             let Some(next) = next else { return self.shared.tidy(&self.group) };
             match next.turn.send(Turn::Vacant(Self::new(&self.shared, &self.group))) {
