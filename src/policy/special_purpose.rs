@@ -179,11 +179,6 @@ mod tests {
         }
         assert!(block_of([8, 8, 8, 8].into()).is_none());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn the_block_that_is_found_is_the_most_specific_one() {
