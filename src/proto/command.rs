@@ -154,16 +154,15 @@ fn put_all<const N: usize>(line: &mut Vec<u8>, texts: [&str; N]) {
 }
 
 fn put_decimal(line: &mut Vec<u8>, number: u64) {
-    let begin = line.len();
-    let mut rest = number;
-    loop {
-        line.push(b'0' + (rest % 10) as u8);
+    let (mut digits, mut rest) = ([0; 20], number);
+    let mut begin = digits.len();
+    // twenty digits hold any number
+    while begin == digits.len() || rest > 0 {
+        begin -= 1;
+        digits[begin] = b'0' + (rest % 10) as u8;
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
-    line[begin..].reverse();
+    line.extend_from_slice(&digits[begin..]);
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ impl Output {
         self.journal = Some(Vec::new());
     }
 
+    /// Whether lines are kept.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// The lines that were queued since the last time.
     pub(crate) fn take_journal(&mut self) -> Vec<SpokenLine> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
@@ -147,13 +152,28 @@ fn note(journal: &mut Option<Vec<SpokenLine>>, line: &[u8]) {
 
 /// Drops the control characters behind `begin`: each would be, or end, a second command.
 fn drop_controls(text: &mut Vec<u8>, begin: usize) {
-    // without a branch in it, so that many octets are looked at together
-    let suspect = text[begin..].iter().fold(false, |found, octet| found | may_be_control(*octet));
-    if suspect {
+    if may_have_controls(&text[begin..]) {
         let line = String::from_utf8_lossy(&text[begin..]).replace(char::is_control, "");
         text.truncate(begin);
         text.extend_from_slice(line.as_bytes());
     }
+}
+
+/// Octets that are looked at together.
+const BLOCK: usize = 16;
+
+/// Whether there is a control character, or what may be the beginning of one. The last block overlaps the one before.
+fn may_have_controls(line: &[u8]) -> bool {
+    let Some(last) = line.last_chunk::<BLOCK>() else {
+        return line.iter().any(|octet| may_be_control(*octet));
+    };
+    let (blocks, _) = line.as_chunks::<BLOCK>();
+    blocks.iter().fold(is_suspect(last), |found, block| found | is_suspect(block))
+}
+
+/// Without a branch in it.
+fn is_suspect(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, octet| found | may_be_control(*octet))
 }
 
 /// C0 and DEL, or the first octet of C1 and some other characters in UTF-8.
