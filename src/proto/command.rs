@@ -66,6 +66,7 @@ impl Command<'_> {
         output.put_line(|line| self.put(line));
     }
 
+    #[inline]
     fn put(self, line: &mut Vec<u8>) {
         match self {
             Self::Hello(Protocol::Smtp, name) => put_all(line, ["EHLO ", &name.to_string()]),
@@ -117,6 +118,7 @@ impl MailParameters<'_> {
     }
 }
 
+#[inline]
 fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
     put(line, "RCPT TO:<");
     match recipient.path() {
@@ -137,6 +139,7 @@ fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
     }
 }
 
+#[inline]
 fn put_mailbox(line: &mut Vec<u8>, mailbox: &Mailbox) {
     put_all(line, [mailbox.local_part(), "@"]);
     match mailbox.domain() {

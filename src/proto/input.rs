@@ -21,11 +21,13 @@ impl Input {
     }
 
     /// Those that were not used.
+    #[inline]
     pub(crate) fn rest(&self) -> &[u8] {
         &self.octets[self.used..]
     }
 
     /// Uses so many of them, or all if there are fewer.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
         self.used += count;
         if self.used >= self.octets.len() {
@@ -38,6 +40,7 @@ impl Input {
         self.octets.len() - self.used
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.octets.is_empty()
     }

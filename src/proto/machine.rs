@@ -17,7 +17,8 @@ pub(crate) trait Machine {
     /// Queues what may be sent now and says what is needed next.
     fn poll(&mut self, output: &mut Output) -> Need;
 
-    /// Takes in the next reply if of it no more than the code is of use; `false` if it is not taken.
+    /// Takes in the next reply if of it no more than the code is of use; `false` if it is not taken. What is taken does
+    /// not end the machine, which need not be asked before the next one.
     fn handle_code(&mut self, _code: ReplyCode, _output: &mut Output) -> bool {
         false
     }
@@ -146,6 +147,7 @@ impl<A: Copy> Awaited<A> {
     }
 
     /// What the reply that just came answers, if it is what is wanted.
+    #[inline]
     pub(crate) fn take_if(&mut self, output: &Output, is_wanted: impl FnOnce(A) -> bool) -> Option<A> {
         let (_, what) = self.first().filter(|(end, what)| *end <= output.heard_at() && is_wanted(*what))?;
         self.0.pop_front();
@@ -158,6 +160,7 @@ impl<A: Copy> Awaited<A> {
     }
 
     /// What is answered next, and where its command ends.
+    #[inline]
     pub(crate) fn first(&self) -> Option<(u64, A)> {
         self.0.front().copied()
     }

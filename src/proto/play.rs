@@ -79,16 +79,30 @@ impl<'a> Play<'a> {
     pub(super) fn hears(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         while self.need() != Need::Nothing {
-            let take = |code| self.by_code && self.machine.handle_code(code, &mut self.output);
-            match self.parser.hear(&mut self.input, take) {
+            let heard = self.next_heard();
+            self.machine.poll(&mut self.output);
+            match heard {
                 Ok(Heard::Reply(reply)) => self.machine.handle_reply(reply, &mut self.output),
-                Ok(Heard::Code) => {}
-                Ok(Heard::Nothing) => return,
+                Ok(Heard::Nothing | Heard::Code) => {
+                    self.need();
+                    return;
+                }
                 Err(error) => {
                     return self
                         .machine
                         .handle_interruption(ProtocolError::from(error).into(), &mut self.output);
                 }
+            }
+        }
+    }
+
+    /// What comes behind replies of which the code did; the machine is not asked between these.
+    fn next_heard(&mut self) -> Result<Heard, ReplyError> {
+        loop {
+            let take = |code| self.by_code && self.machine.handle_code(code, &mut self.output);
+            match self.parser.hear(&mut self.input, take)? {
+                Heard::Code => {}
+                other => return Ok(other),
             }
         }
     }

@@ -92,6 +92,7 @@ impl ReplyParser {
     }
 
     /// The next complete reply of `input`, or only that there was one if its code is taken.
+    #[inline]
     pub(crate) fn hear(
         &mut self,
         input: &mut Input,
@@ -120,6 +121,7 @@ impl ReplyParser {
     }
 
     /// The place of the next line feed.
+    #[inline]
     fn line_end(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
         let found = memchr::memchr(b'\n', &input[self.scanned..]).map(|at| at + self.scanned);
         self.scanned = if found.is_some() { 0 } else { input.len() };
@@ -130,6 +132,7 @@ impl ReplyParser {
     }
 
     /// Takes in one line, without its LF.
+    #[inline]
     fn line<'l>(&mut self, line: &'l [u8]) -> Result<Line<'l>, ReplyError> {
         let line = line.strip_suffix(b"\r").ok_or(ReplyError::BareLineFeed)?;
         let (code, last, text) = split(line).ok_or(ReplyError::Malformed)?;
@@ -157,6 +160,7 @@ impl ReplyParser {
         self.fits(self.lines, self.text.len())
     }
 
+    #[inline]
     fn fits(&self, lines: usize, octets: usize) -> Result<(), ReplyError> {
         let fits = lines <= self.limits.lines && octets + 6 * lines <= self.limits.reply;
         fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
@@ -164,6 +168,7 @@ impl ReplyParser {
 }
 
 /// Code, whether this is the last line, and text. Bare codes are legal (RFC 5321 section 4.2).
+#[inline]
 fn split(line: &[u8]) -> Option<(ReplyCode, bool, &[u8])> {
     let (digits, rest) = line.split_first_chunk::<3>()?;
     if !digits.iter().all(u8::is_ascii_digit) {

@@ -115,8 +115,15 @@ impl Slots {
     }
 
     pub(super) fn accept(&mut self, index: usize) {
-        self.set(index, Slot::Accepted);
         self.ever_accepted += 1;
+        match &mut self.slots[index] {
+            slot @ Slot::Open => {
+                *slot = Slot::Accepted;
+                self.counts.open -= 1;
+                self.counts.accepted += 1;
+            }
+            Slot::Accepted | Slot::Closed(_) => {}
+        }
     }
 
     pub(super) fn close(&mut self, index: usize, verdict: Verdict) {

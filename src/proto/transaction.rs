@@ -261,8 +261,11 @@ impl<'a> Transaction<'a> {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             return self.closing(expected, reply, output);
         }
+        if expected.goes_on_with(reply.code()) {
+            return self.go_on(expected, reply.code(), output);
+        }
         if expected.is_of_content() {
-            self.heard_of_content(&reply);
+            self.heard_of_content(reply.code());
         }
         if self.bdat == Bdat::Unknown {
             return self.bdat_unknown(expected.stage(), &reply, output);
@@ -273,26 +276,34 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Takes in a reply that only lets it go on.
+    fn go_on(&mut self, expected: Expected, code: ReplyCode, output: &mut Output) {
+        match expected {
+            Expected::Rcpt(index) => {
+                if !self.refused {
+                    self.slots.accept(index);
+                }
+                self.recipient_answered(output);
+            }
+            Expected::Data => self.start_content(output),
+            Expected::Chunk => self.heard_of_content(code),
+            _ => {}
+        }
+    }
+
     fn answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         match (expected, reply.class()) {
             (Expected::LoneDot, _) => self.ending = Ending::Complete,
-            (Expected::ResetBefore, ReplyClass::Completed) => {}
             (Expected::ResetBefore, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
-            (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
             (Expected::Rcpt(_), _) if self.refused => {}
-            (Expected::Rcpt(index), ReplyClass::Completed) => self.slots.accept(index),
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.slots.close(index, Verdict::Refused(Stage::RcptTo, reply));
-            }
-            (Expected::Data, ReplyClass::Intermediate) if reply.code() == ReplyCode::START_CONTENT => {
-                self.start_content(output);
             }
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
             }
-            (Expected::Chunk, ReplyClass::Completed) => {}
             (Expected::ForNobody, ReplyClass::Transient | ReplyClass::Permanent) => {}
             (Expected::Reset, ReplyClass::Completed) => self.ending = Ending::Complete,
             (Expected::ForNobody | Expected::Reset, _) => self.abandon(output),
@@ -408,9 +419,9 @@ impl<'a> Transaction<'a> {
         self.abandon(output);
     }
 
-    fn heard_of_content(&mut self, reply: &Reply) {
+    fn heard_of_content(&mut self, code: ReplyCode) {
         if self.terms.by_chunks() {
-            self.bdat = self.bdat.after(reply, self.slots.has_accepted());
+            self.bdat = self.bdat.after(code, self.slots.has_accepted());
         }
     }
 
@@ -447,7 +458,7 @@ impl<'a> Transaction<'a> {
         }
         match reply.class() {
             ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
-                self.heard_of_content(&reply);
+                self.heard_of_content(reply.code());
                 self.abandon(output);
                 self.slots.close_rest(Verdict::Refused(Stage::Content, reply));
             }
@@ -517,7 +528,8 @@ impl Machine for Transaction<'_> {
         let Some(expected) = self.awaited.take_if(output, |expected| expected.goes_on_with(code)) else {
             return false;
         };
-        self.answered(expected, Reply::bare(code), output);
+        self.heard |= expected != Expected::ResetBefore;
+        self.go_on(expected, code, output);
         true
     }
 

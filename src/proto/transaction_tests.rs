@@ -426,6 +426,36 @@ fn check_wire(wire: &str, accepted: bool) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn replies_that_are_left_out_change_nothing(
+        lines in prop::collection::vec(line(), 0..14),
+        recipients in 1..5usize,
+        (lmtp, pipelining, chunking, together) in any::<(bool, bool, bool, bool)>(),
+        step in prop_oneof![1..40usize, Just(usize::MAX)],
+    ) {
+        let plain = terms(if lmtp { Protocol::Lmtp } else { Protocol::Smtp }, pipelining);
+        let terms = Terms { capabilities: Capabilities { chunking, ..plain.capabilities }, ..plain };
+        let pieces = if together { vec![lines.concat()] } else { lines };
+        let played = [true, false].map(|by_code| {
+            with(terms, &"abcd"[..recipients], |mut play| {
+                play.by_code = by_code;
+                let mut wire = Vec::new();
+                for piece in &pieces {
+                    play.need();
+                    wire.extend(play.write(step));
+                    play.hears(piece.as_bytes());
+                }
+                let heard_nothing = play.machine.heard_nothing();
+                (wire, heard_nothing, play.lost())
+            })
+        });
+        prop_assert_eq!(&played[0], &played[1]);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(100_000))]
 
     #[test]

@@ -153,33 +153,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         clock: &mut Option<Instant>,
     ) -> Result<Need, Interruption> {
         loop {
-            let need = machine.poll(&mut self.output);
-            self.tell();
+            let need = self.poll_machine(machine);
             if need == Need::Nothing || self.input.is_empty() {
                 return Ok(need);
             }
-            self.output.hear_at(self.began_at);
-            if !self.take_reply(machine, need)? {
-                return Ok(need);
+            let (next, any) = self.next_reply(machine);
+            // what was taken by its code changed what is awaited
+            let need = if any { self.poll_machine(machine) } else { need };
+            if any {
+                *clock = None;
             }
-            self.began_at = self.read_at;
+            let Some(reply) = next? else { return Ok(need) };
+            let reply = self.kept(need, self.redaction.reply(reply));
+            self.hear(need, &reply);
+            machine.handle_reply(reply, &mut self.output);
             *clock = None;
         }
     }
 
-    /// Hands over a reply, if one is complete. Where nobody listens its text may be left out, with everything in it that
-    /// is not to be kept.
-    fn take_reply(&mut self, machine: &mut (dyn Machine + Send), need: Need) -> Result<bool, Interruption> {
-        let (is_heard, output) = (self.reporter.is_heard(), &mut self.output);
-        let take = |code| !is_heard && machine.handle_code(code, output);
-        let reply = match self.parser.hear(&mut self.input, take).map_err(ProtocolError::from)? {
-            Heard::Nothing => return Ok(false),
-            Heard::Code => return Ok(true),
-            Heard::Reply(reply) => self.kept(need, self.redaction.reply(reply)),
-        };
-        self.hear(need, &reply);
-        machine.handle_reply(reply, &mut self.output);
-        Ok(true)
+    fn poll_machine(&mut self, machine: &mut (dyn Machine + Send)) -> Need {
+        let need = machine.poll(&mut self.output);
+        self.tell();
+        need
+    }
+
+    /// The next reply that is to be handed over, and whether there were others before it of which the code did. Where
+    /// somebody listens the text of all of them is to be read.
+    fn next_reply(
+        &mut self,
+        machine: &mut (dyn Machine + Send),
+    ) -> (Result<Option<Reply>, ProtocolError>, bool) {
+        let (is_heard, mut any) = (self.reporter.is_heard(), false);
+        loop {
+            self.output.hear_at(self.began_at);
+            let take = |code| !is_heard && machine.handle_code(code, &mut self.output);
+            let next = match self.parser.hear(&mut self.input, take) {
+                Ok(Heard::Nothing) => return (Ok(None), any),
+                Ok(Heard::Code) => None,
+                Ok(Heard::Reply(reply)) => Some(Ok(Some(reply))),
+                Err(error) => Some(Err(error.into())),
+            };
+            self.began_at = self.read_at;
+            if let Some(next) = next {
+                return (next, any);
+            }
+            any = true;
+        }
     }
 
     /// Of a reply no more than is kept of it, unless all of it is to be read.
