@@ -4,10 +4,10 @@ use std::io::IoSlice;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::authentication::{Authentication, AuthenticationFailure};
+use super::input::Input;
 use super::machine::{Interruption, Machine, Need};
 use super::output::Output;
 use super::reply::{Reply, ReplyCode};
@@ -24,7 +24,7 @@ const NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
 struct Play {
     machine: Authentication,
     output: Output,
-    input: BytesMut,
+    input: Input,
     parser: ReplyParser,
 }
 
@@ -46,7 +46,7 @@ impl Play {
         let mut output = Output::default();
         let machine = Authentication::new(mechanism, &terms, &mut output);
         let replies = ReplyLimits { line: 20_000, ..ReplyLimits::default() };
-        Self { machine, output, input: BytesMut::new(), parser: ReplyParser::new(replies) }
+        Self { machine, output, input: Input::default(), parser: ReplyParser::new(replies) }
     }
 
     fn password(mechanism: Mechanism) -> Self {

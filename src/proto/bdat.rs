@@ -1,6 +1,6 @@
 //! [`Bdat`]: whether a server that offers CHUNKING knows the command.
 
-use super::reply::{Reply, ReplyCode};
+use super::reply::ReplyCode;
 
 /// What the server makes of BDAT, by its first reply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub(super) enum Bdat {
 
 impl Bdat {
     /// What is known after a reply to a chunk; `accepted` tells whether a recipient is there to get it.
-    pub(super) fn after(self, reply: &Reply, accepted: bool) -> Self {
-        let out_of_order = accepted && reply.code() == ReplyCode::BAD_SEQUENCE;
+    pub(super) fn after(self, code: ReplyCode, accepted: bool) -> Self {
+        let out_of_order = accepted && code == ReplyCode::BAD_SEQUENCE;
         match self {
-            Self::Unheard if out_of_order || reply.code().is_unknown_command() => Self::Unknown,
+            Self::Unheard if out_of_order || code.is_unknown_command() => Self::Unknown,
             Self::Unheard => Self::Known,
             known => known,
         }

@@ -66,6 +66,7 @@ impl Command<'_> {
         output.put_line(|line| self.put(line));
     }
 
+    #[inline]
     fn put(self, line: &mut Vec<u8>) {
         match self {
             Self::Hello(Protocol::Smtp, name) => put_all(line, ["EHLO ", &name.to_string()]),
@@ -117,6 +118,7 @@ impl MailParameters<'_> {
     }
 }
 
+#[inline]
 fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
     put(line, "RCPT TO:<");
     match recipient.path() {
@@ -137,6 +139,7 @@ fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
     }
 }
 
+#[inline]
 fn put_mailbox(line: &mut Vec<u8>, mailbox: &Mailbox) {
     put_all(line, [mailbox.local_part(), "@"]);
     match mailbox.domain() {
@@ -154,16 +157,15 @@ fn put_all<const N: usize>(line: &mut Vec<u8>, texts: [&str; N]) {
 }
 
 fn put_decimal(line: &mut Vec<u8>, number: u64) {
-    let begin = line.len();
-    let mut rest = number;
-    loop {
-        line.push(b'0' + (rest % 10) as u8);
+    let (mut digits, mut rest) = ([0; 20], number);
+    let mut begin = digits.len();
+    // twenty digits hold any number
+    while begin == digits.len() || rest > 0 {
+        begin -= 1;
+        digits[begin] = b'0' + (rest % 10) as u8;
         rest /= 10;
-        if rest == 0 {
-            break;
-        }
     }
-    line[begin..].reverse();
+    line.extend_from_slice(&digits[begin..]);
 }
 
 #[cfg(test)]

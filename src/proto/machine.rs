@@ -17,10 +17,10 @@ pub(crate) trait Machine {
     /// Queues what may be sent now and says what is needed next.
     fn poll(&mut self, output: &mut Output) -> Need;
 
-    /// Whether anything is made of the text of a reply with this code, which is next and began to come when the output
-    /// says. If not it may be left out.
-    fn keeps_text(&self, _code: ReplyCode, _output: &Output) -> bool {
-        true
+    /// Takes in the next reply if of it no more than the code is of use; `false` if it is not taken. What is taken does
+    /// not end the machine, which need not be asked before the next one.
+    fn handle_code(&mut self, _code: ReplyCode, _output: &mut Output) -> bool {
+        false
     }
 
     /// Takes in that time has passed.
@@ -143,19 +143,26 @@ impl<A: Copy> Awaited<A> {
 
     /// What the reply that just came answers; `None` if it answers nothing.
     pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
-        let what = self.next_before(output.heard_at())?;
+        self.take_if(output, |_| true)
+    }
+
+    /// What the reply that just came answers, if it is what is wanted.
+    #[inline]
+    pub(crate) fn take_if(&mut self, output: &Output, is_wanted: impl FnOnce(A) -> bool) -> Option<A> {
+        let (_, what) = self.first().filter(|(end, what)| *end <= output.heard_at() && is_wanted(*what))?;
         self.0.pop_front();
         Some(what)
     }
 
     /// What is answered next.
     pub(crate) fn next(&self) -> Option<A> {
-        self.0.front().map(|(_, what)| *what)
+        self.first().map(|(_, what)| what)
     }
 
-    /// What is answered next, if its command ends before a place in the stream.
-    pub(crate) fn next_before(&self, place: u64) -> Option<A> {
-        self.0.front().filter(|(end, _)| *end <= place).map(|(_, what)| *what)
+    /// What is answered next, and where its command ends.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<(u64, A)> {
+        self.0.front().copied()
     }
 
     /// All that is awaited, in order.

@@ -13,6 +13,7 @@ mod command;
 mod content;
 mod expected;
 mod flight;
+mod input;
 mod machine;
 mod opening;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use authentication::AuthenticationFailure;
 pub use capabilities::{Capabilities, SizeLimit};
 pub use client_name::{ClientName, ClientNameError};
 pub(crate) use flight::Flight;
+pub(crate) use input::Input;
 pub use machine::{Interruption, ProtocolError};
 pub(crate) use machine::{Machine, Need};
 pub(crate) use opening::Opening;
@@ -47,7 +49,7 @@ pub(crate) use output::{Output, SpokenLine};
 pub(crate) use overlap::{Behind, Overlap};
 pub use protocol::Protocol;
 pub use reply::{Reply, ReplyClass, ReplyCode};
-pub(crate) use reply_parser::ReplyParser;
+pub(crate) use reply_parser::{Heard, ReplyParser};
 pub use reply_parser::{ReplyError, ReplyLimits};
 pub(crate) use sasl::{ChannelBinding, Nonce, Redaction, SaslPolicy, SaslTerms, choose};
 pub use sasl::{

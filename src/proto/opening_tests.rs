@@ -2,8 +2,6 @@
 
 use std::io::IoSlice;
 
-use bytes::BytesMut;
-
 use super::*;
 
 /// Plays what the server says, piece by piece, and gives what went out and what came of it.
@@ -12,7 +10,7 @@ fn play(protocol: Protocol, pieces: &[&str]) -> (String, Result<Capabilities, St
     let mut output = Output::default();
     let mut opening = Opening::new(protocol, &name, &output);
     let mut parser = ReplyParser::new(ReplyLimits::default());
-    let (mut input, mut wire) = (BytesMut::new(), Vec::new());
+    let (mut input, mut wire) = (Input::default(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece.as_bytes());
         while opening.poll(&mut output) != Need::Nothing {

@@ -33,6 +33,11 @@ impl Output {
         self.journal = Some(Vec::new());
     }
 
+    /// Whether lines are kept.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// The lines that were queued since the last time.
     pub(crate) fn take_journal(&mut self) -> Vec<SpokenLine> {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
@@ -41,10 +46,13 @@ impl Output {
     /// Appends a line that is known to be one, with its end.
     pub(crate) fn put(&mut self, text: &[u8]) {
         let added = self.waiting.write(|all| all.extend_from_slice(text));
-        note(&mut self.journal, added);
+        if let Some(journal) = &mut self.journal {
+            note(journal, added);
+        }
     }
 
     /// Appends a line: what `write` adds to the text that is handed to it, without control characters, and a line end.
+    #[inline]
     pub(crate) fn put_line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let added = self.waiting.write(|text| {
             let begin = text.len();
@@ -52,7 +60,9 @@ impl Output {
             drop_controls(text, begin);
             text.extend_from_slice(b"\r\n");
         });
-        note(&mut self.journal, added);
+        if let Some(journal) = &mut self.journal {
+            note(journal, added);
+        }
     }
 
     /// Appends a line that holds a secret without copying it; `shown` is what may be shown of it.
@@ -138,27 +148,44 @@ impl Output {
     }
 }
 
-fn note(journal: &mut Option<Vec<SpokenLine>>, line: &[u8]) {
-    if let Some(journal) = journal {
-        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
-        journal.push(SpokenLine::Plain(String::from_utf8_lossy(line).into_owned()));
-    }
+fn note(journal: &mut Vec<SpokenLine>, line: &[u8]) {
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    journal.push(SpokenLine::Plain(String::from_utf8_lossy(line).into_owned()));
 }
 
 /// Drops the control characters behind `begin`: each would be, or end, a second command.
+#[inline]
 fn drop_controls(text: &mut Vec<u8>, begin: usize) {
-    // without a branch in it, so that many octets are looked at together
-    let suspect = text[begin..].iter().fold(false, |found, octet| found | may_be_control(*octet));
-    if suspect {
+    if may_have_controls(&text[begin..]) {
         let line = String::from_utf8_lossy(&text[begin..]).replace(char::is_control, "");
         text.truncate(begin);
         text.extend_from_slice(line.as_bytes());
     }
 }
 
-/// C0 and DEL, or the first octet of C1 and some other characters in UTF-8.
+/// Octets that are looked at together.
+const BLOCK: usize = 16;
+
+/// Whether there is a control character, or what may be a part of one. The last block overlaps the one before.
+#[inline]
+fn may_have_controls(line: &[u8]) -> bool {
+    let Some(last) = line.last_chunk::<BLOCK>() else {
+        return line.iter().any(|octet| may_be_control(*octet));
+    };
+    let (blocks, _) = line.as_chunks::<BLOCK>();
+    blocks.iter().fold(is_suspect(last), |found, block| found | is_suspect(block))
+}
+
+/// Without a branch, so that all octets are looked at together.
+#[inline]
+fn is_suspect(block: &[u8; BLOCK]) -> bool {
+    block.iter().fold(false, |found, octet| found | may_be_control(*octet))
+}
+
+/// Neither a space nor a visible character of ASCII: those lie in one range of signed octets that are one higher.
+#[inline]
 fn may_be_control(octet: u8) -> bool {
-    (octet < b' ') | (octet == 0x7F) | (octet == 0xC2)
+    octet.wrapping_add(1).cast_signed() <= 0x20
 }
 
 /// Shows lengths only: what waits may hold a secret.

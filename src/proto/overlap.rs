@@ -73,8 +73,8 @@ impl Machine for Overlap<'_, '_> {
         if is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
     }
 
-    fn keeps_text(&self, code: ReplyCode, output: &Output) -> bool {
-        self.transaction.keeps_text(code, output)
+    fn handle_code(&mut self, code: ReplyCode, output: &mut Output) -> bool {
+        self.transaction.handle_code(code, output)
     }
 
     fn resume(&mut self) {

@@ -42,6 +42,7 @@ impl Parts {
     }
 
     /// Appends text, which `write` adds to what is handed to it, and gives what it added.
+    #[inline]
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
         self.make_room();
         let begin = self.text.len();
@@ -142,6 +143,7 @@ impl Parts {
         }
     }
 
+    #[inline]
     fn add_text(&mut self, added: usize) {
         self.length += added;
         match self.parts.back_mut() {
@@ -151,8 +153,9 @@ impl Parts {
         }
     }
 
+    #[inline]
     fn make_room(&mut self) {
-        if self.text.capacity() == 0 {
+        if self.text.is_empty() {
             self.text.reserve(TEXT);
         }
         // moved no more often than as much again was taken out

@@ -2,7 +2,7 @@
 
 use std::io::IoSlice;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -14,8 +14,10 @@ pub(super) const CONTENT: &[u8] = b"Subject: x\r\n\r\n.hello\r\n";
 pub(super) struct Play<'a> {
     pub(super) machine: Transaction<'a>,
     pub(super) output: Output,
-    pub(super) input: BytesMut,
+    pub(super) input: Input,
     parser: ReplyParser,
+    /// Whether replies are left out of which the code will do.
+    pub(super) by_code: bool,
     pub(super) content: Vec<Bytes>,
 }
 
@@ -29,8 +31,9 @@ impl<'a> Play<'a> {
         Self {
             machine: Transaction::new(terms, envelope, recipients, facts),
             output: Output::default(),
-            input: BytesMut::new(),
+            input: Input::default(),
             parser: ReplyParser::new(ReplyLimits::default()),
+            by_code: true,
             content: vec![Bytes::from_static(CONTENT)],
         }
     }
@@ -76,14 +79,30 @@ impl<'a> Play<'a> {
     pub(super) fn hears(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         while self.need() != Need::Nothing {
-            match self.parser.next(&mut self.input) {
-                Ok(Some(reply)) => self.machine.handle_reply(reply, &mut self.output),
-                Ok(None) => return,
+            let heard = self.next_heard();
+            self.machine.poll(&mut self.output);
+            match heard {
+                Ok(Heard::Reply(reply)) => self.machine.handle_reply(reply, &mut self.output),
+                Ok(Heard::Nothing | Heard::Code) => {
+                    self.need();
+                    return;
+                }
                 Err(error) => {
                     return self
                         .machine
                         .handle_interruption(ProtocolError::from(error).into(), &mut self.output);
                 }
+            }
+        }
+    }
+
+    /// What comes behind replies of which the code did; the machine is not asked between these.
+    fn next_heard(&mut self) -> Result<Heard, ReplyError> {
+        loop {
+            let take = |code| self.by_code && self.machine.handle_code(code, &mut self.output);
+            match self.parser.hear(&mut self.input, take)? {
+                Heard::Code => {}
+                other => return Ok(other),
             }
         }
     }

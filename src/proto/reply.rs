@@ -92,11 +92,6 @@ impl Reply {
         Self { code, enhanced, text }
     }
 
-    /// A reply of whose text nothing is kept.
-    pub(crate) fn bare(code: ReplyCode) -> Self {
-        Self { code, enhanced: None, text: Bytes::new() }
-    }
-
     /// The reply code.
     pub fn code(&self) -> ReplyCode {
         self.code

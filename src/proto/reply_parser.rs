@@ -1,7 +1,8 @@
 //! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::input::Input;
 use super::reply::{Reply, ReplyCode};
 
 /// How much a server may say in one reply.
@@ -46,6 +47,26 @@ pub enum ReplyError {
     ReplyTooLong,
 }
 
+/// What came next.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Nothing that is complete.
+    Nothing,
+    /// A reply of which only the code was asked for.
+    Code,
+    Reply(Reply),
+}
+
+/// What a complete line is.
+enum Line<'l> {
+    /// One of several.
+    Part,
+    /// The last of several.
+    Last(ReplyCode),
+    /// A whole reply.
+    Whole(ReplyCode, &'l [u8]),
+}
+
 /// Takes complete lines out of a buffer and joins them to replies.
 #[derive(Debug)]
 pub(crate) struct ReplyParser {
@@ -63,24 +84,35 @@ impl ReplyParser {
     }
 
     /// The next complete reply of `input`, which loses the octets that were used.
-    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, ReplyError> {
-        self.next_kept(input, |_| true)
+    pub(crate) fn next(&mut self, input: &mut Input) -> Result<Option<Reply>, ReplyError> {
+        match self.hear(input, |_| false)? {
+            Heard::Reply(reply) => Ok(Some(reply)),
+            Heard::Nothing | Heard::Code => Ok(None),
+        }
     }
 
-    /// The next complete reply of `input`; its text is left out unless `keeps` says of its code that it is kept.
-    pub(crate) fn next_kept(
+    /// The next complete reply of `input`, or only that there was one if its code is taken.
+    #[inline]
+    pub(crate) fn hear(
         &mut self,
-        input: &mut BytesMut,
-        keeps: impl Fn(ReplyCode) -> bool,
-    ) -> Result<Option<Reply>, ReplyError> {
-        while let Some(end) = self.line_end(input)? {
-            let reply = self.line(&input[..end], &keeps)?;
+        input: &mut Input,
+        mut take: impl FnMut(ReplyCode) -> bool,
+    ) -> Result<Heard, ReplyError> {
+        while let Some(end) = self.line_end(input.rest())? {
+            let heard = match self.line(&input.rest()[..end])? {
+                Line::Part => {
+                    input.advance(end + 1);
+                    continue;
+                }
+                Line::Last(code) | Line::Whole(code, _) if take(code) => Heard::Code,
+                Line::Last(code) => Heard::Reply(Reply::new(code, Bytes::copy_from_slice(&self.text))),
+                Line::Whole(code, text) => Heard::Reply(Reply::new(code, Bytes::copy_from_slice(text))),
+            };
+            self.text = Vec::new();
             input.advance(end + 1);
-            if reply.is_some() {
-                return Ok(reply);
-            }
+            return Ok(heard);
         }
-        Ok(None)
+        Ok(Heard::Nothing)
     }
 
     /// Whether a reply has begun and not ended.
@@ -89,6 +121,7 @@ impl ReplyParser {
     }
 
     /// The place of the next line feed.
+    #[inline]
     fn line_end(&mut self, input: &[u8]) -> Result<Option<usize>, ReplyError> {
         let found = memchr::memchr(b'\n', &input[self.scanned..]).map(|at| at + self.scanned);
         self.scanned = if found.is_some() { 0 } else { input.len() };
@@ -99,54 +132,50 @@ impl ReplyParser {
     }
 
     /// Takes in one line, without its LF.
-    fn line(&mut self, line: &[u8], keeps: impl Fn(ReplyCode) -> bool) -> Result<Option<Reply>, ReplyError> {
+    #[inline]
+    fn line<'l>(&mut self, line: &'l [u8]) -> Result<Line<'l>, ReplyError> {
         let line = line.strip_suffix(b"\r").ok_or(ReplyError::BareLineFeed)?;
         let (code, last, text) = split(line).ok_or(ReplyError::Malformed)?;
-        if self.code.is_some_and(|before| before != code) {
-            return Err(ReplyError::MixedCodes);
+        if last && self.code.is_none() {
+            return self.fits(1, text.len()).map(|()| Line::Whole(code, text));
         }
-        self.lines += 1;
-        let is_first = self.code.replace(code).is_none();
-        if last && is_first {
-            self.fits(text.len())?;
-            return Ok(Some(self.complete(code, text, keeps)));
+        self.add(code, text)?;
+        if !last {
+            return Ok(Line::Part);
         }
-        self.add(text, is_first)?;
-        Ok(last.then(|| {
-            let text = std::mem::take(&mut self.text);
-            self.complete(code, &text, keeps)
-        }))
-    }
-
-    fn add(&mut self, text: &[u8], is_first: bool) -> Result<(), ReplyError> {
-        if !is_first {
-            self.text.push(b'\n');
-        }
-        self.text.extend_from_slice(text);
-        self.fits(self.text.len())
-    }
-
-    fn fits(&self, octets: usize) -> Result<(), ReplyError> {
-        let fits = self.lines <= self.limits.lines && octets + 6 * self.lines <= self.limits.reply;
-        fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
-    }
-
-    fn complete(&mut self, code: ReplyCode, text: &[u8], keeps: impl Fn(ReplyCode) -> bool) -> Reply {
         self.code = None;
         self.lines = 0;
-        match keeps(code) {
-            true => Reply::new(code, Bytes::copy_from_slice(text)),
-            false => Reply::bare(code),
+        Ok(Line::Last(code))
+    }
+
+    /// Takes in one line of several.
+    fn add(&mut self, code: ReplyCode, text: &[u8]) -> Result<(), ReplyError> {
+        match self.code.replace(code) {
+            Some(before) if before != code => return Err(ReplyError::MixedCodes),
+            Some(_) => self.text.push(b'\n'),
+            None => {}
         }
+        self.text.extend_from_slice(text);
+        self.lines += 1;
+        self.fits(self.lines, self.text.len())
+    }
+
+    #[inline]
+    fn fits(&self, lines: usize, octets: usize) -> Result<(), ReplyError> {
+        let fits = lines <= self.limits.lines && octets + 6 * lines <= self.limits.reply;
+        fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
     }
 }
 
 /// Code, whether this is the last line, and text. Bare codes are legal (RFC 5321 section 4.2).
+#[inline]
 fn split(line: &[u8]) -> Option<(ReplyCode, bool, &[u8])> {
-    let (digits, rest) = line.split_at_checked(3)?;
-    let number =
-        digits.iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + u16::from(d - b'0')))?;
-    let code = ReplyCode::new(number);
+    let (digits, rest) = line.split_first_chunk::<3>()?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let [first, second, third] = digits.map(|digit| u16::from(digit - b'0'));
+    let code = ReplyCode::new(first * 100 + second * 10 + third);
     match rest {
         [] => Some((code, true, rest)),
         [b' ', text @ ..] => Some((code, true, text)),
@@ -163,7 +192,7 @@ mod tests {
     /// All replies of `octets`, which arrive in pieces of `size`.
     fn parse_in(octets: &[u8], size: usize) -> Result<Vec<String>, ReplyError> {
         let mut parser = ReplyParser::new(ReplyLimits::default());
-        let (mut input, mut replies) = (BytesMut::new(), Vec::new());
+        let (mut input, mut replies) = (Input::default(), Vec::new());
         for piece in octets.chunks(size) {
             input.extend_from_slice(piece);
             while let Some(reply) = parser.next(&mut input)? {

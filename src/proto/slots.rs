@@ -115,8 +115,15 @@ impl Slots {
     }
 
     pub(super) fn accept(&mut self, index: usize) {
-        self.set(index, Slot::Accepted);
         self.ever_accepted += 1;
+        match &mut self.slots[index] {
+            slot @ Slot::Open => {
+                *slot = Slot::Accepted;
+                self.counts.open -= 1;
+                self.counts.accepted += 1;
+            }
+            Slot::Accepted | Slot::Closed(_) => {}
+        }
     }
 
     pub(super) fn close(&mut self, index: usize, verdict: Verdict) {
@@ -124,23 +131,22 @@ impl Slots {
     }
 
     pub(super) fn close_rest(&mut self, verdict: Verdict) {
-        let mut unclosed =
-            (0..self.slots.len()).filter(|index| !matches!(self.slots[*index], Slot::Closed(_)));
-        let Some(last) = unclosed.next_back() else { return };
-        let verdict = verdict.shortened(self.kept_text);
-        for index in 0..last {
-            if !matches!(self.slots[index], Slot::Closed(_)) {
-                self.set(index, Slot::Closed(verdict.clone()));
-            }
-        }
+        let mut unclosed = self.slots.iter_mut().filter(|slot| !matches!(slot, Slot::Closed(_)));
         // a reply that only one has is not shared
-        self.set(last, Slot::Closed(verdict));
+        let Some(last) = unclosed.next_back() else { return };
+        *last = Slot::Closed(verdict.shortened(self.kept_text));
+        let Slot::Closed(verdict) = last else { return };
+        unclosed.for_each(|slot| *slot = Slot::Closed(verdict.clone()));
+        let closed = self.counts.open + self.counts.accepted;
+        (self.counts.open, self.counts.accepted) = (0, 0);
+        self.counts.of(last).into_iter().for_each(|count| *count += closed);
     }
 
     fn set(&mut self, index: usize, slot: Slot) {
+        let place = &mut self.slots[index];
+        self.counts.of(place).into_iter().for_each(|count| *count -= 1);
         self.counts.of(&slot).into_iter().for_each(|count| *count += 1);
-        let before = std::mem::replace(&mut self.slots[index], slot);
-        self.counts.of(&before).into_iter().for_each(|count| *count -= 1);
+        *place = slot;
     }
 }
 

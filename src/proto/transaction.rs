@@ -254,26 +254,55 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    fn answered(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
+        // the reply to a RSET in front says nothing of this transaction
+        self.heard |= expected != Expected::ResetBefore;
+        if reply.code() == ReplyCode::SERVICE_CLOSING {
+            return self.closing(expected, reply, output);
+        }
+        if expected.goes_on_with(reply.code()) {
+            return self.go_on(expected, reply.code(), output);
+        }
+        if expected.is_of_content() {
+            self.heard_of_content(reply.code());
+        }
+        if self.bdat == Bdat::Unknown {
+            return self.bdat_unknown(expected.stage(), &reply, output);
+        }
+        self.answer(expected, reply, output);
+        if matches!(expected, Expected::Rcpt(_)) && self.ending != Ending::Unusable {
+            self.recipient_answered(output);
+        }
+    }
+
+    /// Takes in a reply that only lets it go on.
+    fn go_on(&mut self, expected: Expected, code: ReplyCode, output: &mut Output) {
+        match expected {
+            Expected::Rcpt(index) => {
+                if !self.refused {
+                    self.slots.accept(index);
+                }
+                self.recipient_answered(output);
+            }
+            Expected::Data => self.start_content(output),
+            Expected::Chunk => self.heard_of_content(code),
+            _ => {}
+        }
+    }
+
     fn answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
         match (expected, reply.class()) {
             (Expected::LoneDot, _) => self.ending = Ending::Complete,
-            (Expected::ResetBefore, ReplyClass::Completed) => {}
             (Expected::ResetBefore, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
-            (Expected::Mail, ReplyClass::Completed) => {}
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
             (Expected::Rcpt(_), _) if self.refused => {}
-            (Expected::Rcpt(index), ReplyClass::Completed) => self.slots.accept(index),
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.slots.close(index, Verdict::Refused(Stage::RcptTo, reply));
-            }
-            (Expected::Data, ReplyClass::Intermediate) if reply.code() == ReplyCode::START_CONTENT => {
-                self.start_content(output);
             }
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
             }
-            (Expected::Chunk, ReplyClass::Completed) => {}
             (Expected::ForNobody, ReplyClass::Transient | ReplyClass::Permanent) => {}
             (Expected::Reset, ReplyClass::Completed) => self.ending = Ending::Complete,
             (Expected::ForNobody | Expected::Reset, _) => self.abandon(output),
@@ -389,9 +418,9 @@ impl<'a> Transaction<'a> {
         self.abandon(output);
     }
 
-    fn heard_of_content(&mut self, reply: &Reply) {
+    fn heard_of_content(&mut self, code: ReplyCode) {
         if self.terms.by_chunks() {
-            self.bdat = self.bdat.after(reply, self.slots.has_accepted());
+            self.bdat = self.bdat.after(code, self.slots.has_accepted());
         }
     }
 
@@ -428,7 +457,7 @@ impl<'a> Transaction<'a> {
         }
         match reply.class() {
             ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
-                self.heard_of_content(&reply);
+                self.heard_of_content(reply.code());
                 self.abandon(output);
                 self.slots.close_rest(Verdict::Refused(Stage::Content, reply));
             }
@@ -473,13 +502,18 @@ impl<'a> Transaction<'a> {
 
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
-        let next = self.awaited.next().filter(|next| !next.is_of_content());
-        self.awaited.next_before(output.written()).or(next).map_or(Stage::Content, Expected::stage)
+        let next =
+            self.awaited.first().filter(|(end, next)| *end <= output.written() || !next.is_of_content());
+        next.map_or(Stage::Content, |(_, next)| next.stage())
     }
 }
 
 impl Machine for Transaction<'_> {
     fn poll(&mut self, output: &mut Output) -> Need {
+        if matches!(self.progress, Progress::Sent) {
+            let is_over = self.awaited.is_empty() && output.is_empty();
+            return if is_over { Need::Nothing } else { Need::Io(self.stage(output)) };
+        }
         while self.may_send(output) && self.send_next(output) {}
         match self.progress {
             Progress::Content(_) if output.len() < CONTENT => Need::Content,
@@ -489,36 +523,22 @@ impl Machine for Transaction<'_> {
         }
     }
 
-    /// Of a reply that only lets it go on nothing is kept.
-    fn keeps_text(&self, code: ReplyCode, output: &Output) -> bool {
-        match self.awaited.next_before(output.heard_at()) {
-            Some(Expected::ResetBefore | Expected::Mail | Expected::Rcpt(_) | Expected::Chunk) => {
-                code.class() != ReplyClass::Completed
-            }
-            Some(Expected::Data) => code != ReplyCode::START_CONTENT,
-            _ => true,
-        }
+    fn handle_code(&mut self, code: ReplyCode, output: &mut Output) -> bool {
+        let Some(expected) = self.awaited.take_if(output, |expected| expected.goes_on_with(code)) else {
+            return false;
+        };
+        self.heard |= expected != Expected::ResetBefore;
+        self.go_on(expected, code, output);
+        true
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
-        let expected = self.awaited.take(output);
-        // the reply to a RSET in front says nothing of this transaction
-        self.heard |= expected != Some(Expected::ResetBefore);
-        let Some(expected) = expected else {
-            return self.unasked(reply, output);
-        };
-        if reply.code() == ReplyCode::SERVICE_CLOSING {
-            return self.closing(expected, reply, output);
-        }
-        if expected.is_of_content() {
-            self.heard_of_content(&reply);
-        }
-        if self.bdat == Bdat::Unknown {
-            return self.bdat_unknown(expected.stage(), &reply, output);
-        }
-        self.answer(expected, reply, output);
-        if matches!(expected, Expected::Rcpt(_)) && self.ending != Ending::Unusable {
-            self.recipient_answered(output);
+        match self.awaited.take(output) {
+            Some(expected) => self.answered(expected, reply, output),
+            None => {
+                self.heard = true;
+                self.unasked(reply, output);
+            }
         }
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
@@ -18,8 +17,8 @@ use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
-    Interruption, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass, ReplyLimits,
-    ReplyParser, SpokenLine, Stage,
+    Heard, Input, Interruption, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass,
+    ReplyLimits, ReplyParser, SpokenLine, Stage,
 };
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
@@ -27,13 +26,11 @@ const READ: usize = 4 * 1024;
 /// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
 const FEW_SLICES: usize = 4;
-/// Octets of the largest buffer that an idle session keeps for what it reads.
-const KEPT: usize = 512;
 
 /// A stream and what was read from it or is to be written to it.
 pub(crate) struct Link<S> {
     stream: S,
-    input: BytesMut,
+    input: Input,
     /// How much was written when the reply that is coming began to come, and when octets came last.
     began_at: u64,
     read_at: u64,
@@ -67,7 +64,7 @@ struct Passed {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) fn new(stream: S, limits: ReplyLimits, ends: Option<Instant>, reporter: Reporter) -> Self {
-        let (input, mut output) = (BytesMut::new(), Output::default());
+        let (input, mut output) = (Input::default(), Output::default());
         if reporter.is_heard() {
             output.keep_journal();
         }
@@ -156,21 +153,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         clock: &mut Option<Instant>,
     ) -> Result<Need, Interruption> {
         loop {
-            let need = machine.poll(&mut self.output);
-            self.tell();
+            let need = self.poll_machine(machine);
             if need == Need::Nothing || self.input.is_empty() {
                 return Ok(need);
             }
-            self.output.hear_at(self.began_at);
-            let (is_heard, output) = (self.reporter.is_heard(), &self.output);
-            let keeps = |code| is_heard || machine.keeps_text(code, output);
-            let next = self.parser.next_kept(&mut self.input, keeps).map_err(ProtocolError::from)?;
-            let Some(reply) = next else { return Ok(need) };
-            self.began_at = self.read_at;
+            let (next, any) = self.next_reply(machine);
+            // what was taken by its code changed what is awaited
+            let need = if any { self.poll_machine(machine) } else { need };
+            if any {
+                *clock = None;
+            }
+            let Some(reply) = next? else { return Ok(need) };
             let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
             *clock = None;
+        }
+    }
+
+    fn poll_machine(&mut self, machine: &mut (dyn Machine + Send)) -> Need {
+        let need = machine.poll(&mut self.output);
+        self.tell();
+        need
+    }
+
+    /// The next reply that is to be handed over, and whether there were others before it of which the code did. Where
+    /// somebody listens the text of all of them is to be read.
+    fn next_reply(
+        &mut self,
+        machine: &mut (dyn Machine + Send),
+    ) -> (Result<Option<Reply>, ProtocolError>, bool) {
+        let (is_heard, mut any) = (self.reporter.is_heard(), false);
+        loop {
+            self.output.hear_at(self.began_at);
+            let take = |code| !is_heard && machine.handle_code(code, &mut self.output);
+            let next = match self.parser.hear(&mut self.input, take) {
+                Ok(Heard::Nothing) => return (Ok(None), any),
+                Ok(Heard::Code) => None,
+                Ok(Heard::Reply(reply)) => Some(Ok(Some(reply))),
+                Err(error) => Some(Err(error.into())),
+            };
+            self.began_at = self.read_at;
+            if let Some(next) = next {
+                return (next, any);
+            }
+            any = true;
         }
     }
 
@@ -183,6 +210,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Tells whoever listens what was queued.
     fn tell(&mut self) {
+        if !self.output.has_journal() {
+            return;
+        }
         for line in self.output.take_journal() {
             match line {
                 SpokenLine::Plain(line) => self.reporter.sent(&line),
@@ -305,9 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Gives back what large messages and long replies took and an idle session needs not keep.
     fn give_back(&mut self) {
         self.output.give_back();
-        if self.input.is_empty() && self.input.try_reclaim(KEPT + 1) {
-            self.input = BytesMut::new();
-        }
+        self.input.give_back();
     }
 
     /// A reply that waits though nobody asked for anything.
