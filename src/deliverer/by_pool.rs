@@ -1,11 +1,8 @@
 //! The pool: connections that are kept, and waiting in line for one.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
 use super::converse::Conversed;
 use super::line::Line;
-use super::settle::{Pending, open};
+use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::Failure;
 use crate::pool::{Entry, Place, Slot, Turn};
@@ -31,19 +28,22 @@ impl Visit<'_> {
     /// Waits for a connection, or for room to make one.
     async fn wait(&self, terms: Option<Terms>, pending: &mut [Pending<'_>]) -> Conversed {
         let limit = self.task.parts.limits.recipients.max(1);
-        let recipients: Vec<_> = open(pending).map(|pending| pending.recipient).take(limit).collect();
-        let is_last = recipients.len() == open(pending).count();
-        let begun = terms
-            .filter(|terms| self.may_be_sent_ahead(terms))
-            .and_then(|terms| self.begin(terms, &recipients, is_last));
+        let is_last = open(pending).nth(limit).is_none();
+        let asked;
+        let begun = match terms.filter(|terms| self.may_be_sent_ahead(terms)) {
+            Some(terms) => {
+                asked = Asked::of(open(pending), self.task.envelope, limit);
+                self.begin(terms, asked.recipients(), is_last)
+            }
+            None => None,
+        };
         let (mut transaction, offer) = begun.unzip();
-        let is_sent = offer.as_ref().map(|offer| Arc::clone(&offer.is_sent)).unwrap_or_default();
         let turn = match self.pool().wait(offer) {
-            Ok(mut turn) => match self.task.in_time(&mut turn).await {
+            Ok(mut ticket) => match self.task.in_time(&mut ticket).await {
                 Some(turn) => turn,
                 None => {
-                    self.pool().withdraw(&mut turn);
-                    let sent = transaction.take().filter(|_| is_sent.load(Ordering::Relaxed));
+                    ticket.leave();
+                    let sent = transaction.take().filter(|_| ticket.is_sent());
                     let place = Place { base: 0, after_reset: false };
                     // how far it went is for whoever has the connection to know
                     return match sent {
@@ -52,26 +52,26 @@ impl Visit<'_> {
                     };
                 }
             },
-            Err(Entry::Vacant(slot)) => Ok(Turn::Vacant(slot)),
-            Err(Entry::Kept(lease)) => Ok(Turn::Lease(lease)),
+            Err(Entry::Vacant(slot)) => Some(Turn::Vacant(slot)),
+            Err(Entry::Kept(lease)) => Some(Turn::Lease(lease)),
             Err(Entry::Full(_)) => return Conversed::Gone(None),
         };
         match turn {
-            Ok(Turn::Vacant(slot)) => Conversed::Gone(Some(slot)),
-            Ok(Turn::Lease(lease)) => self.converse(lease, None, pending).await,
-            Ok(Turn::Behind(lease, place)) => {
+            Some(Turn::Vacant(slot)) => Conversed::Gone(Some(slot)),
+            Some(Turn::Lease(lease)) => self.converse(lease, None, pending).await,
+            Some(Turn::Behind(lease, place)) => {
                 let begun = transaction.take().map(|mut begun| {
                     begun.follow(place.base, place.after_reset);
                     begun
                 });
                 self.converse(lease, begun, pending).await
             }
-            Ok(Turn::Lost { place, written, slot }) => match transaction.take() {
+            Some(Turn::Lost { place, written, slot }) => match transaction.take() {
                 Some(transaction) => self.lost(transaction, place, written, slot, pending),
                 None => Conversed::Gone(slot),
             },
             // the pool is gone, or whoever had the connection: as if there had been none
-            Err(_) => Conversed::Gone(None),
+            None => Conversed::Gone(None),
         }
     }
 

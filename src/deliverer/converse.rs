@@ -1,18 +1,18 @@
 //! Transactions on a connection of the pool.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
-use super::settle::{Pending, waiting};
+use super::settle::{Asked, Pending, waiting};
 use super::visit::Visit;
-use crate::mail::Recipient;
 use crate::outcome::{Failure, is_too_many_recipients};
 use crate::pool::{Lease, Offer, Place, Queue, Slot};
-use crate::proto::{Behind, Flight, Interruption, Protocol, ReplyCode, Stage, Terms, Transaction, Verdict};
+use crate::proto::{
+    Behind, Flight, Interruption, Protocol, Recipients, ReplyCode, Stage, Terms, Transaction, Verdict,
+};
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
 /// what is lost with a connection that was dead all along may have arrived, for all that is known.
@@ -61,7 +61,7 @@ impl<'a> Visit<'a> {
     pub(super) fn begin<'t>(
         &self,
         terms: Terms,
-        recipients: &'t [&'t Recipient],
+        recipients: Recipients<'t>,
         is_last: bool,
     ) -> Option<(Transaction<'t>, Offer)>
     where
@@ -70,7 +70,7 @@ impl<'a> Visit<'a> {
         let transaction = Transaction::new(terms, self.task.envelope, recipients, self.task.message.facts());
         let is_heard = self.task.parts.session.observer.is_some();
         let (transaction, flight) = Flight::of(transaction, self.task.message, is_heard)?;
-        Some((transaction, Offer { flight, terms, is_last, is_sent: Arc::default() }))
+        Some((transaction, Offer { flight, terms, is_last }))
     }
 
     /// Transactions until every open recipient was asked for; the first may have been begun already.
@@ -121,12 +121,12 @@ impl Conversation<'_, '_> {
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
         loop {
-            let recipients: Vec<_> = waiting(pending).take(limit).map(|pending| pending.recipient).collect();
-            if recipients.is_empty() {
+            let asked = Asked::of(waiting(pending), self.visit.task.envelope, limit);
+            if asked.recipients().len() == 0 {
                 return ControlFlow::Continue(());
             }
             let is_last = waiting(pending).nth(limit).is_none();
-            let said = self.transact(&recipients, begun.take(), is_last).await;
+            let said = self.transact(asked.recipients(), begun.take(), is_last).await;
             if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
                 return ControlFlow::Break(());
             }
@@ -158,7 +158,7 @@ impl Conversation<'_, '_> {
     /// One transaction, or why there could be none.
     async fn transact(
         &mut self,
-        recipients: &[&Recipient],
+        recipients: Recipients<'_>,
         begun: Option<Transaction<'_>>,
         is_last: bool,
     ) -> Result<Said, Verdict> {

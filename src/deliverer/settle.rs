@@ -1,9 +1,9 @@
 //! [`Pending`]: a recipient on its way through the candidates, until something decides.
 
 use super::report::{Hop, HopAttempt, RecipientReport};
-use crate::mail::Recipient;
+use crate::mail::{Envelope, Recipient};
 use crate::outcome::{Delivered, Failure, Outcome};
-use crate::proto::Verdict;
+use crate::proto::{Recipients, Verdict};
 
 /// A recipient, what was tried for it, and what decided.
 #[derive(Debug)]
@@ -109,6 +109,46 @@ impl<'a> Pending<'a> {
     }
 }
 
+/// Recipients that are asked for together.
+pub(super) enum Asked<'s> {
+    /// The first ones of the envelope.
+    All(&'s [Recipient]),
+    Some(Vec<&'s Recipient>),
+}
+
+impl<'s> Asked<'s> {
+    /// The first of these, `limit` at most.
+    pub(super) fn of<'p, 'r: 'p + 's>(
+        pending: impl Iterator<Item = &'p mut Pending<'r>>,
+        envelope: &'s Envelope,
+        limit: usize,
+    ) -> Self {
+        let (mut count, mut some) = (0, Vec::new());
+        for pending in pending.take(limit) {
+            // as long as they are the first ones of the envelope they need no list
+            if some.is_empty() && pending.index == count {
+                count += 1;
+                continue;
+            }
+            if some.is_empty() {
+                some.extend(&envelope.recipients()[..count]);
+            }
+            some.push(pending.recipient);
+        }
+        match some.is_empty() {
+            true => Self::All(&envelope.recipients()[..count]),
+            false => Self::Some(some),
+        }
+    }
+
+    pub(super) fn recipients(&self) -> Recipients<'_> {
+        match self {
+            Self::All(all) => Recipients::All(all),
+            Self::Some(some) => Recipients::Some(some),
+        }
+    }
+}
+
 /// Those who are to be asked for in this conversation.
 pub(super) fn waiting<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
     pending.iter_mut().filter(|pending| pending.is_waiting)
@@ -117,4 +157,40 @@ pub(super) fn waiting<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<I
 /// Those who are not settled.
 pub(super) fn open<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
     pending.iter_mut().filter(|pending| !pending.is_settled())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those who are asked for together when these are open, and whether they need a list.
+    fn asked(open: &[usize], limit: usize) -> (Vec<String>, bool) {
+        let to = ["a@x.example", "b@x.example", "c@x.example"];
+        let envelope = to.iter().fold(Envelope::new("").unwrap(), |envelope, to| envelope.to(to).unwrap());
+        let recipients = envelope.recipients();
+        let mut pending: Vec<_> =
+            open.iter().map(|index| Pending::new(*index, &recipients[*index])).collect();
+        let asked = Asked::of(pending.iter_mut(), &envelope, limit);
+        match asked {
+            Asked::All(all) => (all.iter().map(ToString::to_string).collect(), false),
+            Asked::Some(some) => (some.iter().map(ToString::to_string).collect(), true),
+        }
+    }
+
+    #[test]
+    fn the_first_ones_of_an_envelope_need_no_list() {
+        assert_eq!(
+            asked(&[0, 1, 2], 9),
+            (vec!["a@x.example".into(), "b@x.example".into(), "c@x.example".into()], false)
+        );
+        assert_eq!(asked(&[0, 1, 2], 1), (vec!["a@x.example".into()], false));
+        assert_eq!(asked(&[], 9), (Vec::new(), false));
+    }
+
+    #[test]
+    fn check_034_others_are_those_that_are_open_and_nobody_else() {
+        assert_eq!(asked(&[1, 2], 9), (vec!["b@x.example".into(), "c@x.example".into()], true));
+        assert_eq!(asked(&[0, 2], 9), (vec!["a@x.example".into(), "c@x.example".into()], true));
+        assert_eq!(asked(&[2, 1], 1), (vec!["c@x.example".into()], true));
+    }
 }

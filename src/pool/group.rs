@@ -5,11 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::key::Key;
-use super::turn::{Offer, Turn};
+use super::ticket::Waiting;
 use crate::proto::Terms;
 
 /// A connection, as far as a pool has to know it.
@@ -47,13 +46,6 @@ pub(super) struct Idle<T> {
     pub(super) messages: usize,
     /// When it was used last.
     pub(super) since: Instant,
-}
-
-/// A delivery that waits for a connection.
-pub(super) struct Waiting<T: Carried> {
-    /// What may be sent for it ahead of its turn.
-    pub(super) offer: Option<Offer>,
-    pub(super) turn: oneshot::Sender<Turn<T>>,
 }
 
 impl<T: Carried> Group<T> {
@@ -103,7 +95,7 @@ impl<T: Carried> State<T> {
     /// Who is next in line, and still there.
     pub(super) fn next_waiting(&mut self) -> Option<Waiting<T>> {
         while let Some(next) = self.waiting.pop_front() {
-            if !next.turn.is_closed() {
+            if !next.has_left() {
                 return Some(next);
             }
         }
@@ -122,7 +114,7 @@ impl<T: Carried> State<T> {
     /// Those who left the line are dropped now and then.
     pub(super) fn line_up(&mut self, waiting: Waiting<T>) {
         if self.waiting.len().is_power_of_two() {
-            self.waiting.retain(|waiting| !waiting.turn.is_closed());
+            self.waiting.retain(|waiting| !waiting.has_left());
         }
         self.waiting.push_back(waiting);
     }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::group::{Carried, Idle};
 use super::slot::Slot;
+use super::ticket::Waiting;
 use super::turn::{Offer, Place, Turn};
 use crate::proto::{Flight, Protocol, Terms};
 
@@ -46,7 +46,7 @@ enum Past {
 
 /// A delivery whose offer was sent.
 struct Follower<T: Carried> {
-    turn: oneshot::Sender<Turn<T>>,
+    waiting: Waiting<T>,
     place: Place,
     /// Whether nothing is left for it to say.
     is_whole: bool,
@@ -99,9 +99,9 @@ impl<T: Carried> Lease<T> {
     pub(crate) fn give_back(mut self) -> Option<T> {
         self.queue.past = Past::HandedOn;
         self.queue.look_at_age();
-        if let Some(Follower { turn, place, .. }) = self.queue.followers.pop_front() {
+        if let Some(Follower { waiting, place, .. }) = self.queue.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
-            let _ = turn.send(Turn::Behind(self, place));
+            let _ = waiting.send(Turn::Behind(self, place));
             return None;
         }
         if !self.queue.takes_more(0) {
@@ -109,7 +109,7 @@ impl<T: Carried> Lease<T> {
         }
         while let Some(slot) = &self.queue.slot {
             let Some(next) = slot.group.state().next_waiting() else { break };
-            match next.turn.send(Turn::Lease(self)) {
+            match next.send(Turn::Lease(self)) {
                 Ok(()) => return None,
                 Err(Turn::Lease(lease)) => self = lease,
                 Err(_) => return None,
@@ -167,21 +167,16 @@ impl<T: Carried> Queue<T> {
         let is_counted = terms.protocol == Protocol::Smtp;
         let room = is_counted && self.followers.len() + 1 < slot.shared.settings.window.max(1);
         let mut state = slot.group.state();
-        let waiting = &mut state.waiting;
-        while waiting.front().is_some_and(|next| next.turn.is_closed()) {
-            waiting.pop_front();
+        let line = &mut state.waiting;
+        while line.front().is_some_and(Waiting::has_left) {
+            line.pop_front();
         }
         let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.flight.is_whole);
-        let next = waiting.front()?.offer.as_ref().is_some_and(fits).then(|| waiting.pop_front())??;
-        let offer = next.offer?;
-        offer.is_sent.store(true, Ordering::Relaxed);
+        let Offer { flight, is_last, .. } = line.front()?.take_offer(fits)?;
+        let waiting = line.pop_front()?;
         drop(state);
-        self.followers.push_back(Follower {
-            turn: next.turn,
-            place,
-            is_whole: offer.flight.is_whole && offer.is_last,
-        });
-        Some(offer.flight)
+        self.followers.push_back(Follower { waiting, place, is_whole: flight.is_whole && is_last });
+        Some(flight)
     }
 
     /// Whether others wait for replies on it.
@@ -209,10 +204,10 @@ impl<T: Carried> Drop for Lease<T> {
         // without the connection there is nobody behind on it
         let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
         let mut slot = self.queue.slot.take();
-        for Follower { turn, place, .. } in self.queue.followers.drain(..) {
+        for Follower { waiting, place, .. } in self.queue.followers.drain(..) {
             // whoever is not there any more needs no room
             if let Err(Turn::Lost { slot: unused, .. }) =
-                turn.send(Turn::Lost { place, written, slot: slot.take() })
+                waiting.send(Turn::Lost { place, written, slot: slot.take() })
             {
                 slot = unused;
             }

@@ -9,6 +9,7 @@ mod slot;
 mod tend;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod turn;
 
 pub(crate) use group::Carried;
@@ -18,4 +19,6 @@ pub use settings::PoolSettings;
 pub use shared::PoolCounts;
 pub(crate) use shared::{Member, Pool};
 pub(crate) use slot::Slot;
+#[cfg(test)]
+use ticket::Ticket;
 pub(crate) use turn::{Entry, Offer, Place, Turn};

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::group::{Carried, Group, Idle, Waiting};
+use super::group::{Carried, Group, Idle};
 use super::key::Key;
 use super::lease::Lease;
 use super::settings::PoolSettings;
 use super::slot::Slot;
 use super::tend::{Tended, tend};
-use super::turn::{Entry, Offer, Turn};
+use super::ticket::{Ticket, ticket};
+use super::turn::{Entry, Offer};
 use crate::route::Endpoint;
 
 /// The connections of a deliverer.
@@ -127,21 +127,15 @@ impl<T: Carried> Member<T> {
     }
 
     /// Waits in line, unless there is something to have by now.
-    pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<oneshot::Receiver<Turn<T>>, Entry<T>> {
+    pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<Ticket<T>, Entry<T>> {
         let mut state = self.group.state();
         if !state.is_full(self.shared.settings.connections) || !state.idle.is_empty() {
             drop(state);
             return Err(self.enter());
         }
-        let (turn, receiver) = oneshot::channel();
-        state.line_up(Waiting { offer, turn });
-        Ok(receiver)
-    }
-
-    /// Leaves the line. What was offered is not sent any more; whether it was is known then.
-    pub(crate) fn withdraw(&self, turn: &mut oneshot::Receiver<Turn<T>>) {
-        let _state = self.group.state();
-        turn.close();
+        let (waiting, ticket) = ticket(offer);
+        state.line_up(waiting);
+        Ok(ticket)
     }
 
     /// Messages that may be on their way on one connection.
@@ -199,7 +193,7 @@ impl<T: Carried> Shared<T> {
     /// Somebody waits for one by now: it comes back.
     pub(super) fn keep(self: &Arc<Self>, group: &Group<T>, idle: Idle<T>) -> Result<(), Idle<T>> {
         let mut state = group.state();
-        if state.waiting.iter().any(|waiting| !waiting.turn.is_closed()) {
+        if state.waiting.iter().any(|waiting| !waiting.has_left()) {
             return Err(idle);
         }
         state.idle.push_back(idle);

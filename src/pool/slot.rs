@@ -33,7 +33,7 @@ impl<T: Carried> Drop for Slot<T> {
         loop {
             let next = self.group.state().next_or_leave();
             let Some(next) = next else { return self.shared.tidy(&self.group) };
-            match next.turn.send(Turn::Vacant(Self::new(&self.shared, &self.group))) {
+            match next.send(Turn::Vacant(Self::new(&self.shared, &self.group))) {
                 Ok(()) => return,
                 Err(Turn::Vacant(slot)) => slot.leave(),
                 Err(_) => {}

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::oneshot::Receiver;
 
 use super::*;
 use crate::mail::{Envelope, Message};
@@ -48,7 +47,7 @@ impl Books {
         Lease::new(self.vacant(key), Fake(Arc::clone(&self.goodbyes)), terms())
     }
 
-    fn line(&self, offer: Option<Offer>) -> Receiver<Turn<Fake>> {
+    fn line(&self, offer: Option<Offer>) -> Ticket<Fake> {
         self.pool.member(&key(1)).wait(offer).unwrap()
     }
 
@@ -90,11 +89,16 @@ fn offer(is_whole: bool) -> Offer {
     let (message, recipients) = (Message::from_bytes("x: y\r\n").unwrap(), [&envelope.recipients()[0]]);
     let transaction = Transaction::new(terms(), &envelope, &recipients, message.facts());
     let (_, flight) = Flight::of(transaction, &message, false).unwrap();
-    Offer { flight: Flight { is_whole, ..flight }, terms: terms(), is_last: true, is_sent: Arc::default() }
+    Offer { flight: Flight { is_whole, ..flight }, terms: terms(), is_last: true }
 }
 
 fn behind(lease: &mut Lease<Fake>, terms: &Terms, place: Place) -> Option<Flight> {
     lease.split().unwrap().1.behind(terms, place)
+}
+
+/// What somebody in line was told by now.
+fn told(ticket: &mut Ticket<Fake>) -> Option<Turn<Fake>> {
+    ticket.now_or_never().flatten()
 }
 
 fn place(base: u64) -> Place {
@@ -125,10 +129,10 @@ async fn a_slot_that_is_dropped_goes_to_whoever_waits_longest_and_is_there() {
     let (gone, mut first, mut second) = (books.line(None), books.line(None), books.line(None));
     drop(gone);
     drop(slot);
-    assert!(second.try_recv().is_err());
-    let Ok(Turn::Vacant(slot)) = first.try_recv() else { panic!("nobody was told") };
+    assert!(told(&mut second).is_none());
+    let Some(Turn::Vacant(slot)) = told(&mut first) else { panic!("nobody was told") };
     drop(slot);
-    assert!(matches!(second.try_recv(), Ok(Turn::Vacant(_))));
+    assert!(matches!(told(&mut second), Some(Turn::Vacant(_))));
 }
 
 #[tokio::test]
@@ -138,7 +142,7 @@ async fn a_turn_that_nobody_takes_up_is_that_of_the_next() {
     let (first, mut second) = (books.line(None), books.line(None));
     assert!(lease.give_back().is_none());
     drop(first);
-    assert!(matches!(second.try_recv(), Ok(Turn::Vacant(_))));
+    assert!(matches!(told(&mut second), Some(Turn::Vacant(_))));
 }
 
 #[tokio::test]
@@ -147,7 +151,7 @@ async fn a_connection_that_is_given_back_is_that_of_the_next_in_line() {
     let lease = books.lease(&key(1));
     let mut next = books.line(None);
     assert!(lease.give_back().is_none());
-    assert!(matches!(next.try_recv(), Ok(Turn::Lease(_))));
+    assert!(matches!(told(&mut next), Some(Turn::Lease(_))));
 }
 
 #[tokio::test]
@@ -157,8 +161,8 @@ async fn law_3_whoever_is_behind_a_lost_connection_is_told_how_much_was_written(
     let mut next = books.line(Some(offer(false)));
     assert!(behind(&mut lease, &terms(), place(3)).is_some());
     drop(lease);
-    let told = next.try_recv();
-    assert!(matches!(&told, Ok(Turn::Lost { place: at, written: 7, .. }) if *at == place(3)), "{told:?}");
+    let told = told(&mut next);
+    assert!(matches!(&told, Some(Turn::Lost { place: at, written: 7, .. }) if *at == place(3)), "{told:?}");
     assert!(books.is_full(), "the room is that of whoever was behind");
     drop(told);
     books.vacant(&key(1));
@@ -176,8 +180,8 @@ async fn law_3_of_a_connection_that_was_dropped_in_use_it_is_known_how_much_was_
     };
     assert!(in_use.now_or_never().is_none());
     drop(lease);
-    let told = next.try_recv();
-    assert!(matches!(told, Ok(Turn::Lost { written: 7, .. })), "{told:?}");
+    let told = told(&mut next);
+    assert!(matches!(told, Some(Turn::Lost { written: 7, .. })), "{told:?}");
 }
 
 #[tokio::test]
@@ -202,13 +206,36 @@ async fn no_more_whole_messages_are_on_their_way_than_the_window_has() {
 async fn whoever_leaves_the_line_knows_whether_what_it_offered_was_sent() {
     let books = Books::new(|settings| settings.window = 9);
     let mut lease = books.lease(&key(1));
-    let (first, second) = (offer(true), offer(true));
-    let (sent, kept) = (Arc::clone(&first.is_sent), Arc::clone(&second.is_sent));
-    let (_first, mut leaves) = (books.line(Some(first)), books.line(Some(second)));
+    let (first, mut second) = (books.line(Some(offer(true))), books.line(Some(offer(true))));
     assert!(behind(&mut lease, &terms(), place(3)).is_some());
-    books.pool.member(&key(1)).withdraw(&mut leaves);
+    second.leave();
     assert!(behind(&mut lease, &terms(), place(4)).is_none());
-    assert!(sent.load(Ordering::SeqCst) && !kept.load(Ordering::SeqCst));
+    assert!(first.is_sent() && !second.is_sent());
+}
+
+#[tokio::test]
+async fn a_turn_that_comes_while_somebody_leaves_is_that_of_the_next() {
+    let books = Books::new(|_| ());
+    let slot = books.vacant(&key(1));
+    let (mut leaves, mut next) = (books.line(None), books.line(None));
+    drop(slot);
+    leaves.leave();
+    assert!(matches!(told(&mut next), Some(Turn::Vacant(_))));
+    assert!(told(&mut leaves).is_none());
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken_when_the_turn_comes_and_when_nobody_is_left_to_call_it() {
+    let books = Books::new(|_| ());
+    let lease = books.lease(&key(1));
+    let turn = tokio::spawn(books.line(None));
+    tokio::task::yield_now().await;
+    assert!(lease.give_back().is_none());
+    let Some(Turn::Lease(lease)) = turn.await.unwrap() else { panic!("nobody was told") };
+    let never = tokio::spawn(books.line(None));
+    tokio::task::yield_now().await;
+    lease.into_slot().unwrap().group.state().waiting.clear();
+    assert!(never.await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -255,7 +282,7 @@ async fn whoever_got_into_line_while_a_connection_was_put_aside_has_it() {
     let slot = books.pool.member(&key(1)).room();
     assert!(slot.shared.keep(&slot.group, idle).is_err());
     drop(slot);
-    assert!(matches!(next.try_recv(), Ok(Turn::Vacant(_))));
+    assert!(matches!(told(&mut next), Some(Turn::Vacant(_))));
 }
 
 #[test]

@@ -1,8 +1,5 @@
 //! [`Turn`]: what a delivery gets that waited for a connection, and [`Offer`]: what it left to be said meanwhile.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use super::group::Carried;
 use super::lease::Lease;
 use super::slot::Slot;
@@ -16,8 +13,6 @@ pub(crate) struct Offer {
     pub(crate) terms: Terms,
     /// Whether that is all that the delivery has to say there.
     pub(crate) is_last: bool,
-    /// Whether it was sent in the name of the delivery that waits.
-    pub(crate) is_sent: Arc<AtomicBool>,
 }
 
 /// Where in the stream of a connection an offer was sent.

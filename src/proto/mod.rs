@@ -24,6 +24,7 @@ mod parts;
 #[cfg(test)]
 mod play;
 mod protocol;
+mod recipients;
 mod reply;
 mod reply_parser;
 mod sasl;
@@ -48,6 +49,7 @@ pub(crate) use opening::Opening;
 pub(crate) use output::{Output, SpokenLine};
 pub(crate) use overlap::{Behind, Overlap};
 pub use protocol::Protocol;
+pub(crate) use recipients::Recipients;
 pub use reply::{Reply, ReplyClass, ReplyCode};
 pub(crate) use reply_parser::{Heard, ReplyParser};
 pub use reply_parser::{ReplyError, ReplyLimits};

@@ -16,6 +16,7 @@ use super::expected::Expected;
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::protocol::Protocol;
+use super::recipients::Recipients;
 use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::slots::Slots;
 use super::stage::Stage;
@@ -38,7 +39,7 @@ pub(crate) struct Transaction<'a> {
     terms: Terms,
     envelope: &'a Envelope,
     parameters: MailParameters<'a>,
-    recipients: &'a [&'a Recipient],
+    recipients: Recipients<'a>,
     slots: Slots,
     /// Octets of the content.
     size: u64,
@@ -92,13 +93,13 @@ impl<'a> Transaction<'a> {
     pub(crate) fn new(
         terms: Terms,
         envelope: &'a Envelope,
-        recipients: &'a [&'a Recipient],
+        recipients: impl Into<Recipients<'a>>,
         facts: &ContentFacts,
     ) -> Self {
-        let lacking = terms.missing_for(facts);
+        let (recipients, lacking) = (recipients.into(), terms.missing_for(facts));
         let mut ascii = envelope.reverse_path().is_ascii();
         let sender_is_ascii = ascii;
-        let missing = |recipient: &&Recipient| {
+        let missing = |recipient: &Recipient| {
             let is_ascii = recipient.is_ascii();
             let missing = terms.missing(sender_is_ascii && is_ascii, lacking);
             ascii &= is_ascii || missing.is_some();
@@ -210,7 +211,7 @@ impl<'a> Transaction<'a> {
             self.progress = Progress::Data;
             return;
         };
-        Command::Rcpt(self.recipients[next], self.terms.requests(self.envelope)).write(output);
+        Command::Rcpt(self.recipients.at(next), self.terms.requests(self.envelope)).write(output);
         self.awaited.expect(Expected::Rcpt(next), output);
         self.progress = Progress::Rcpt(next + 1);
     }

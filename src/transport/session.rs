@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::drive::{Link, after};
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
-use crate::mail::{ContentReader, DnsName, Envelope, Message, Recipient};
+use crate::mail::{ContentReader, DnsName, Envelope, Message};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
     Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Machine, Mechanism,
-    MechanismSet, Opening, Overlap, Protocol, Redaction, Reply, ReplyCode, ReplyLimits, SaslTerms, Single,
-    Stage, Terms, Transaction, Verdict,
+    MechanismSet, Opening, Overlap, Protocol, Recipients, Redaction, Reply, ReplyCode, ReplyLimits,
+    SaslTerms, Single, Stage, Terms, Transaction, Verdict,
 };
 
 /// How sessions are held.
@@ -255,19 +255,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Dropping the future at any point never makes the server accept a part of the message: the end of the
     /// content is not sent. The session is not usable afterwards.
     pub async fn send(&mut self, envelope: &Envelope, message: &Message) -> Vec<Outcome> {
-        let recipients: Vec<_> = envelope.recipients().iter().collect();
-        let (verdicts, accepted) = self.transact(envelope, &recipients, message).await;
+        let (verdicts, accepted) = self.transact(envelope, message).await;
         judge_all(verdicts, accepted > 0)
     }
 
-    /// One transaction for some of an envelope's recipients: a verdict for each of them, and how many the
-    /// server accepted, whatever became of the message.
-    pub(crate) async fn transact(
-        &mut self,
-        envelope: &Envelope,
-        recipients: &[&Recipient],
-        message: &Message,
-    ) -> (Vec<Verdict>, usize) {
+    /// One transaction: a verdict for each recipient, and how many the server accepted, whatever became of the message.
+    async fn transact(&mut self, envelope: &Envelope, message: &Message) -> (Vec<Verdict>, usize) {
+        let recipients = Recipients::of(envelope);
         if let Err(verdict) = self.prepare().await {
             return (vec![verdict; recipients.len()], 0);
         }

@@ -1,0 +1,127 @@
+//! [`ticket`]: a place in line, with what is left to be said there, in one allocation.
+
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::group::Carried;
+use super::turn::{Offer, Turn};
+
+/// A place in line: whoever serves the line has this half.
+pub(super) struct Waiting<T: Carried>(Arc<Desk<T>>);
+
+/// The other half, which is ready when it is the delivery's turn, or with `None` when nobody is left to call it.
+pub(crate) struct Ticket<T: Carried>(Arc<Desk<T>>);
+
+struct Desk<T: Carried>(Mutex<State<T>>);
+
+struct State<T: Carried> {
+    offer: Option<Offer>,
+    is_sent: bool,
+    call: Call<T>,
+}
+
+enum Call<T: Carried> {
+    Awaited(Option<Waker>),
+    Turn(Turn<T>),
+    /// One of the two is not there any more.
+    Over,
+}
+
+/// A new place in line.
+pub(super) fn ticket<T: Carried>(offer: Option<Offer>) -> (Waiting<T>, Ticket<T>) {
+    let state = State { offer, is_sent: false, call: Call::Awaited(None) };
+    let desk = Arc::new(Desk(Mutex::new(state)));
+    (Waiting(Arc::clone(&desk)), Ticket(desk))
+}
+
+impl<T: Carried> Desk<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something in the place of the call, unless it is over; what does not get there comes back.
+    fn call(&self, next: Call<T>) -> Result<(), Call<T>> {
+        let mut state = self.state();
+        let Call::Awaited(waker) = &mut state.call else { return Err(next) };
+        let waker = waker.take();
+        state.call = next;
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+}
+
+impl<T: Carried> Waiting<T> {
+    /// Whether the delivery is not there any more.
+    pub(super) fn has_left(&self) -> bool {
+        matches!(self.0.state().call, Call::Over)
+    }
+
+    /// Takes what the delivery has to say, if it is still there and that fits. From then on it is sent.
+    pub(super) fn take_offer(&self, fits: impl FnOnce(&Offer) -> bool) -> Option<Offer> {
+        let mut state = self.0.state();
+        let is_there = !matches!(state.call, Call::Over);
+        let offer = state.offer.take_if(|offer| is_there && fits(offer))?;
+        state.is_sent = true;
+        Some(offer)
+    }
+
+    /// Tells the delivery that it is its turn.
+    ///
+    /// # Errors
+    /// It is not there any more.
+    pub(super) fn send(self, turn: Turn<T>) -> Result<(), Turn<T>> {
+        match self.0.call(Call::Turn(turn)) {
+            Err(Call::Turn(turn)) => Err(turn),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl<T: Carried> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        // a turn that was told stays
+        let _ = self.0.call(Call::Over);
+    }
+}
+
+impl<T: Carried> Ticket<T> {
+    /// Leaves the line. What was offered is not sent any more.
+    pub(crate) fn leave(&mut self) {
+        let mut state = self.0.state();
+        let call = mem::replace(&mut state.call, Call::Over);
+        drop(state);
+        // a turn that comes too late is that of the next one, who is told when it is dropped
+        drop(call);
+    }
+
+    /// Whether what was offered was sent in the name of the delivery.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.0.state().is_sent
+    }
+}
+
+impl<T: Carried> Future for Ticket<T> {
+    type Output = Option<Turn<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.state();
+        match mem::replace(&mut state.call, Call::Over) {
+            Call::Turn(turn) => Poll::Ready(Some(turn)),
+            Call::Over => Poll::Ready(None),
+            Call::Awaited(waker) => {
+                let known = waker.filter(|waker| waker.will_wake(context.waker()));
+                state.call = Call::Awaited(Some(known.unwrap_or_else(|| context.waker().clone())));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: Carried> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
