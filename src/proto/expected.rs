@@ -1,6 +1,6 @@
 //! [`Expected`]: what a reply in a transaction answers.
 
-use super::reply::{ReplyClass, ReplyCode};
+use super::reply::ReplyCode;
 use super::stage::Stage;
 
 /// A command, or the end of content, that is to be answered.
@@ -41,9 +41,7 @@ impl Expected {
     /// Whether a reply with this code only lets the transaction go on: nothing else that it says is kept.
     pub(super) fn goes_on_with(self, code: ReplyCode) -> bool {
         match self {
-            Self::ResetBefore | Self::Mail | Self::Rcpt(_) | Self::Chunk => {
-                code.class() == ReplyClass::Completed
-            }
+            Self::ResetBefore | Self::Mail | Self::Rcpt(_) | Self::Chunk => code.is_completed(),
             Self::Data => code == ReplyCode::START_CONTENT,
             _ => false,
         }

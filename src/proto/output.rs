@@ -34,6 +34,7 @@ impl Output {
     }
 
     /// Whether lines are kept.
+    #[inline]
     pub(crate) fn has_journal(&self) -> bool {
         self.journal.is_some()
     }

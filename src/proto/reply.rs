@@ -48,6 +48,11 @@ impl ReplyCode {
         matches!(self.0, 500 | 502 | 504)
     }
 
+    /// Whether its class is [`ReplyClass::Completed`].
+    pub(crate) const fn is_completed(self) -> bool {
+        matches!(self.0, 200..=299)
+    }
+
     /// The number, 0 to 999.
     pub const fn as_u16(self) -> u16 {
         self.0
@@ -234,6 +239,12 @@ mod tests {
             let wanted = word.filter(|word| status_class(ReplyCode::new(code).class()) == Some(word.class()));
             prop_assert_eq!(Reply::new(ReplyCode::new(code), text).enhanced(), wanted);
         }
+    }
+
+    #[test]
+    fn check_004_what_is_completed_is_of_that_class() {
+        let differs = |code: &ReplyCode| code.is_completed() != (code.class() == ReplyClass::Completed);
+        assert_eq!((0..1000).map(ReplyCode::new).find(differs), None);
     }
 
     #[test]

@@ -277,6 +277,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes in a reply that only lets it go on.
+    #[inline]
     fn go_on(&mut self, expected: Expected, code: ReplyCode, output: &mut Output) {
         match expected {
             Expected::Rcpt(index) => {

@@ -173,7 +173,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn poll_machine(&mut self, machine: &mut (dyn Machine + Send)) -> Need {
         let need = machine.poll(&mut self.output);
-        self.tell();
+        if self.output.has_journal() {
+            self.tell();
+        }
         need
     }
 
@@ -210,9 +212,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Tells whoever listens what was queued.
     fn tell(&mut self) {
-        if !self.output.has_journal() {
-            return;
-        }
         for line in self.output.take_journal() {
             match line {
                 SpokenLine::Plain(line) => self.reporter.sent(&line),
