@@ -186,7 +186,12 @@ impl Order {
     /// Instructions under callgrind, which sees none of the kernel's.
     fn instructions(&self, file: impl AsRef<Path>) -> Option<f64> {
         let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind".to_owned(), format!("--callgrind-out-file={}", file.as_ref().display())]).arg(own_path().ok()?);
+        valgrind
+            .args([
+                "--tool=callgrind".to_owned(),
+                format!("--callgrind-out-file={}", file.as_ref().display()),
+            ])
+            .arg(own_path().ok()?);
         self.run(valgrind).ok()?;
         let profile = fs::read_to_string(file).ok()?;
         let total = profile.lines().find_map(|line| line.strip_prefix("summary: "))?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -58,7 +59,9 @@ impl Target {
         for root in CertificateDer::pem_file_iter(roots)? {
             store.add(root?)?;
         }
-        let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_root_certificates(store).with_no_client_auth();
         Ok(Self::Tls { port, roots: roots.to_owned(), config: Arc::new(config) })
     }
 }

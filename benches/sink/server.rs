@@ -146,8 +146,8 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let chunking = self.settings.chunking.then_some("CHUNKING");
-        let keywords: Vec<_> = chunking.into_iter().chain(keyword).collect();
+        let chunking: &[_] = if self.settings.chunking { &["CHUNKING", "BINARYMIME"] } else { &[] };
+        let keywords: Vec<_> = chunking.iter().copied().chain(keyword).collect();
         let mut dialogue = Dialogue::new(&keywords);
         match self.settings.round_trip {
             Duration::ZERO => self.near(stream, &mut dialogue).await?,
