@@ -6,6 +6,7 @@
 
 mod chunks;
 mod content;
+mod distance;
 mod exchangers;
 mod far;
 mod hops;
