@@ -53,7 +53,15 @@ const MESSAGES: usize = 50;
 pub(crate) const GATES: &[Gate] = &[
     gate("in_flight_from_memory_by_chunks", InFlight { chunking: true, content: Memory }),
     gate("in_flight_from_segments_by_chunks", InFlight { chunking: true, content: Segments }),
+    gate("in_flight_from_memory_by_data", InFlight { chunking: false, content: Memory }),
+    gate("in_flight_from_segments_by_data", InFlight { chunking: false, content: Segments }),
+    gate("in_flight_from_a_file_by_chunks", InFlight { chunking: true, content: TextFile }),
+    gate("in_flight_from_a_file_by_data", InFlight { chunking: false, content: TextFile }),
+    gate("in_flight_from_a_binary_file", InFlight { chunking: true, content: BinaryFile }),
+    gate("a_session_kept_after_small_messages", Kept { size: KIB }),
+    gate("a_session_kept_after_messages_of_one_flight", Kept { size: 60 * KIB }),
     gate("allocations_do_not_grow_with_content_by_chunks", Allocations { chunking: true }),
+    gate("allocations_do_not_grow_with_content_by_data", Allocations { chunking: false }),
 ];
 
 const fn gate(name: &'static str, measured: Measured) -> Gate {

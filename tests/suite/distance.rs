@@ -174,3 +174,8 @@ async fn in_a_window(messages: usize) -> u32 {
 async fn in_a_window_of_sixteen_a_round_trip_carries_sixteen_messages() {
     assert_eq!(in_a_window(1 + 2 * 16).await, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sixteen_messages_in_a_window_of_sixteen_take_one_round_trip() {
+    assert_eq!(in_a_window(16).await, 1);
+}
