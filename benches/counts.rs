@@ -11,6 +11,7 @@
 
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod clients;
+mod processor;
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod sink;
 
@@ -21,6 +22,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use clients::{Client, Error, Job, Kind, Target};
+use processor::processor_time;
 use sink::{Identity, Sink, SinkSettings};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -197,13 +199,6 @@ impl Order {
         let total = profile.lines().find_map(|line| line.strip_prefix("summary: "))?;
         total.trim().parse().ok()
     }
-}
-
-/// That of this thread so far, where all the work is done: proc_pid_schedstat(5), in nanoseconds.
-fn processor_time() -> Result<Duration, Error> {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
-    let time = stat.split(' ').next().and_then(|time| time.parse().ok());
-    time.map(Duration::from_nanos).ok_or_else(|| "no time in schedstat".into())
 }
 
 /// What a client said of itself, for each message.

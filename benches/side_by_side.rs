@@ -20,11 +20,6 @@ use sink::{Identity, Sink, SinkSettings};
 
 const ROUNDS: usize = 5;
 const ROUND: u64 = 200;
-/// How long it takes a far server to answer.
-const FAR: Duration = Duration::from_millis(50);
-/// Messages to a far server.
-const FEW: usize = 8;
-
 const KIB: usize = 1024;
 /// Octets and recipients of the messages.
 const MESSAGES: [(&str, usize, usize); 5] = [
@@ -44,13 +39,9 @@ fn main() -> Result<(), Error> {
 
 async fn run(round: Duration) -> Result<(), Error> {
     let identity = Identity::new()?;
-    near(&identity, round).await?;
-    far(&identity).await
-}
-
-async fn near(identity: &Identity, round: Duration) -> Result<(), Error> {
-    let clear = Sink::start(settings(Duration::ZERO), identity.socket("clear"))?;
-    let tls = SinkSettings { tls: Some(identity.config.clone()), ..settings(Duration::ZERO) };
+    let settings = SinkSettings { chunking: true, tls: None, round_trip: Duration::ZERO };
+    let clear = Sink::start(settings.clone(), identity.socket("clear"))?;
+    let tls = SinkSettings { tls: Some(identity.config.clone()), ..settings };
     let secured = Sink::start(tls, identity.socket("secured"))?;
     let kinds = Kind::ALL.map(|kind| format!(" {kind} |")).concat();
     println!("Messages a second\n\n| message | connections |{kinds} to the best other | of bare |");
@@ -68,10 +59,6 @@ async fn near(identity: &Identity, round: Duration) -> Result<(), Error> {
         row("1 KiB, STARTTLS", &secured, &Job::new(tls.clone(), connections, 1, KIB), round).await?;
     }
     Ok(())
-}
-
-fn settings(round_trip: Duration) -> SinkSettings {
-    SinkSettings { chunking: true, tls: None, round_trip }
 }
 
 async fn row(what: &str, sink: &Sink, job: &Job, round: Duration) -> Result<(), Error> {
@@ -143,22 +130,4 @@ async fn messages(client: &mut Client, job: &Job, round: Duration) -> Result<usi
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_unstable_by(f64::total_cmp);
     rates[rates.len() / 2]
-}
-
-/// One connection to a server that answers late.
-async fn far(identity: &Identity) -> Result<(), Error> {
-    let sink = Sink::start(settings(FAR), identity.socket("far"))?;
-    println!("\nOne connection, 1 KiB, {} ms there and back\n", FAR.as_millis());
-    println!("| client | ms a message | round trips a message |\n|---|---:|---:|");
-    let job = Job::new(Target::Tcp(sink.port()), 1, 1, KIB);
-    for kind in Kind::ALL {
-        let mut client = Client::new(kind, &job).await?;
-        client.send(1).await?;
-        let (before, begun) = (sink.seen(), Instant::now());
-        client.send(FEW).await?;
-        let (each, turns) =
-            (begun.elapsed().as_secs_f64() * 1e3 / FEW as f64, sink.seen().since(before).turns);
-        println!("| {kind} | {each:.0} | {:.2} |", turns as f64 / FEW as f64);
-    }
-    Ok(())
 }

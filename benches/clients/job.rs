@@ -24,6 +24,10 @@ pub(crate) struct Job {
     pub(crate) connections: usize,
     pub(crate) recipients: usize,
     pub(crate) content: Vec<u8>,
+    /// Messages of this crate on their way on a connection at a time.
+    pub(crate) window: usize,
+    /// Whether this crate keeps connections.
+    pub(crate) kept: bool,
 }
 
 /// A server on a loopback port or, by LMTP, on a unix socket.
@@ -44,7 +48,7 @@ impl Job {
     pub(crate) fn new(target: Target, connections: usize, recipients: usize, size: usize) -> Self {
         let lines = LINE.bytes().cycle().take(size.saturating_sub(HEADER.len() + 2));
         let content = HEADER.bytes().chain(lines).chain(*b"\r\n").collect();
-        Self { target, connections, recipients, content }
+        Self { target, connections, recipients, content, window: 1, kept: true }
     }
 
     pub(crate) fn recipients(&self) -> impl Iterator<Item = String> {

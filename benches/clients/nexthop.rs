@@ -32,7 +32,7 @@ impl Nexthop {
         let mut recipients = job.recipients();
         let envelope = recipients.try_fold(Envelope::new(SENDER)?, |envelope, to| envelope.to(&to))?;
         let message = Message::from_bytes(job.content.clone())?;
-        Ok(Self { deliverer, envelope, message, at_once: 2 * job.connections })
+        Ok(Self { deliverer, envelope, message, at_once: at_once(job) })
     }
 
     pub(super) async fn send(&self, messages: usize) -> Result<(), Error> {
@@ -53,6 +53,11 @@ impl Nexthop {
         let report = self.deliverer.deliver(&self.envelope, &self.message).await;
         if report.is_delivered() { Ok(()) } else { Err(report.to_string().into()) }
     }
+}
+
+/// With fresh connections nobody waits for one.
+fn at_once(job: &Job) -> usize {
+    if job.kept { 2 * job.connections * job.window } else { job.connections }
 }
 
 fn hop(target: &Target) -> Result<NextHop, Error> {
@@ -80,7 +85,8 @@ fn pool(job: &Job) -> PoolSettings {
     let mut pool = PoolSettings::default();
     pool.connections = job.connections;
     pool.idle_connections = job.connections;
-    pool.idle = Duration::from_secs(3600);
+    pool.idle = if job.kept { Duration::from_secs(3600) } else { Duration::ZERO };
+    pool.window = job.window;
     pool.messages = usize::MAX;
     pool
 }
