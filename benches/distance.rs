@@ -67,7 +67,7 @@ async fn run(round_trip: Duration) -> Result<(), Error> {
 impl Case {
     /// Messages a second, and round trips of each.
     async fn measure(&self, sink: &Sink) -> Result<(f64, f64), Error> {
-        let job = Job { window: self.window, ..Job::new(Target::Tcp(sink.port()), 1, 1, KIB) };
+        let job = Job { window: self.window, waiting: 4, ..Job::new(Target::Tcp(sink.port()), 1, 1, KIB) };
         let mut client = Client::new(self.kind, &job).await?;
         client.send(1).await?;
         let (before, begun) = (sink.seen(), Instant::now());

@@ -10,15 +10,16 @@
 
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod clients;
+mod rates;
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod sink;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clients::{Client, Error, Job, Kind, Target};
+use clients::{Error, Job, Kind, Target};
+use rates::rates;
 use sink::{Identity, Sink, SinkSettings};
 
-const ROUNDS: usize = 5;
 const ROUND: u64 = 200;
 const KIB: usize = 1024;
 /// Octets and recipients of the messages.
@@ -62,7 +63,7 @@ async fn run(round: Duration) -> Result<(), Error> {
 }
 
 async fn row(what: &str, sink: &Sink, job: &Job, round: Duration) -> Result<(), Error> {
-    let rates = rates(sink, job, round).await?;
+    let rates = rates(Kind::ALL, sink, job, round).await?;
     let rate = |wanted| rates.iter().find_map(|(kind, rate)| (*kind == wanted).then_some(*rate));
     let cells = Kind::ALL.map(|kind| rate(kind).map_or(" |".to_owned(), |rate| format!(" {rate:.0} |")));
     let own = rate(Kind::NexthopChunks).unwrap_or_default();
@@ -71,63 +72,4 @@ async fn row(what: &str, sink: &Sink, job: &Job, round: Duration) -> Result<(), 
     let bare = rate(Kind::BareChunks).map_or(String::new(), |bare| format!("{:.2}", own / bare));
     println!("| {what} | {} |{} {other} | {bare} |", job.connections, cells.concat());
     Ok(())
-}
-
-/// The median rate of each client that can.
-async fn rates(sink: &Sink, job: &Job, round: Duration) -> Result<Vec<(Kind, f64)>, Error> {
-    let mut runs = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| kind.can(&job.target)) {
-        let mut client = Client::new(kind, job).await?;
-        let messages = messages(&mut client, job, round).await?;
-        runs.push(Run { kind, client, messages, rates: Vec::new() });
-    }
-    for _ in 0..ROUNDS {
-        for run in &mut runs {
-            run.round(sink).await?;
-        }
-    }
-    Ok(runs.into_iter().map(|run| (run.kind, median(run.rates))).collect())
-}
-
-/// One client at work.
-struct Run {
-    kind: Kind,
-    client: Client,
-    messages: usize,
-    rates: Vec<f64>,
-}
-
-impl Run {
-    async fn round(&mut self, sink: &Sink) -> Result<(), Error> {
-        let (before, begun) = (sink.seen(), Instant::now());
-        self.client.send(self.messages).await?;
-        self.rates.push(self.messages as f64 / begun.elapsed().as_secs_f64());
-        let arrived = sink.seen().since(before).messages;
-        let all = usize::try_from(arrived) == Ok(self.messages);
-        if all {
-            Ok(())
-        } else {
-            Err(format!("{}: {arrived} of {} arrived", self.kind, self.messages).into())
-        }
-    }
-}
-
-/// As many as a client delivers in a round; opens its connections.
-async fn messages(client: &mut Client, job: &Job, round: Duration) -> Result<usize, Error> {
-    let mut messages = job.connections;
-    loop {
-        let begun = Instant::now();
-        client.send(messages).await?;
-        let took = begun.elapsed();
-        if took >= round / 4 {
-            let fitting = messages as f64 * round.as_secs_f64() / took.as_secs_f64();
-            return Ok((fitting as usize).max(job.connections));
-        }
-        messages *= 4;
-    }
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_unstable_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

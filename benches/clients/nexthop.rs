@@ -57,13 +57,13 @@ impl Nexthop {
 
 /// With fresh connections nobody waits for one.
 fn at_once(job: &Job) -> usize {
-    if job.kept { 2 * job.connections * job.window } else { job.connections }
+    if job.kept { job.waiting * job.connections * job.window } else { job.connections }
 }
 
 fn hop(target: &Target) -> Result<NextHop, Error> {
     let hop = match target {
         Target::Tcp(port) => format!("smtp://127.0.0.1:{port}"),
-        Target::Tls { port, .. } => format!("smtp://localhost:{port}"),
+        Target::Tls { port, .. } => format!("smtp://127.0.0.1:{port}"),
         Target::Unix(path) => format!("lmtp+unix://{}", path.display()),
     };
     Ok(hop.parse()?)

@@ -1,4 +1,4 @@
-//! [`Identity`]: a certificate for `localhost`, with its root.
+//! [`Identity`]: a certificate for `localhost` and its address, with its root.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ impl Identity {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let leaf = CertificateParams::new(["localhost".to_owned()])?.signed_by(&key, &root)?;
+        let leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?
+            .signed_by(&key, &root)?;
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("roots.pem"), root.pem())?;
         let key = PrivateKeyDer::try_from(key.serialize_der())?;
