@@ -80,14 +80,19 @@ impl Bench {
 
     /// Of each message.
     fn costs(&self, order: &Order) -> Result<String, Error> {
-        let before = self.sink.seen();
         let allocations = order.report()?.allocations();
-        let seen = self.sink.seen().since(before);
-        let turns = seen.turns as f64 / seen.messages as f64;
+        let turns = cell(order.each(|order| self.turns(order)), 2);
         let calls = order.each(|order| order.calls(self.identity.socket("strace")));
         let instructions = order.each(|order| order.instructions(self.identity.socket("callgrind")));
         let (calls, instructions) = (cell(calls, 1), cell(instructions, 0));
-        Ok(format!("{turns:.2} | {calls} | {allocations:.0} | {instructions}"))
+        Ok(format!("{turns} | {calls} | {allocations:.0} | {instructions}"))
+    }
+
+    /// How often the server had to answer.
+    fn turns(&self, order: &Order) -> Option<f64> {
+        let before = self.sink.seen();
+        order.report().ok()?;
+        Some(self.sink.seen().since(before).turns as f64)
     }
 }
 
