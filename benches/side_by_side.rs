@@ -10,21 +10,17 @@
 
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod clients;
+mod rates;
 #[allow(dead_code, reason = "each bench uses a part of it")]
 mod sink;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clients::{Client, Error, Job, Kind, Target};
+use clients::{Error, Job, Kind, Target};
+use rates::rates;
 use sink::{Identity, Sink, SinkSettings};
 
-const ROUNDS: usize = 5;
 const ROUND: u64 = 200;
-/// How long it takes a far server to answer.
-const FAR: Duration = Duration::from_millis(50);
-/// Messages to a far server.
-const FEW: usize = 8;
-
 const KIB: usize = 1024;
 /// Octets and recipients of the messages.
 const MESSAGES: [(&str, usize, usize); 5] = [
@@ -44,13 +40,9 @@ fn main() -> Result<(), Error> {
 
 async fn run(round: Duration) -> Result<(), Error> {
     let identity = Identity::new()?;
-    near(&identity, round).await?;
-    far(&identity).await
-}
-
-async fn near(identity: &Identity, round: Duration) -> Result<(), Error> {
-    let clear = Sink::start(settings(Duration::ZERO), identity.socket("clear"))?;
-    let tls = SinkSettings { tls: Some(identity.config.clone()), ..settings(Duration::ZERO) };
+    let settings = SinkSettings { chunking: true, tls: None, round_trip: Duration::ZERO };
+    let clear = Sink::start(settings.clone(), identity.socket("clear"))?;
+    let tls = SinkSettings { tls: Some(identity.config.clone()), ..settings };
     let secured = Sink::start(tls, identity.socket("secured"))?;
     let kinds = Kind::ALL.map(|kind| format!(" {kind} |")).concat();
     println!("Messages a second\n\n| message | connections |{kinds} to the best other | of bare |");
@@ -70,12 +62,8 @@ async fn near(identity: &Identity, round: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-fn settings(round_trip: Duration) -> SinkSettings {
-    SinkSettings { chunking: true, tls: None, round_trip }
-}
-
 async fn row(what: &str, sink: &Sink, job: &Job, round: Duration) -> Result<(), Error> {
-    let rates = rates(sink, job, round).await?;
+    let rates = rates(Kind::ALL, sink, job, round).await?;
     let rate = |wanted| rates.iter().find_map(|(kind, rate)| (*kind == wanted).then_some(*rate));
     let cells = Kind::ALL.map(|kind| rate(kind).map_or(" |".to_owned(), |rate| format!(" {rate:.0} |")));
     let own = rate(Kind::NexthopChunks).unwrap_or_default();
@@ -83,82 +71,5 @@ async fn row(what: &str, sink: &Sink, job: &Job, round: Duration) -> Result<(), 
     let other = others.reduce(f64::max).map_or(String::new(), |other| format!("{:.2}", own / other));
     let bare = rate(Kind::BareChunks).map_or(String::new(), |bare| format!("{:.2}", own / bare));
     println!("| {what} | {} |{} {other} | {bare} |", job.connections, cells.concat());
-    Ok(())
-}
-
-/// The median rate of each client that can.
-async fn rates(sink: &Sink, job: &Job, round: Duration) -> Result<Vec<(Kind, f64)>, Error> {
-    let mut runs = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| kind.can(&job.target)) {
-        let mut client = Client::new(kind, job).await?;
-        let messages = messages(&mut client, job, round).await?;
-        runs.push(Run { kind, client, messages, rates: Vec::new() });
-    }
-    for _ in 0..ROUNDS {
-        for run in &mut runs {
-            run.round(sink).await?;
-        }
-    }
-    Ok(runs.into_iter().map(|run| (run.kind, median(run.rates))).collect())
-}
-
-/// One client at work.
-struct Run {
-    kind: Kind,
-    client: Client,
-    messages: usize,
-    rates: Vec<f64>,
-}
-
-impl Run {
-    async fn round(&mut self, sink: &Sink) -> Result<(), Error> {
-        let (before, begun) = (sink.seen(), Instant::now());
-        self.client.send(self.messages).await?;
-        self.rates.push(self.messages as f64 / begun.elapsed().as_secs_f64());
-        let arrived = sink.seen().since(before).messages;
-        let all = usize::try_from(arrived) == Ok(self.messages);
-        if all {
-            Ok(())
-        } else {
-            Err(format!("{}: {arrived} of {} arrived", self.kind, self.messages).into())
-        }
-    }
-}
-
-/// As many as a client delivers in a round; opens its connections.
-async fn messages(client: &mut Client, job: &Job, round: Duration) -> Result<usize, Error> {
-    let mut messages = job.connections;
-    loop {
-        let begun = Instant::now();
-        client.send(messages).await?;
-        let took = begun.elapsed();
-        if took >= round / 4 {
-            let fitting = messages as f64 * round.as_secs_f64() / took.as_secs_f64();
-            return Ok((fitting as usize).max(job.connections));
-        }
-        messages *= 4;
-    }
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_unstable_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-/// One connection to a server that answers late.
-async fn far(identity: &Identity) -> Result<(), Error> {
-    let sink = Sink::start(settings(FAR), identity.socket("far"))?;
-    println!("\nOne connection, 1 KiB, {} ms there and back\n", FAR.as_millis());
-    println!("| client | ms a message | round trips a message |\n|---|---:|---:|");
-    let job = Job::new(Target::Tcp(sink.port()), 1, 1, KIB);
-    for kind in Kind::ALL {
-        let mut client = Client::new(kind, &job).await?;
-        client.send(1).await?;
-        let (before, begun) = (sink.seen(), Instant::now());
-        client.send(FEW).await?;
-        let (each, turns) =
-            (begun.elapsed().as_secs_f64() * 1e3 / FEW as f64, sink.seen().since(before).turns);
-        println!("| {kind} | {each:.0} | {:.2} |", turns as f64 / FEW as f64);
-    }
     Ok(())
 }

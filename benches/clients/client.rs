@@ -42,8 +42,8 @@ impl Kind {
     pub(crate) fn can(self, target: &Target) -> bool {
         match self {
             Self::NexthopData | Self::NexthopChunks | Self::BareData | Self::BareChunks => true,
-            Self::Lettre | Self::LettrePool => matches!(target, Target::Tcp(_)),
-            Self::MailSend => matches!(target, Target::Tcp(_) | Target::Tls { .. }),
+            Self::LettrePool => matches!(target, Target::Tcp(_)),
+            Self::Lettre | Self::MailSend => matches!(target, Target::Tcp(_) | Target::Tls { .. }),
         }
     }
 }
@@ -121,6 +121,29 @@ impl Client {
                 share(clients, messages, send).await
             }
         }
+    }
+
+    /// Says goodbye on all connections; this crate has done so with each message, if it kept none.
+    pub(crate) async fn quit(self) -> Result<(), Error> {
+        match self {
+            Self::Nexthop(_) | Self::LettrePool(..) => {}
+            Self::Bare(mut bare) => {
+                for connection in bare.parts().0 {
+                    connection.flight(b"QUIT\r\n", 1).await?;
+                }
+            }
+            Self::Lettre(connections, ..) => {
+                for mut connection in connections {
+                    connection.quit().await?;
+                }
+            }
+            Self::MailSend(clients, ..) => {
+                for client in clients {
+                    client.quit().await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

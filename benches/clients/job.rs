@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -17,16 +19,22 @@ pub(crate) const CLIENT: &str = "client.example";
 const HEADER: &str = "From: <news@sender.example>\r\nSubject: bench\r\n\r\n";
 const LINE: &str = "The quick brown fox jumps over the lazy dog, and over the lazy dog it jumps.\r\n";
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) target: Target,
     pub(crate) connections: usize,
     pub(crate) recipients: usize,
     pub(crate) content: Vec<u8>,
+    /// Messages of this crate on their way on a connection at a time.
+    pub(crate) window: usize,
+    /// Deliveries of this crate that are under way for each place in a window.
+    pub(crate) waiting: usize,
+    /// Whether this crate keeps connections.
+    pub(crate) kept: bool,
 }
 
 /// A server on a loopback port or, by LMTP, on a unix socket.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Target {
     Tcp(u16),
     /// With STARTTLS.
@@ -34,6 +42,7 @@ pub(crate) enum Target {
         port: u16,
         roots: PathBuf,
         config: Arc<ClientConfig>,
+        lettre: TlsParameters,
     },
     Unix(PathBuf),
 }
@@ -43,7 +52,7 @@ impl Job {
     pub(crate) fn new(target: Target, connections: usize, recipients: usize, size: usize) -> Self {
         let lines = LINE.bytes().cycle().take(size.saturating_sub(HEADER.len() + 2));
         let content = HEADER.bytes().chain(lines).chain(*b"\r\n").collect();
-        Self { target, connections, recipients, content }
+        Self { target, connections, recipients, content, window: 1, waiting: 2, kept: true }
     }
 
     pub(crate) fn recipients(&self) -> impl Iterator<Item = String> {
@@ -58,8 +67,12 @@ impl Target {
         for root in CertificateDer::pem_file_iter(roots)? {
             store.add(root?)?;
         }
-        let config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-        Ok(Self::Tls { port, roots: roots.to_owned(), config: Arc::new(config) })
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_root_certificates(store).with_no_client_auth();
+        let lettre = TlsParameters::builder("localhost".to_owned()).certificate_store(CertificateStore::None);
+        let lettre = lettre.add_root_certificate(Certificate::from_pem(&std::fs::read(roots)?)?).build()?;
+        Ok(Self::Tls { port, roots: roots.to_owned(), config: Arc::new(config), lettre })
     }
 }
 

@@ -26,8 +26,12 @@ pub(super) async fn connections(job: &Job) -> Result<Vec<AsyncSmtpConnection>, E
 }
 
 async fn connection(job: &Job) -> Result<AsyncSmtpConnection, Error> {
-    let stream = Box::new(tcp(port(&job.target)?).await?);
-    Ok(AsyncSmtpConnection::connect_with_transport(stream, &ClientId::Domain(CLIENT.to_owned())).await?)
+    let (stream, name) = (Box::new(tcp(port(&job.target)?).await?), ClientId::Domain(CLIENT.to_owned()));
+    let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &name).await?;
+    if let Target::Tls { lettre, .. } = &job.target {
+        connection.starttls(lettre.clone(), &name).await?;
+    }
+    Ok(connection)
 }
 
 pub(super) fn envelope(job: &Job) -> Result<Envelope, Error> {
@@ -51,7 +55,7 @@ pub(super) async fn by_connection(
 
 fn port(target: &Target) -> Result<u16, Error> {
     match target {
-        Target::Tcp(port) => Ok(*port),
-        Target::Tls { .. } | Target::Unix(_) => Err("only TCP in the clear is compared".into()),
+        Target::Tcp(port) | Target::Tls { port, .. } => Ok(*port),
+        Target::Unix(_) => Err("only TCP is compared".into()),
     }
 }

@@ -33,7 +33,7 @@ impl Nexthop {
         let mut recipients = job.recipients();
         let envelope = recipients.try_fold(Envelope::new(SENDER)?, |envelope, to| envelope.to(&to))?;
         let message = Message::from_bytes(job.content.clone())?;
-        Ok(Self { deliverer, envelope, message, at_once: 2 * job.connections })
+        Ok(Self { deliverer, envelope, message, at_once: at_once(job) })
     }
 
     pub(super) async fn send(&self, messages: usize) -> Result<(), Error> {
@@ -54,10 +54,15 @@ impl Nexthop {
     }
 }
 
+/// With fresh connections nobody waits for one.
+fn at_once(job: &Job) -> usize {
+    if job.kept { job.waiting * job.connections * job.window } else { job.connections }
+}
+
 fn hop(target: &Target) -> Result<NextHop, Error> {
     let hop = match target {
         Target::Tcp(port) => format!("smtp://127.0.0.1:{port}"),
-        Target::Tls { port, .. } => format!("smtp://localhost:{port}"),
+        Target::Tls { port, .. } => format!("smtp://127.0.0.1:{port}"),
         Target::Unix(path) => format!("lmtp+unix://{}", path.display()),
     };
     Ok(hop.parse()?)
@@ -79,7 +84,8 @@ fn pool(job: &Job) -> PoolSettings {
     let mut pool = PoolSettings::default();
     pool.connections = job.connections;
     pool.idle_connections = job.connections;
-    pool.idle = Duration::from_secs(3600);
+    pool.idle = if job.kept { Duration::from_secs(3600) } else { Duration::ZERO };
+    pool.window = job.window;
     pool.messages = usize::MAX;
     pool
 }

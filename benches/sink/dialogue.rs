@@ -34,7 +34,7 @@ enum Awaited {
 
 impl Dialogue {
     pub(super) fn new(keywords: &[&str]) -> Self {
-        let lines = ["sink.example", "PIPELINING", "8BITMIME", "SIZE 104857600", "ENHANCEDSTATUSCODES"];
+        let lines = ["sink.example", "PIPELINING", "8BITMIME", "SIZE 4294967296", "ENHANCEDSTATUSCODES"];
         let lines: String = lines.iter().chain(keywords).map(|line| format!("250-{line}\r\n")).collect();
         Self {
             lmtp: false,

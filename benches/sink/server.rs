@@ -1,7 +1,7 @@
 //! [`Sink`].
 
 use std::io;
-use std::net;
+use std::net::Ipv4Addr;
 use std::os::unix::net as os;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +20,8 @@ use super::dialogue::{Dialogue, Ending};
 
 /// Octets read at once.
 const READ: usize = 128 * 1024;
+/// Connections that wait to be taken up.
+const BACKLOG: u32 = 4096;
 
 /// What a sink offers, and how far away it is.
 #[derive(Debug, Clone)]
@@ -61,16 +63,17 @@ pub(crate) struct Seen {
 impl Sink {
     /// Starts a sink; `path` is that of the socket.
     pub(crate) fn start(settings: SinkSettings, path: PathBuf) -> io::Result<Self> {
-        let (tcp, unix) = (net::TcpListener::bind("127.0.0.1:0")?, os::UnixListener::bind(&path)?);
-        tcp.set_nonblocking(true)?;
+        let unix = os::UnixListener::bind(&path)?;
         unix.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (tcp, unix) = {
+            let _guard = runtime.enter();
+            (listen()?, UnixListener::from_std(unix)?)
+        };
         let (port, counts) = (tcp.local_addr()?.port(), Arc::new(Counts::default()));
         let server = Server { settings, counts: Arc::clone(&counts) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serving = async move {
-            let (tcp, unix) = (TcpListener::from_std(tcp)?, UnixListener::from_std(unix)?);
             tokio::join!(server.clone().accept_tcp(tcp), server.accept_unix(unix));
-            Ok::<_, io::Error>(())
         };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || runtime.block_on(serving))?;
         Ok(Self { port, path, counts })
@@ -90,6 +93,13 @@ impl Sink {
             [connections, turns, messages, octets].map(|count| count.load(Ordering::Relaxed));
         Seen { connections, turns, messages, octets }
     }
+}
+
+/// With room for as many clients at once as any bench has.
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.listen(BACKLOG)
 }
 
 impl Seen {
@@ -146,8 +156,8 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let chunking = self.settings.chunking.then_some("CHUNKING");
-        let keywords: Vec<_> = chunking.into_iter().chain(keyword).collect();
+        let chunking: &[_] = if self.settings.chunking { &["CHUNKING", "BINARYMIME"] } else { &[] };
+        let keywords: Vec<_> = chunking.iter().copied().chain(keyword).collect();
         let mut dialogue = Dialogue::new(&keywords);
         match self.settings.round_trip {
             Duration::ZERO => self.near(stream, &mut dialogue).await?,

@@ -7,6 +7,7 @@
 mod asking;
 mod chunks;
 mod content;
+mod distance;
 mod exchangers;
 mod far;
 mod hops;

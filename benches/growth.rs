@@ -1,0 +1,120 @@
+//! Whether a message costs more where there are many connections: processor time of this crate for each message, over one
+//! kept connection and over many, over fresh connections one after another and many at once.
+//!
+//! `cargo bench --bench growth`; a number behind `--` is the fresh connections of a round, 10000 without. Few and many take
+//! turns, so that whatever else the machine does meets them alike; of the ratios the median counts. Fails where a message
+//! costs more than it may; how `bare` grows, octets made beforehand, is the machine's part. The server has a thread of its own, whose time is not counted; that of the kernel for the client
+//! is. What is printed is Markdown.
+
+#![expect(clippy::future_not_send, reason = "the clients share one thread")]
+
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod clients;
+mod processor;
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod sink;
+
+use std::fs;
+use std::time::Duration;
+
+use clients::{Client, Error, Job, Kind, Target};
+use processor::processor_time;
+use sink::{Identity, Sink, SinkSettings};
+
+const KIB: usize = 1024;
+const ROUNDS: usize = 7;
+/// Messages of a round over kept connections.
+const KEPT: usize = 5000;
+/// Deliveries of a round over fresh connections.
+const FRESH: usize = 10_000;
+/// Fresh connections that are open at once, where so many files may be.
+const OPEN: usize = 1000;
+
+fn main() -> Result<(), Error> {
+    let fresh = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(FRESH);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(fresh))
+}
+
+async fn run(fresh: usize) -> Result<(), Error> {
+    let identity = Identity::new()?;
+    let settings = SinkSettings { chunking: true, tls: None, round_trip: Duration::ZERO };
+    let sink = Sink::start(settings, identity.socket("sink"))?;
+    println!("Processor time of a message of 1 KiB\n");
+    println!(
+        "| client | connections | us, one | us, many | ratio | at most |\n|---|---|---:|---:|---:|---:|"
+    );
+    let open = open_at_once()?;
+    let mut missed = Vec::new();
+    let job = |connections, kept| Job { kept, ..Job::new(Target::Tcp(sink.port()), connections, 1, KIB) };
+    for (kind, most) in
+        [(Kind::NexthopChunks, Some(1.1)), (Kind::NexthopData, Some(1.1)), (Kind::BareChunks, None)]
+    {
+        let [few, many] = [job(1, true), job(100, true)];
+        let pair = Pair { kind, what: "100 kept".to_owned(), few, many, messages: [KEPT; 2], most };
+        missed.extend(pair.row().await?);
+    }
+    for kind in [Kind::NexthopChunks, Kind::NexthopData] {
+        let [few, many] = [job(1, false), job(open, false)];
+        let what = format!("{fresh} fresh, {open} at once");
+        let pair = Pair { kind, what, few, many, messages: [fresh / 10, fresh], most: Some(1.3) };
+        missed.extend(pair.row().await?);
+    }
+    if missed.is_empty() { Ok(()) } else { Err(missed.join("; ").into()) }
+}
+
+/// Each has a file in the client and one in the server.
+fn open_at_once() -> Result<usize, Error> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let files = files.and_then(|words| words.split_whitespace().next()).ok_or("no limit of open files")?;
+    let most = files.parse().map_or(OPEN, |files: usize| files.saturating_sub(100) / 2);
+    Ok(most.clamp(1, OPEN))
+}
+
+/// Few connections, and many.
+struct Pair {
+    kind: Kind,
+    what: String,
+    few: Job,
+    many: Job,
+    messages: [usize; 2],
+    /// The ratio that is allowed.
+    most: Option<f64>,
+}
+
+impl Pair {
+    /// What is wrong with it.
+    async fn row(&self) -> Result<Option<String>, Error> {
+        let mut clients =
+            [Client::new(self.kind, &self.few).await?, Client::new(self.kind, &self.many).await?];
+        let (mut times, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+        // the first opens what is kept
+        for round in 0..=ROUNDS {
+            let few = cost(&mut clients[0], self.messages[0]).await?;
+            let many = cost(&mut clients[1], self.messages[1]).await?;
+            if round > 0 {
+                times[0].push(few);
+                times[1].push(many);
+                ratios.push(many / few);
+            }
+        }
+        let ([few, many], ratio) = (times.map(median), median(ratios));
+        let Self { kind, what, .. } = self;
+        let most = self.most.map_or_else(|| "-".to_owned(), |most| most.to_string());
+        println!("| {kind} | {what} | {few:.1} | {many:.1} | {ratio:.2} | {most} |");
+        Ok(self.most.is_some_and(|most| ratio > most).then(|| format!("{kind}, {what}: {ratio:.2} times")))
+    }
+}
+
+/// Microseconds a message.
+async fn cost(client: &mut Client, messages: usize) -> Result<f64, Error> {
+    let before = processor_time()?;
+    client.send(messages).await?;
+    Ok((processor_time()? - before).as_secs_f64() * 1e6 / messages as f64)
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}

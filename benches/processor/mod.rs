@@ -1,0 +1,5 @@
+//! How much of the processor a thread had.
+
+mod time;
+
+pub(crate) use time::processor_time;

@@ -1,0 +1,181 @@
+//! [`Gate`]: what is measured, and what must not be exceeded.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Route, RouteTable};
+
+use crate::heap::{Peak, allocations, live};
+
+/// A number that must not be exceeded.
+pub(crate) struct Gate {
+    pub(crate) name: &'static str,
+    measured: Measured,
+}
+
+#[derive(Clone, Copy)]
+enum Measured {
+    /// The most octets that a delivery takes above its message.
+    InFlight { chunking: bool, content: Content },
+    /// Octets of each of many idle sessions, after messages of a size.
+    Kept { size: usize },
+    /// How many allocations more a message of 1 MiB takes than one of 1 KiB.
+    Allocations { chunking: bool },
+}
+
+#[derive(Clone, Copy)]
+enum Content {
+    /// 10 MiB.
+    Memory,
+    /// Large, and in memory only once, for its pieces are all the same.
+    Segments,
+    /// Large, of lines.
+    TextFile,
+    /// Large, of zeros.
+    BinaryFile,
+}
+
+use Content::{BinaryFile, Memory, Segments, TextFile};
+use Measured::{Allocations, InFlight, Kept};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const PIECE: usize = 64 * KIB;
+/// Sessions that are kept.
+const SESSIONS: usize = 200;
+/// Messages whose allocations are counted.
+const MESSAGES: usize = 50;
+
+pub(crate) const GATES: &[Gate] = &[
+    gate("in_flight_from_memory_by_chunks", InFlight { chunking: true, content: Memory }),
+    gate("in_flight_from_segments_by_chunks", InFlight { chunking: true, content: Segments }),
+    gate("in_flight_from_memory_by_data", InFlight { chunking: false, content: Memory }),
+    gate("in_flight_from_segments_by_data", InFlight { chunking: false, content: Segments }),
+    gate("in_flight_from_a_file_by_chunks", InFlight { chunking: true, content: TextFile }),
+    gate("in_flight_from_a_file_by_data", InFlight { chunking: false, content: TextFile }),
+    gate("in_flight_from_a_binary_file", InFlight { chunking: true, content: BinaryFile }),
+    gate("a_session_kept_after_small_messages", Kept { size: KIB }),
+    gate("a_session_kept_after_messages_of_one_flight", Kept { size: 60 * KIB }),
+    gate("allocations_do_not_grow_with_content_by_chunks", Allocations { chunking: true }),
+    gate("allocations_do_not_grow_with_content_by_data", Allocations { chunking: false }),
+];
+
+const fn gate(name: &'static str, measured: Measured) -> Gate {
+    Gate { name, measured }
+}
+
+impl Gate {
+    pub(crate) fn most(&self) -> usize {
+        match self.measured {
+            InFlight { .. } => 128 * KIB,
+            Kept { .. } => 4 * KIB,
+            Allocations { .. } => 8,
+        }
+    }
+
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.measured {
+            InFlight { .. } | Kept { .. } => "octets",
+            Allocations { .. } => "allocations",
+        }
+    }
+
+    /// By deliveries to a port; large content has so many MiB.
+    pub(crate) async fn measure(&self, port: u16, mib: usize) -> usize {
+        match self.measured {
+            InFlight { chunking, content } => in_flight(&deliverer(port, chunking), content, mib).await,
+            Kept { size } => kept(&deliverer(port, true), size).await,
+            Allocations { chunking } => by_size(&deliverer(port, chunking)).await,
+        }
+    }
+}
+
+async fn in_flight(deliverer: &Deliverer, content: Content, mib: usize) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let (envelope, message) = (envelope(), content.message(&folder.path().join("content"), mib).await);
+    let peak = Peak::begin();
+    deliver(deliverer, &envelope, &message).await;
+    peak.above()
+}
+
+async fn kept(deliverer: &Deliverer, size: usize) -> usize {
+    let (envelope, message) = (envelope(), in_memory(size));
+    deliver(deliverer, &envelope, &message).await;
+    let (before, idle) = (live(), deliverer.connections().idle);
+    join_all((0..SESSIONS).map(|_| deliver(deliverer, &envelope, &message))).await;
+    assert_eq!((idle, deliverer.connections().idle), (1, SESSIONS));
+    (live() - before).div_ceil(SESSIONS - 1)
+}
+
+async fn by_size(deliverer: &Deliverer) -> usize {
+    let small = allocations_each(deliverer, &in_memory(KIB)).await;
+    let large = allocations_each(deliverer, &in_memory(MIB)).await;
+    large.saturating_sub(small)
+}
+
+async fn allocations_each(deliverer: &Deliverer, message: &Message) -> usize {
+    let envelope = envelope();
+    deliver(deliverer, &envelope, message).await;
+    let before = allocations();
+    for _ in 0..MESSAGES {
+        deliver(deliverer, &envelope, message).await;
+    }
+    (allocations() - before).div_ceil(MESSAGES)
+}
+
+async fn deliver(deliverer: &Deliverer, envelope: &Envelope, message: &Message) {
+    let report = deliverer.deliver(envelope, message).await;
+    assert!(report.is_delivered(), "{report}");
+}
+
+fn deliverer(port: u16, chunking: bool) -> Deliverer {
+    let route = Route::relay(format!("smtp://127.0.0.1:{port}").parse().unwrap());
+    let mut pool = PoolSettings::default();
+    (pool.connections, pool.idle_connections, pool.idle) = (SESSIONS, SESSIONS, Duration::from_secs(3600));
+    let builder = Deliverer::builder("client.example").resolver(MemoryResolver::builder().build().unwrap());
+    builder.router(RouteTable::new(route)).chunking(chunking).pool(pool).build().unwrap()
+}
+
+fn envelope() -> Envelope {
+    Envelope::new("news@example.net").unwrap().to("ann@example.org").unwrap()
+}
+
+/// So many octets of lines.
+fn text(size: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(size);
+    text.extend_from_slice(b"Subject: x\r\n\r\n");
+    text.extend(b".The quick brown fox jumps over the lazy dog.\r\n".iter().cycle().take(size - 16));
+    text.extend_from_slice(b"\r\n");
+    text
+}
+
+fn in_memory(size: usize) -> Message {
+    Message::from_bytes(text(size)).unwrap()
+}
+
+impl Content {
+    /// A message; a file is made at the path.
+    async fn message(self, path: &Path, mib: usize) -> Message {
+        match self {
+            Memory => in_memory(10 * MIB),
+            Segments => {
+                let piece = Bytes::from(text(PIECE));
+                Message::from_segments(std::iter::repeat_n(piece, mib * MIB / PIECE)).unwrap()
+            }
+            TextFile => {
+                let (mut file, piece) = (File::create(path).unwrap(), text(PIECE));
+                (0..mib * MIB / PIECE).for_each(|_| file.write_all(&piece).unwrap());
+                Message::from_file(path).await.unwrap()
+            }
+            BinaryFile => {
+                // with no block on any disk
+                File::create(path).unwrap().set_len((mib * MIB) as u64).unwrap();
+                Message::from_binary_file(path).await.unwrap()
+            }
+        }
+    }
+}
