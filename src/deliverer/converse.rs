@@ -1,6 +1,7 @@
 //! Transactions on a connection of the pool.
 
 use std::ops::ControlFlow;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::habits::Habit;
@@ -276,6 +277,10 @@ impl Behind for Others<'_> {
 
     fn is_last(&self) -> bool {
         self.is_last && self.queue.is_last()
+    }
+
+    fn listen(&mut self, waker: &Waker) -> bool {
+        self.is_last && self.queue.listen(&self.terms, waker)
     }
 }
 

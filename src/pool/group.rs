@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,6 +35,9 @@ pub(super) struct State<T: Carried> {
     /// The one that was used last is the last.
     pub(super) idle: VecDeque<Idle<T>>,
     pub(super) waiting: VecDeque<Waiting<T>>,
+    /// Who has a connection and wants to know of others in line.
+    listeners: Vec<(u64, Waker)>,
+    listened: u64,
     /// What is known of the server, from the connection that was made last.
     pub(super) terms: Option<Terms>,
 }
@@ -51,7 +55,9 @@ pub(super) struct Idle<T> {
 impl<T: Carried> Group<T> {
     pub(super) fn new(key: &Key) -> Self {
         let (idle, waiting) = (VecDeque::new(), VecDeque::new());
-        Self { key: key.clone(), state: Mutex::new(State { users: 0, open: 0, idle, waiting, terms: None }) }
+        let (listeners, listened) = (Vec::new(), 0);
+        let state = State { users: 0, open: 0, idle, waiting, listeners, listened, terms: None };
+        Self { key: key.clone(), state: Mutex::new(state) }
     }
 
     /// What its connections have in common.
@@ -111,11 +117,35 @@ impl<T: Carried> State<T> {
         next
     }
 
-    /// Those who left the line are dropped now and then.
-    pub(super) fn line_up(&mut self, waiting: Waiting<T>) {
+    /// Those who left the line are dropped now and then. Somebody who has a connection is to be woken.
+    pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
         if self.waiting.len().is_power_of_two() {
             self.waiting.retain(|waiting| !waiting.has_left());
         }
         self.waiting.push_back(waiting);
+        self.listeners.pop().map(|(_, waker)| waker)
+    }
+
+    /// Who is first in line, of those who are still there.
+    pub(super) fn first_in_line(&mut self) -> Option<&Waiting<T>> {
+        while self.waiting.front().is_some_and(Waiting::has_left) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front()
+    }
+
+    /// Notes who is to be woken when somebody gets into line, under the number that it had before or another one.
+    pub(super) fn listen(&mut self, known: Option<u64>, waker: &Waker) -> u64 {
+        if let Some((number, other)) = self.listeners.iter_mut().find(|(number, _)| Some(*number) == known) {
+            other.clone_from(waker);
+            return *number;
+        }
+        self.listened += 1;
+        self.listeners.push((self.listened, waker.clone()));
+        self.listened
+    }
+
+    pub(super) fn listen_no_more(&mut self, number: u64) {
+        self.listeners.retain(|(other, _)| *other != number);
     }
 }

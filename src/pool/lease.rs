@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(crate) struct Queue<T: Carried> {
     /// That went over it, or are going now.
     messages: usize,
     past: Past,
+    /// Under which number it waits for others to get into line.
+    listening: Option<u64>,
     /// Whether it is too old for a further message, when that was looked at last.
     is_old: bool,
 }
@@ -58,18 +61,13 @@ impl<T: Carried> Lease<T> {
         slot.shared.opened.fetch_add(1, Ordering::Relaxed);
         slot.group.state().terms = Some(terms);
         let (born, past) = (Instant::now(), Past::New);
-        let queue =
-            Queue { slot: Some(slot), followers: VecDeque::new(), born, messages: 0, past, is_old: false };
-        Self { item: Some(item), queue }
+        Self { item: Some(item), queue: Queue::new(slot, born, 0, past) }
     }
 
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
         let Idle { item, born, messages, since } = idle;
-        let (followers, past) = (VecDeque::new(), Past::Idle(now.saturating_duration_since(since)));
-        Self {
-            item: Some(item),
-            queue: Queue { slot: Some(slot), followers, born, messages, past, is_old: false },
-        }
+        let past = Past::Idle(now.saturating_duration_since(since));
+        Self { item: Some(item), queue: Queue::new(slot, born, messages, past) }
     }
 
     /// The connection, and who is behind on it. There is one until the lease is given back.
@@ -98,6 +96,7 @@ impl<T: Carried> Lease<T> {
     /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
     pub(crate) fn give_back(mut self) -> Option<T> {
         self.queue.past = Past::HandedOn;
+        self.queue.listen_no_more();
         self.queue.look_at_age();
         if let Some(Follower { waiting, place, .. }) = self.queue.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
@@ -120,6 +119,7 @@ impl<T: Carried> Lease<T> {
 
     /// Closes the connection; its room is for another one.
     pub(crate) fn into_slot(mut self) -> Option<Slot<T>> {
+        self.queue.listen_no_more();
         self.queue.slot.take()
     }
 
@@ -144,6 +144,11 @@ impl<T: Carried> Lease<T> {
 }
 
 impl<T: Carried> Queue<T> {
+    fn new(slot: Slot<T>, born: Instant, messages: usize, past: Past) -> Self {
+        let followers = VecDeque::new();
+        Self { slot: Some(slot), followers, born, messages, past, listening: None, is_old: false }
+    }
+
     /// Notes that one more message goes over it.
     pub(crate) fn count(&mut self) {
         self.messages += 1;
@@ -158,6 +163,17 @@ impl<T: Carried> Queue<T> {
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
     /// these terms, within the window, and behind nobody who has still more to say.
     pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
+        let may_be_whole = self.may_be_whole(terms)?;
+        let mut state = self.slot.as_ref()?.group.state();
+        let offer = state.first_in_line()?.take_offer(|offer| offer.fits(terms, may_be_whole))?;
+        let (Offer { flight, is_last, .. }, waiting) = (offer, state.waiting.pop_front()?);
+        drop(state);
+        self.followers.push_back(Follower { waiting, place, is_whole: flight.is_whole && is_last });
+        Some(flight)
+    }
+
+    /// Whether an offer may be sent behind, and one of a whole message.
+    fn may_be_whole(&self, terms: &Terms) -> Option<bool> {
         let slot = self.slot.as_ref()?;
         if self.followers.back().is_some_and(|last| !last.is_whole) || !self.takes_more(self.followers.len())
         {
@@ -165,18 +181,27 @@ impl<T: Carried> Queue<T> {
         }
         // RFC 2033 does not say whether content for nobody is answered: what stands behind it could not be told apart
         let is_counted = terms.protocol == Protocol::Smtp;
-        let room = is_counted && self.followers.len() + 1 < slot.shared.settings.window.max(1);
+        Some(is_counted && self.followers.len() + 1 < slot.shared.settings.window.max(1))
+    }
+
+    /// Whether the delivery that is next in line has an offer that may be sent now. If not, the waker is woken when
+    /// another one gets into line.
+    pub(crate) fn listen(&mut self, terms: &Terms, waker: &Waker) -> bool {
+        let (Some(may_be_whole), Some(slot)) = (self.may_be_whole(terms), &self.slot) else { return false };
         let mut state = slot.group.state();
-        let line = &mut state.waiting;
-        while line.front().is_some_and(Waiting::has_left) {
-            line.pop_front();
+        let fits = |first: &Waiting<T>| first.offers(|offer| offer.fits(terms, may_be_whole));
+        let is_there = state.first_in_line().is_some_and(fits);
+        // with one message at a time small ones that go out as a whole are nobody's business
+        if !is_there && (may_be_whole || !terms.by_chunks()) {
+            self.listening = Some(state.listen(self.listening, waker));
         }
-        let fits = |offer: &Offer| offer.terms == *terms && (room || !offer.flight.is_whole);
-        let Offer { flight, is_last, .. } = line.front()?.take_offer(fits)?;
-        let waiting = line.pop_front()?;
-        drop(state);
-        self.followers.push_back(Follower { waiting, place, is_whole: flight.is_whole && is_last });
-        Some(flight)
+        is_there
+    }
+
+    fn listen_no_more(&mut self) {
+        if let (Some(slot), Some(number)) = (&self.slot, self.listening.take()) {
+            slot.group.state().listen_no_more(number);
+        }
     }
 
     /// Whether others wait for replies on it.
@@ -203,6 +228,7 @@ impl<T: Carried> Drop for Lease<T> {
     fn drop(&mut self) {
         // without the connection there is nobody behind on it
         let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
+        self.queue.listen_no_more();
         let mut slot = self.queue.slot.take();
         for Follower { waiting, place, .. } in self.queue.followers.drain(..) {
             // whoever is not there any more needs no room

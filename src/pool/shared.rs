@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -134,7 +135,9 @@ impl<T: Carried> Member<T> {
             return Err(self.enter());
         }
         let (waiting, ticket) = ticket(offer);
-        state.line_up(waiting);
+        let listener = state.line_up(waiting);
+        drop(state);
+        listener.into_iter().for_each(Waker::wake);
         Ok(ticket)
     }
 

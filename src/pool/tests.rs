@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -316,4 +317,46 @@ async fn users_of_equal_keys_share_the_room() {
     let (user, other) = (books.pool.member(&key(1)), books.pool.member(&key(1)));
     let _slot = user.room();
     assert!(matches!(other.enter(), Entry::Full(_)));
+}
+
+/// Whether a lease has somebody to send for, or is woken when there is.
+fn listens(lease: &mut Lease<Fake>, waker: &Waker) -> bool {
+    lease.split().unwrap().1.listen(&terms(), waker)
+}
+
+#[tokio::test]
+async fn whoever_has_a_connection_is_woken_once_when_somebody_gets_into_line() {
+    let books = Books::new(|_| ());
+    let (mut lease, (count, waker)) = (books.lease(&key(1)), counting_waker());
+    assert!(!listens(&mut lease, &waker) && !listens(&mut lease, &waker));
+    let _line = [books.line(Some(offer(false))), books.line(Some(offer(false)))];
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(listens(&mut lease, &waker), "the offer fits");
+    assert!(behind(&mut lease, &terms(), place(3)).is_some());
+    assert!(!listens(&mut lease, &waker), "nobody goes behind whoever has more to say");
+}
+
+#[tokio::test]
+async fn whoever_gave_a_connection_back_is_not_woken() {
+    let books = Books::new(|_| ());
+    let (mut lease, (count, waker)) = (books.lease(&key(1)), counting_waker());
+    assert!(!listens(&mut lease, &waker));
+    assert!(lease.give_back().is_none());
+    let _lease = books.pool.member(&key(1)).kept();
+    let _line = books.line(None);
+    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+}
+
+/// Counts how often it is woken.
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn counting_waker() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    (Arc::clone(&count), count.into())
 }

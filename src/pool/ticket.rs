@@ -59,6 +59,12 @@ impl<T: Carried> Waiting<T> {
         matches!(self.0.state().call, Call::Over)
     }
 
+    /// Whether the delivery is still there, and has something to say that fits.
+    pub(super) fn offers(&self, fits: impl FnOnce(&Offer) -> bool) -> bool {
+        let state = self.0.state();
+        !matches!(state.call, Call::Over) && state.offer.as_ref().is_some_and(fits)
+    }
+
     /// Takes what the delivery has to say, if it is still there and that fits. From then on it is sent.
     pub(super) fn take_offer(&self, fits: impl FnOnce(&Offer) -> bool) -> Option<Offer> {
         let mut state = self.0.state();

@@ -15,6 +15,13 @@ pub(crate) struct Offer {
     pub(crate) is_last: bool,
 }
 
+impl Offer {
+    /// Whether it may be sent to a server of these terms, where there is room for commands, or for a message.
+    pub(super) fn fits(&self, terms: &Terms, may_be_whole: bool) -> bool {
+        self.terms == *terms && (may_be_whole || !self.flight.is_whole)
+    }
+}
+
 /// Where in the stream of a connection an offer was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {

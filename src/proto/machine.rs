@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 
@@ -25,6 +26,12 @@ pub(crate) trait Machine {
 
     /// Takes in that time has passed.
     fn resume(&mut self) {}
+
+    /// Whether there is more to be queued since it was polled, not by what the server said; whoever waits for input and
+    /// output is woken when there is.
+    fn listen(&mut self, _waker: &Waker) -> bool {
+        false
+    }
 
     /// Takes in the next reply. The octets in `output` that were written tell whether it can be an answer.
     fn handle_reply(&mut self, reply: Reply, output: &mut Output);

@@ -1,6 +1,8 @@
 //! [`Overlap`]: a transaction behind which the next one is sent before it is answered (RFC 2920 section 3.1: the end of
 //! the content may begin a group).
 
+use std::task::Waker;
+
 use bytes::Bytes;
 
 use super::command::Command;
@@ -21,6 +23,9 @@ pub(crate) trait Behind {
 
     /// Whether the connection is closed after this message.
     fn is_last(&self) -> bool;
+
+    /// Whether there is something to be sent next; if not, the waker is woken when there is.
+    fn listen(&mut self, waker: &Waker) -> bool;
 }
 
 /// Runs a transaction until it is settled, and queues behind it what may go there.
@@ -43,10 +48,14 @@ impl<'m, 'a> Overlap<'m, 'a> {
         self.has_left
     }
 
+    /// Whether anything may go behind it. Whoever has to be asked for once more needs the connection for another message.
+    fn may_be_followed(&self) -> bool {
+        self.transaction.may_be_followed() && self.transaction.may_be_last()
+    }
+
     /// Others get into line while there is something to wait for, so it is looked for them once after each such time.
     fn queue_behind(&mut self, output: &mut Output) {
-        // whoever has to be asked for once more needs the connection for another message
-        if !self.is_due || !self.transaction.may_be_followed() || !self.transaction.may_be_last() {
+        if !self.is_due || !self.may_be_followed() {
             return;
         }
         self.is_due = false;
@@ -79,6 +88,10 @@ impl Machine for Overlap<'_, '_> {
 
     fn resume(&mut self) {
         self.is_due = !self.has_left;
+    }
+
+    fn listen(&mut self, waker: &Waker) -> bool {
+        !self.has_left && self.may_be_followed() && self.behind.listen(waker)
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {

@@ -37,7 +37,7 @@ impl Terms {
     }
 
     /// Whether content goes by BDAT and not by DATA.
-    pub(super) fn by_chunks(&self) -> bool {
+    pub(crate) fn by_chunks(&self) -> bool {
         self.chunking && self.capabilities.chunking
     }
 

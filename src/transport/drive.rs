@@ -53,6 +53,8 @@ enum Step {
     Read,
     Wrote,
     Closed,
+    /// There is more to be written.
+    More,
 }
 
 /// A step, and whether time passed meanwhile.
@@ -135,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let passed = self.progress(timeouts.of(stage), &mut clock, timer.as_mut()).await?;
+            let passed = self.progress(machine, timeouts.of(stage), &mut clock, timer.as_mut()).await?;
             if passed.step == Step::Wrote {
                 clock = None;
             }
@@ -236,6 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// reply do not. The clock starts where there is something to wait for.
     async fn progress(
         &mut self,
+        machine: &mut (dyn Machine + Send),
         limit: Duration,
         clock: &mut Option<Instant>,
         mut timer: Pin<&mut Option<Sleep>>,
@@ -246,6 +249,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(self.passed(step).map(|step| Passed { step, waited }));
             }
             waited = true;
+            if machine.listen(context.waker()) {
+                return Poll::Ready(Ok(Passed { step: Step::More, waited }));
+            }
             let (deadline, late) = match (*clock.get_or_insert_with(|| after(limit)), self.ends) {
                 (deadline, Some(ends)) if ends < deadline => (ends, Interruption::SessionTimedOut),
                 (deadline, _) => (deadline, Interruption::TimedOut),
