@@ -10,6 +10,7 @@ mod content;
 mod distance;
 mod exchangers;
 mod far;
+mod fixed;
 mod hops;
 mod hostile;
 mod json;
