@@ -265,6 +265,16 @@ async fn a_connection_that_was_idle_for_too_long_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_grew_old_takes_no_further_message() {
+    let books = Books::new(|settings| settings.age = Duration::from_secs(10));
+    let (young, old) = (books.lease(&key(1)), books.lease(&key(2)));
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert!(young.give_back().is_none());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(old.give_back().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_should_have_been_closed_by_now_keeps_nobody_waiting() {
     let books = Books::new(|_| ());
     books.idle(1);
