@@ -122,3 +122,17 @@ async fn a_certificate_without_its_key_proves_nothing() {
         assert_eq!(secured.proof(), Proof::Unverified);
     }
 }
+
+#[tokio::test]
+async fn a_chain_that_is_known_proves_nothing_without_its_key() {
+    let bed = Bed::new();
+    let stolen = KeyPair::generate().unwrap();
+    for version in [&TLS12, &TLS13] {
+        let acceptor = bed.server(&bed.key, &[version]);
+        let (_, secured) = handshake(&bed.connector, &acceptor, Promise::Pkix).await.unwrap();
+        assert_eq!(secured.proof(), Proof::Pkix);
+        let acceptor = bed.server(&stolen, &[version]);
+        let made = handshake(&bed.connector, &acceptor, Promise::Pkix).await;
+        assert!(matches!(made, Err(TlsError::Certificate(_))), "{version:?} {made:?}");
+    }
+}
