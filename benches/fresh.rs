@@ -1,5 +1,6 @@
 //! What a message costs on a connection of its own, from the dial to the goodbye: in the clear, with STARTTLS, and with
-//! STARTTLS and a resumed session; this crate, a client that sends octets made beforehand, and two other crates.
+//! STARTTLS and a resumed session; this crate, a client that sends octets made beforehand, and two other crates. This
+//! crate remembers what it said of a chain: of full handshakes only the first judges it, the others prove the key alone.
 //!
 //! `cargo bench --bench fresh`; a number behind `--` is the messages of each client, 300 without. The clients take turns, so
 //! that whatever else the machine does meets them alike; medians. What is printed is Markdown.

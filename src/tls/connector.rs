@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::error::TlsError;
+use super::remembering::Remembering;
 use super::requirement::Promise;
 use super::secured::{Proof, Secured, TlsVersion};
 use super::settings::{TlsSettings, TlsSettingsError};
@@ -39,7 +40,7 @@ pub(crate) struct Connector {
     any: ClientConfig,
     /// For PKIX; `None` without trust anchors.
     pkix: Option<(ClientConfig, Arc<Pkix>)>,
-    configurations: Cache<Key, Arc<ClientConfig>>,
+    configurations: Cache<Key, Configuration>,
     random: &'static dyn SecureRandom,
 }
 
@@ -50,6 +51,13 @@ struct Key {
     verified: bool,
 }
 
+/// How handshakes with a host are made, with its tickets, and who judges its chains; `None`: nobody.
+#[derive(Debug, Clone)]
+pub(super) struct Configuration {
+    config: Arc<ClientConfig>,
+    pub(super) verifier: Option<Arc<Remembering>>,
+}
+
 /// Whom a handshake is made with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer<'a> {
@@ -58,12 +66,11 @@ pub(crate) struct Peer<'a> {
     pub(crate) endpoint: &'a Endpoint,
 }
 
-/// A stream in TLS, what its handshake proved, and what both ends of it have in common.
+/// A stream in TLS, and what its handshake proved.
 #[derive(Debug)]
 pub(crate) struct Handshake<S> {
     pub(crate) stream: TlsStream<S>,
     pub(crate) secured: Secured,
-    pub(crate) binding: Option<ChannelBinding>,
 }
 
 impl Connector {
@@ -118,13 +125,12 @@ impl Connector {
     ) -> Result<Handshake<S>, TlsError> {
         let verified = promise >= Promise::Pkix;
         let name = server_name(peer.host, verified)?;
-        let config = self.configuration(peer, verified)?;
+        let Configuration { config, verifier } = self.configuration(peer, verified)?;
         let handshake = TlsConnector::from(config).connect(name.clone(), stream);
         let stream = timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)?;
         let stream = stream.map_err(TlsError::of_handshake)?;
-        let connection = stream.get_ref().1;
-        let (secured, binding) = (self.judge(connection, &name, verified)?, binding(connection));
-        Ok(Handshake { stream, secured, binding })
+        let secured = judge(stream.get_ref().1, &name, verifier.as_deref())?;
+        Ok(Handshake { stream, secured })
     }
 
     /// Octets that nobody can foretell.
@@ -134,53 +140,52 @@ impl Connector {
         Ok(octets)
     }
 
-    fn configuration(&self, peer: Peer<'_>, verified: bool) -> Result<Arc<ClientConfig>, TlsError> {
-        let base = match (verified, &self.pkix) {
-            (false, _) => &self.any,
-            (true, Some((config, _))) => config,
+    pub(super) fn configuration(&self, peer: Peer<'_>, verified: bool) -> Result<Configuration, TlsError> {
+        let (base, pkix) = match (verified, &self.pkix) {
+            (false, _) => (&self.any, None),
+            (true, Some((config, pkix))) => (config, Some(pkix)),
             (true, None) => return Err(TlsError::NoRoots),
         };
         let key = Key { host: peer.host.cloned(), endpoint: peer.endpoint.clone(), verified };
-        Ok(self.configurations.get_with(key, || {
-            let mut config = base.clone();
-            config.resumption = Resumption::in_memory_sessions(TICKETS);
-            Arc::new(config)
-        }))
-    }
-
-    /// What the connection proved. The chain is judged once more: in a resumed session nobody has judged it yet, and its
-    /// certificate may have expired since.
-    pub(super) fn judge(
-        &self,
-        connection: &ClientConnection,
-        name: &ServerName<'_>,
-        verified: bool,
-    ) -> Result<Secured, TlsError> {
-        let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        let version = match connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
-            _ => TlsVersion::V1_2,
-        };
-        if verified {
-            self.verify(connection, name)?;
-        }
-        let proof = if verified { Proof::Pkix } else { Proof::Unverified };
-        Ok(Secured::new(version, proof, resumed))
-    }
-
-    fn verify(&self, connection: &ClientConnection, name: &ServerName<'_>) -> Result<(), TlsError> {
-        let (_, verifier) = self.pkix.as_ref().ok_or(TlsError::NoRoots)?;
-        let Some([leaf, intermediates @ ..]) = connection.peer_certificates() else {
-            return Err(TlsError::Insufficient);
-        };
-        let verdict = verifier.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now());
-        verdict.map(|_| ()).map_err(|error| TlsError::of_handshake(std::io::Error::other(error)))
+        Ok(self.configurations.get_with(key, || Configuration::new(base.clone(), pkix.cloned())))
     }
 }
 
-/// RFC 9266 section 3: in TLS 1.3 only, for rustls does not say whether a session of TLS 1.2 has an extended master
+impl Configuration {
+    fn new(mut config: ClientConfig, pkix: Option<Arc<Pkix>>) -> Self {
+        config.resumption = Resumption::in_memory_sessions(TICKETS);
+        let verifier = pkix.map(|pkix| Arc::new(Remembering::new(pkix)));
+        if let Some(verifier) = &verifier {
+            config.dangerous().set_certificate_verifier(Arc::clone(verifier) as _);
+        }
+        Self { config: Arc::new(config), verifier }
+    }
+}
+
+/// What the connection proved. The verifier of its configuration is asked once more: in a resumed session nobody has
+/// asked it yet, and the certificate may have expired since.
+pub(super) fn judge(
+    connection: &ClientConnection,
+    name: &ServerName<'_>,
+    verifier: Option<&Remembering>,
+) -> Result<Secured, TlsError> {
+    let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    };
+    let Some(verifier) = verifier else { return Ok(Secured::new(version, Proof::Unverified, resumed)) };
+    let Some([leaf, intermediates @ ..]) = connection.peer_certificates() else {
+        return Err(TlsError::Insufficient);
+    };
+    let verdict = verifier.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now());
+    verdict.map_err(|error| TlsError::of_handshake(std::io::Error::other(error)))?;
+    Ok(Secured::new(version, Proof::Pkix, resumed))
+}
+
+/// What both ends of a connection have in common. RFC 9266 section 3: in TLS 1.3 only, for rustls does not say whether a session of TLS 1.2 has an extended master
 /// secret (section 4.2).
-fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
+pub(crate) fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
     if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return None;
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::client::TlsStream;
 
-use super::connector::{Connector, Peer};
+use super::connector::{Connector, Peer, judge};
 use super::error::TlsError;
 use super::requirement::Promise;
 use super::secured::{Proof, Secured};
@@ -55,13 +55,16 @@ impl Bed {
     }
 }
 
+fn whom() -> (Host, Endpoint) {
+    (Host::parse("mx.example").unwrap(), Endpoint::Tcp(([192, 0, 2, 1], 25).into()))
+}
+
 type Made = Result<(TlsStream<DuplexStream>, Secured), TlsError>;
 
 /// A handshake and an octet of the server, with which tickets come.
 async fn handshake(connector: &Connector, acceptor: &TlsAcceptor, promise: Promise) -> Made {
     let (client, server) = duplex(64 * 1024);
-    let host = Host::parse("mx.example").unwrap();
-    let endpoint = Endpoint::Tcp(([192, 0, 2, 1], 25).into());
+    let (host, endpoint) = whom();
     let peer = Peer { host: Some(&host), endpoint: &endpoint };
     let accepting = async {
         let mut stream = acceptor.accept(server).await.ok()?;
@@ -88,7 +91,10 @@ async fn check_174_a_resumed_session_is_judged_anew() {
     assert_eq!([first.proof(), second.proof()], [Proof::Pkix; 2]);
     // what the certificate proves has changed since: here the name that is asked for, else the time
     let name = ServerName::try_from("other.example").unwrap();
-    let judged = connector.judge(stream.get_ref().1, &name, true);
+    let (host, endpoint) = whom();
+    let peer = Peer { host: Some(&host), endpoint: &endpoint };
+    let verifier = connector.configuration(peer, true).unwrap().verifier;
+    let judged = judge(stream.get_ref().1, &name, verifier.as_deref());
     assert!(matches!(judged, Err(TlsError::Certificate(_))), "{judged:?}");
 }
 
@@ -114,5 +120,19 @@ async fn a_certificate_without_its_key_proves_nothing() {
         assert!(matches!(made, Err(TlsError::Certificate(_))), "{version:?} {made:?}");
         let (_, secured) = handshake(&bed.connector, &acceptor, Promise::Encrypted).await.unwrap();
         assert_eq!(secured.proof(), Proof::Unverified);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_is_known_proves_nothing_without_its_key() {
+    let bed = Bed::new();
+    let stolen = KeyPair::generate().unwrap();
+    for version in [&TLS12, &TLS13] {
+        let acceptor = bed.server(&bed.key, &[version]);
+        let (_, secured) = handshake(&bed.connector, &acceptor, Promise::Pkix).await.unwrap();
+        assert_eq!(secured.proof(), Proof::Pkix);
+        let acceptor = bed.server(&stolen, &[version]);
+        let made = handshake(&bed.connector, &acceptor, Promise::Pkix).await;
+        assert!(matches!(made, Err(TlsError::Certificate(_))), "{version:?} {made:?}");
     }
 }

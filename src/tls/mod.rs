@@ -4,12 +4,15 @@ mod connector;
 #[cfg(test)]
 mod connector_tests;
 mod error;
+mod remembering;
+#[cfg(test)]
+mod remembering_tests;
 mod requirement;
 mod secured;
 mod settings;
 mod verifier;
 
-pub(crate) use connector::{Connector, Handshake, Peer};
+pub(crate) use connector::{Connector, Handshake, Peer, binding};
 pub use error::TlsError;
 pub use requirement::{Promise, Requirement, Start};
 pub use secured::{Proof, Secured, TlsVersion};

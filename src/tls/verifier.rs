@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -109,7 +110,22 @@ impl ServerCertVerifier for Pkix {
     }
 }
 
+/// Until when a certificate is valid; `None` if that is not to be found out. The parser gives it away as the reason to
+/// refuse the certificate at the end of time.
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
+    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let usage = webpki::KeyUsage::server_auth();
+    match parsed.verify_for_usage(&[], &[], &[], end_of_time, usage, None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => Some(not_after),
+        _ => None,
+    }
+}
+
 fn is_small(intermediates: &[CertificateDer<'_>]) -> bool {
+    if intermediates.len() <= MAX_OF_ONE_SUBJECT {
+        return true;
+    }
     let mut subjects = HashMap::new();
     let fits = |certificate: &CertificateDer<'_>| match webpki::EndEntityCert::try_from(certificate) {
         Ok(parsed) => {

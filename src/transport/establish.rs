@@ -10,7 +10,7 @@ use crate::mail::{DnsName, Domain};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, FailureKind};
 use crate::proto::{ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage};
-use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError};
+use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError, binding};
 
 /// What is wanted of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -186,7 +186,8 @@ impl Demands<'_> {
         let limit = left.map_or(self.settings.timeouts.tls, |left| left.min(self.settings.timeouts.tls));
         let made = self.connector.handshake(socket, self.peer, self.requirement.promise, limit).await;
         match made {
-            Ok(Handshake { stream, secured, binding }) => {
+            Ok(Handshake { stream, secured }) => {
+                let binding = self.login.and_then(|_| binding(stream.get_ref().1));
                 self.reporter.secured(&format!("{}, {}", secured.version(), secured.proof()));
                 Ok((Stream::Tls(Box::new(stream)), secured, binding))
             }
