@@ -183,8 +183,8 @@ pub(super) fn judge(
     Ok(Secured::new(version, Proof::Pkix, resumed))
 }
 
-/// What both ends of a connection have in common. RFC 9266 section 3: in TLS 1.3 only, for rustls does not say whether a session of TLS 1.2 has an extended master
-/// secret (section 4.2).
+/// What both ends of a connection have in common (RFC 9266 section 3). In TLS 1.3 only, for rustls does not say whether
+/// a session of TLS 1.2 has an extended master secret (section 4.2).
 pub(crate) fn binding(connection: &ClientConnection) -> Option<ChannelBinding> {
     if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return None;
