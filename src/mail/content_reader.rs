@@ -1,20 +1,24 @@
 //! [`ContentReader`]: the content of a message, piece by piece.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 use bytes::{Bytes, BytesMut};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::task::spawn_blocking;
 
 use super::content_facts::{ContentFacts, ContentScan};
 use super::message::{ContentFile, Message};
 
-/// Octets of a piece. Segments are handed out in slices of this size, files read in blocks of it.
-const PIECE: usize = 64 * 1024;
+/// Octets of the largest piece of a segment. They are there already, so that it takes no memory.
+const PIECE: usize = 1024 * 1024;
+/// Octets that are read from a file at once.
+const BLOCK: usize = 32 * 1024;
 
 /// Reads the content of a message from its beginning: what a store of the host's own needs.
 ///
-/// Segments are handed out without a copy, files are opened anew and read in blocks of 64 KiB.
+/// Segments are handed out without a copy, files are opened anew and read in blocks of 32 KiB. A block is used again once
+/// the piece was dropped.
 #[derive(Debug)]
 pub struct ContentReader<'a> {
     segments: std::slice::Iter<'a, Bytes>,
@@ -24,24 +28,27 @@ pub struct ContentReader<'a> {
 
 #[derive(Debug)]
 enum FilePart<'a> {
-    None,
+    /// There is none, or it was read.
+    End,
     Closed(&'a ContentFile),
-    Open { file: File, facts: ContentFacts, left: u64, scan: ContentScan },
+    Open(OpenFile),
+    /// It could not be read, or nobody knows how far it was.
+    Lost,
 }
 
 impl<'a> ContentReader<'a> {
     pub(super) fn new(message: &'a Message) -> Self {
-        let file = message.file().map_or(FilePart::None, FilePart::Closed);
+        let file = message.file().map_or(FilePart::End, FilePart::Closed);
         Self { segments: message.segments().iter(), current: Bytes::new(), file }
     }
 
-    /// The next piece, at most 64 KiB; `None` at the end.
+    /// The next piece, at most 1 MiB; `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read, or is not what it was when it was looked at: what was read of it is no message.
     ///
     /// # Cancellation
-    /// A piece may be lost; begin again.
+    /// A piece may be lost, and then there is none behind it but an error; begin again.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         if self.current.is_empty() {
             self.current = self.segments.next().cloned().unwrap_or_default();
@@ -53,25 +60,80 @@ impl<'a> ContentReader<'a> {
     }
 
     async fn next_block(&mut self) -> io::Result<Option<Bytes>> {
-        if let FilePart::Closed(part) = self.file {
-            let file = File::open(&part.path).await?;
-            let (facts, left) = (part.facts, part.facts.size);
-            self.file = FilePart::Open { file, facts, left, scan: ContentScan::again(&facts) };
-        }
-        let FilePart::Open { file, facts, left, scan } = &mut self.file else { return Ok(None) };
-        let mut block = BytesMut::with_capacity(PIECE);
-        if file.read_buf(&mut block).await? == 0 {
-            return end_of_file(*facts, std::mem::take(scan)).map(|()| None);
-        }
-        *left = left.checked_sub(block.len() as u64).ok_or_else(changed)?;
-        scan.add(&block).map_err(|_| changed())?;
-        Ok(Some(block.freeze()))
+        let block = match std::mem::replace(&mut self.file, FilePart::Lost) {
+            FilePart::End => None,
+            FilePart::Closed(part) => Some(OpenFile::first_block(part).await?),
+            FilePart::Open(file) => Some(file.next_block().await?),
+            FilePart::Lost => {
+                return Err(io::Error::other("the file of the message was not read to its end"));
+            }
+        };
+        let Some((file, block)) = block.filter(|(_, block)| !block.is_empty()) else {
+            self.file = FilePart::End;
+            return Ok(None);
+        };
+        self.file = FilePart::Open(file);
+        Ok(Some(block))
     }
 }
 
-fn end_of_file(facts: ContentFacts, scan: ContentScan) -> io::Result<()> {
-    let unchanged = scan.finish().is_ok_and(|found| found == facts);
-    unchanged.then_some(()).ok_or_else(changed)
+/// A file that is being read. What takes time is done on tokio's blocking threads, what is found out about the octets as
+/// well.
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    facts: ContentFacts,
+    left: u64,
+    scan: ContentScan,
+    /// The block that is read next, and the one of which something may still wait to be written.
+    blocks: [BytesMut; 2],
+}
+
+impl OpenFile {
+    async fn first_block(part: &ContentFile) -> io::Result<(Self, Bytes)> {
+        let (path, facts) = (part.path.clone(), part.facts);
+        in_background(move || Self::open(path, facts)?.read()).await
+    }
+
+    async fn next_block(self) -> io::Result<(Self, Bytes)> {
+        in_background(move || self.read()).await
+    }
+
+    fn open(path: PathBuf, facts: ContentFacts) -> io::Result<Self> {
+        let (left, scan, blocks) = (facts.size, ContentScan::again(&facts), Default::default());
+        Ok(Self { file: File::open(path)?, facts, left, scan, blocks })
+    }
+
+    /// The next block; an empty one is the end of what was looked at.
+    fn read(mut self) -> io::Result<(Self, Bytes)> {
+        let [block, other] = &mut self.blocks;
+        block.resize(BLOCK, 0);
+        let read = read_once(&mut self.file, block)?;
+        let piece = block.split_to(read).freeze();
+        block.clear();
+        std::mem::swap(block, other);
+        self.left = self.left.checked_sub(read as u64).ok_or_else(changed)?;
+        self.scan.add(&piece).map_err(|_| changed())?;
+        if piece.is_empty() && std::mem::take(&mut self.scan).finish().ok() != Some(self.facts) {
+            return Err(changed());
+        }
+        Ok((self, piece))
+    }
+}
+
+fn read_once(file: &mut File, block: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(block) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn changed() -> io::Error {
@@ -85,7 +147,7 @@ mod tests {
     async fn read(message: &Message) -> io::Result<Vec<u8>> {
         let (mut source, mut content) = (ContentReader::new(message), Vec::new());
         while let Some(piece) = source.next().await? {
-            assert!(piece.len() <= PIECE);
+            assert!(piece.len() <= PIECE && !piece.is_empty());
             content.extend_from_slice(&piece);
         }
         Ok(content)
@@ -137,5 +199,43 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(read(&message).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn law_2_check_290_after_an_error_there_is_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        std::fs::write(&path, "a: b\r\n\r\n").unwrap();
+        let message = Message::from_file(&path).await.unwrap();
+        std::fs::write(&path, "a: b\r\n").unwrap();
+        let mut source = message.reader();
+        source.next().await.unwrap();
+        for _ in 0..2 {
+            assert!(source.next().await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn law_2_after_a_read_that_was_dropped_there_is_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        std::fs::write(&path, "a: b\r\n\r\n").unwrap();
+        let message = Message::from_file(&path).await.unwrap();
+        let mut source = message.reader();
+        assert!(futures_util::FutureExt::now_or_never(source.next()).is_none());
+        assert!(source.next().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn blocks_of_a_file_are_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        std::fs::write(&path, "a: b\r\n".repeat(100_000)).unwrap();
+        let message = Message::from_file(&path).await.unwrap();
+        let (mut source, mut places) = (message.reader(), std::collections::HashSet::new());
+        while let Some(piece) = source.next().await.unwrap() {
+            places.insert(piece.as_ptr());
+        }
+        assert_eq!(places.len(), 2);
     }
 }

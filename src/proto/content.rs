@@ -1,83 +1,108 @@
 //! Content on its way through DATA: dots doubled, end marked (RFC 5321 section 4.5.2).
 
-use bytes::{BufMut, Bytes, BytesMut};
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use bytes::{Buf, Bytes};
+use memchr::memmem::Finder;
 
 use super::output::Output;
 
-/// A piece with more lines than this that begin with a dot is copied rather than cut into slices.
-const MANY_DOTS: usize = 32;
+/// Where dots are many, what stands between two of them is copied if it is shorter than this.
+const SHORT: usize = 1024;
+/// Dots are many where so many parts wait.
+const MANY: usize = 16;
+/// What waits at once at most: parts, as many as are written at once, and octets of text.
+const PARTS: usize = 64;
+const TEXT: usize = 16 * 1024;
+
+/// A dot that begins a line, found without building what searches for it anew.
+static LINE_AND_DOT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n."));
 
 /// Doubles leading dots and knows whether the content ended its last line. Pieces may end anywhere, also
 /// between CR and LF. The content has no bare CR or LF, so a line begins behind every LF.
 #[derive(Debug)]
 pub(crate) struct DotStuffing {
     last: Option<u8>,
+    /// Octets of the content that were not handed in.
+    lacking: u64,
+    /// What is not queued of the latest piece. A dot in front of it has its twin already.
+    rest: Bytes,
 }
 
 impl DotStuffing {
-    pub(crate) fn new() -> Self {
-        Self { last: None }
+    /// For content of `size` octets.
+    pub(crate) fn new(size: u64) -> Self {
+        Self { last: None, lacking: size, rest: Bytes::new() }
     }
 
-    /// Queues a piece without copying it, unless it is full of dots.
+    /// Whether the next piece is of use, where there is room for it or not. The end needs none.
+    pub(crate) fn takes_more(&self, has_room: bool) -> bool {
+        self.is_idle() && (has_room || self.lacking == 0)
+    }
+
+    /// Takes in a piece and queues as much of it as is of use, see [`DotStuffing::fill`].
     pub(crate) fn piece(&mut self, piece: Bytes, output: &mut Output) {
+        self.flush(output);
         let Some(last) = piece.last().copied() else { return };
-        let leading = matches!(self.last, None | Some(b'\n')) && piece.starts_with(b".");
-        self.last = Some(last);
-        let inner = memmem::find_iter(&piece, b"\n.").map(|at| at + 1);
-        let dots = leading.then_some(0).into_iter().chain(inner);
-        let (few, many): (Vec<usize>, bool) = first_of(dots);
-        match many {
-            true => output.push(doubled(&piece, leading)),
-            false => push_cut(piece, &few, output),
+        if self.is_at_line() && piece.starts_with(b".") {
+            output.put_copy(b".");
+        }
+        (self.last, self.lacking) = (Some(last), self.lacking.saturating_sub(piece.len() as u64));
+        self.rest = piece;
+        self.fill(output);
+    }
+
+    /// Queues what can be written at once of the latest piece: without copying it, except between many dots.
+    pub(crate) fn fill(&mut self, output: &mut Output) {
+        while !self.is_idle() && output.slice_count() < PARTS && output.text_len() < TEXT {
+            self.cut(output);
         }
     }
 
     /// Queues the end: a CRLF only where the content does not end in one, then the dot.
-    pub(crate) fn finish(self, output: &mut Output) {
-        if !matches!(self.last, None | Some(b'\n')) {
+    pub(crate) fn finish(mut self, output: &mut Output) {
+        self.flush(output);
+        if !self.is_at_line() {
             output.put(b"\r\n");
         }
         output.put(b".\r\n");
     }
-}
 
-/// The first places, and whether there are too many of them.
-fn first_of(places: impl Iterator<Item = usize>) -> (Vec<usize>, bool) {
-    let mut places = places.take(MANY_DOTS + 1);
-    let few: Vec<usize> = places.by_ref().take(MANY_DOTS).collect();
-    (few, places.next().is_some())
-}
+    fn is_idle(&self) -> bool {
+        self.rest.is_empty()
+    }
 
-fn push_cut(mut piece: Bytes, dots: &[usize], output: &mut Output) {
-    let mut cut = 0;
-    for dot in dots {
-        output.push(piece.split_to(dot - cut));
-        output.push(Bytes::from_static(b"."));
-        cut = *dot;
+    fn is_at_line(&self) -> bool {
+        matches!(self.last, None | Some(b'\n'))
     }
-    output.push(piece);
-}
 
-fn doubled(piece: &[u8], leading: bool) -> Bytes {
-    let mut copy = BytesMut::with_capacity(piece.len() + piece.len() / 2);
-    if leading {
-        copy.put_u8(b'.');
+    fn flush(&mut self, output: &mut Output) {
+        while !self.is_idle() {
+            self.cut(output);
+        }
     }
-    let mut copied = 0;
-    for at in memmem::find_iter(piece, b"\n.") {
-        copy.put_slice(&piece[copied..=at]);
-        copy.put_u8(b'.');
-        copied = at + 1;
+
+    /// Queues what stands before the next dot that begins a line, and the twin of that.
+    fn cut(&mut self, output: &mut Output) {
+        let dot = LINE_AND_DOT.find(&self.rest).map(|at| at + 1);
+        let length = dot.unwrap_or(self.rest.len());
+        match length < SHORT && output.slice_count() >= MANY {
+            true => {
+                output.put_copy(&self.rest[..length]);
+                self.rest.advance(length);
+            }
+            false => output.push(self.rest.split_to(length)),
+        }
+        if dot.is_some() {
+            output.put_copy(b".");
+        }
     }
-    copy.put_slice(&piece[copied..]);
-    copy.freeze()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use memchr::memmem;
     use proptest::prelude::*;
     use std::io::IoSlice;
 
@@ -94,7 +119,7 @@ mod tests {
     }
 
     fn stuffed_in(content: &[u8], size: usize) -> Vec<u8> {
-        let (mut output, mut stuffing) = (Output::default(), DotStuffing::new());
+        let (mut output, mut stuffing) = (Output::default(), DotStuffing::new(content.len() as u64));
         for piece in content.chunks(size) {
             stuffing.piece(Bytes::copy_from_slice(piece), &mut output);
         }
@@ -150,7 +175,7 @@ mod tests {
     fn content_with_few_dots_is_not_copied() {
         let piece = Bytes::from_static(b"some text\r\n.and a dot\r\n");
         let mut output = Output::default();
-        DotStuffing::new().piece(piece.clone(), &mut output);
+        DotStuffing::new(piece.len() as u64).piece(piece.clone(), &mut output);
         let mut slices = [IoSlice::new(&[]); 8];
         assert_eq!(output.slices(&mut slices), 3);
         assert_eq!(slices[0].as_ptr(), piece.as_ptr());

@@ -79,6 +79,11 @@ impl Output {
         self.waiting.push(content);
     }
 
+    /// Appends content that is too short to be a slice of its own.
+    pub(crate) fn put_copy(&mut self, content: &[u8]) {
+        self.waiting.copy(content);
+    }
+
     /// Takes out everything that waits, to be appended to another stream.
     pub(crate) fn take_all(&mut self) -> Parts {
         std::mem::take(&mut self.waiting)
@@ -122,6 +127,11 @@ impl Output {
     /// How many slices all of it is.
     pub(crate) fn slice_count(&self) -> usize {
         self.waiting.count()
+    }
+
+    /// Octets that wait and were copied here.
+    pub(crate) fn text_len(&self) -> usize {
+        self.waiting.text_len()
     }
 
     /// Drops the first `count` octets, which were written.

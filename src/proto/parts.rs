@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes};
 
 /// Octets of the first buffer for text: the commands of a usual message.
 const TEXT: usize = 256;
+/// Octets for which room is made where content is copied.
+const COPIED: usize = 16 * 1024;
 /// Octets of text that were taken out already and may lie in front of the rest.
 const TAKEN: usize = 4096;
 /// Octets of text, and parts, for which room is kept where nothing waits.
@@ -52,6 +54,18 @@ impl Parts {
         &self.text[begin..]
     }
 
+    /// Appends a copy of content. Room for it is made once and used again: it does not grow as content goes through it.
+    pub(super) fn copy(&mut self, content: &[u8]) {
+        if self.spare() < content.len() {
+            self.drop_taken();
+        }
+        if self.spare() < content.len() {
+            self.text.reserve_exact(COPIED.max(content.len()));
+        }
+        self.text.extend_from_slice(content);
+        self.add_text(content.len());
+    }
+
     /// Appends content without copying it.
     pub(super) fn push(&mut self, content: Bytes) {
         if !content.is_empty() {
@@ -85,6 +99,11 @@ impl Parts {
     /// How many slices it is.
     pub(super) fn count(&self) -> usize {
         self.parts.len()
+    }
+
+    /// Octets of text.
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len() - self.begin
     }
 
     /// All of it, in order.
@@ -160,9 +179,17 @@ impl Parts {
         }
         // moved no more often than as much again was taken out
         if self.begin >= TAKEN && self.begin * 2 >= self.text.len() {
-            self.text.drain(..self.begin);
-            self.begin = 0;
+            self.drop_taken();
         }
+    }
+
+    fn drop_taken(&mut self) {
+        self.text.drain(..self.begin);
+        self.begin = 0;
+    }
+
+    fn spare(&self) -> usize {
+        self.text.capacity() - self.text.len()
     }
 }
 

@@ -30,8 +30,10 @@ const GROUP: usize = 16 * 1024;
 const AWAITED: usize = GROUP / 32;
 /// What a last line without an end is given, by BDAT as by DATA: what arrives does not depend on what a server offers.
 const LINE_END: &[u8] = b"\r\n";
-/// Octets of content that are queued at once.
-const CONTENT: usize = 64 * 1024;
+/// Content is asked for while fewer octets than this wait: of a file that is one block beside the one that is read.
+const CONTENT: usize = 32 * 1024;
+/// Octets of the largest content that is asked for whatever waits, so that it is written at once.
+const SMALL: u64 = 64 * 1024;
 
 /// A transaction. Every recipient has exactly one slot from the beginning to the end.
 #[derive(Debug)]
@@ -335,7 +337,7 @@ impl<'a> Transaction<'a> {
 
     fn start_content(&mut self, output: &mut Output) {
         if self.slots.has_accepted() {
-            self.progress = Progress::Content(DotStuffing::new());
+            self.progress = Progress::Content(DotStuffing::new(self.size_by_data()));
             return;
         }
         // RFC 2920 section 3.1: 354 to a DATA that went out in the group with refused recipients
@@ -345,6 +347,11 @@ impl<'a> Transaction<'a> {
             // RFC 2033 section 4.2: no accepted recipient, no reply; whether all servers agree is not known
             Protocol::Lmtp => self.ending = Ending::Unusable,
         }
+    }
+
+    /// Octets of the content without the line end that it may lack.
+    fn size_by_data(&self) -> u64 {
+        self.size - if self.lacks_line_end { LINE_END.len() as u64 } else { 0 }
     }
 
     fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
@@ -517,9 +524,13 @@ impl Machine for Transaction<'_> {
             return if is_over { Need::Nothing } else { Need::Io(self.stage(output)) };
         }
         while self.may_send(output) && self.send_next(output) {}
-        match self.progress {
-            Progress::Content(_) if output.len() < CONTENT => Need::Content,
-            Progress::Chunks(ref chunks) if output.len() < CONTENT && !chunks.is_between() => Need::Content,
+        if let Progress::Content(stuffing) = &mut self.progress {
+            stuffing.fill(output);
+        }
+        let has_room = output.len() < CONTENT || self.size <= SMALL;
+        match &self.progress {
+            Progress::Content(stuffing) if stuffing.takes_more(has_room) => Need::Content,
+            Progress::Chunks(chunks) if has_room && !chunks.is_between() => Need::Content,
             Progress::Sent if self.awaited.is_empty() && output.is_empty() => Need::Nothing,
             _ => Need::Io(self.stage(output)),
         }
