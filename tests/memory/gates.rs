@@ -25,6 +25,8 @@ enum Measured {
     Kept { size: usize },
     /// How many allocations more a message of 1 MiB takes than one of 1 KiB.
     Allocations { chunking: bool },
+    /// Allocations of each message for so many recipients, of 1 KiB without dots to double.
+    Each { chunking: bool, recipients: usize },
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +42,7 @@ enum Content {
 }
 
 use Content::{BinaryFile, Memory, Segments, TextFile};
-use Measured::{Allocations, InFlight, Kept};
+use Measured::{Allocations, Each, InFlight, Kept};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -62,6 +64,10 @@ pub(crate) const GATES: &[Gate] = &[
     gate("a_session_kept_after_messages_of_one_flight", Kept { size: 60 * KIB }),
     gate("allocations_do_not_grow_with_content_by_chunks", Allocations { chunking: true }),
     gate("allocations_do_not_grow_with_content_by_data", Allocations { chunking: false }),
+    gate("allocations_for_a_recipient_by_chunks", Each { chunking: true, recipients: 1 }),
+    gate("allocations_for_a_recipient_by_data", Each { chunking: false, recipients: 1 }),
+    gate("allocations_for_ten_recipients_by_chunks", Each { chunking: true, recipients: 10 }),
+    gate("allocations_for_ten_recipients_by_data", Each { chunking: false, recipients: 10 }),
 ];
 
 const fn gate(name: &'static str, measured: Measured) -> Gate {
@@ -74,13 +80,14 @@ impl Gate {
             InFlight { .. } => 128 * KIB,
             Kept { .. } => 4 * KIB,
             Allocations { .. } => 8,
+            Each { recipients, .. } => 4 + 2 * recipients,
         }
     }
 
     pub(crate) fn unit(&self) -> &'static str {
         match self.measured {
             InFlight { .. } | Kept { .. } => "octets",
-            Allocations { .. } => "allocations",
+            Allocations { .. } | Each { .. } => "allocations",
         }
     }
 
@@ -90,20 +97,24 @@ impl Gate {
             InFlight { chunking, content } => in_flight(&deliverer(port, chunking), content, mib).await,
             Kept { size } => kept(&deliverer(port, true), size).await,
             Allocations { chunking } => by_size(&deliverer(port, chunking)).await,
+            Each { chunking, recipients } => {
+                let message = Message::from_text(&"A line of text.\n".repeat(KIB / 16)).unwrap();
+                allocations_each(&deliverer(port, chunking), &envelope(recipients), &message).await
+            }
         }
     }
 }
 
 async fn in_flight(deliverer: &Deliverer, content: Content, mib: usize) -> usize {
     let folder = tempfile::tempdir().unwrap();
-    let (envelope, message) = (envelope(), content.message(&folder.path().join("content"), mib).await);
+    let (envelope, message) = (envelope(1), content.message(&folder.path().join("content"), mib).await);
     let peak = Peak::begin();
     deliver(deliverer, &envelope, &message).await;
     peak.above()
 }
 
 async fn kept(deliverer: &Deliverer, size: usize) -> usize {
-    let (envelope, message) = (envelope(), in_memory(size));
+    let (envelope, message) = (envelope(1), in_memory(size));
     deliver(deliverer, &envelope, &message).await;
     let (before, idle) = (live(), deliverer.connections().idle);
     join_all((0..SESSIONS).map(|_| deliver(deliverer, &envelope, &message))).await;
@@ -112,17 +123,16 @@ async fn kept(deliverer: &Deliverer, size: usize) -> usize {
 }
 
 async fn by_size(deliverer: &Deliverer) -> usize {
-    let small = allocations_each(deliverer, &in_memory(KIB)).await;
-    let large = allocations_each(deliverer, &in_memory(MIB)).await;
+    let small = allocations_each(deliverer, &envelope(1), &in_memory(KIB)).await;
+    let large = allocations_each(deliverer, &envelope(1), &in_memory(MIB)).await;
     large.saturating_sub(small)
 }
 
-async fn allocations_each(deliverer: &Deliverer, message: &Message) -> usize {
-    let envelope = envelope();
-    deliver(deliverer, &envelope, message).await;
+async fn allocations_each(deliverer: &Deliverer, envelope: &Envelope, message: &Message) -> usize {
+    deliver(deliverer, envelope, message).await;
     let before = allocations();
     for _ in 0..MESSAGES {
-        deliver(deliverer, &envelope, message).await;
+        deliver(deliverer, envelope, message).await;
     }
     (allocations() - before).div_ceil(MESSAGES)
 }
@@ -140,8 +150,9 @@ fn deliverer(port: u16, chunking: bool) -> Deliverer {
     builder.router(RouteTable::new(route)).chunking(chunking).pool(pool).build().unwrap()
 }
 
-fn envelope() -> Envelope {
-    Envelope::new("news@example.net").unwrap().to("ann@example.org").unwrap()
+fn envelope(recipients: usize) -> Envelope {
+    let mut to = (0..recipients).map(|number| format!("ann{number}@example.org"));
+    to.try_fold(Envelope::new("news@example.net").unwrap(), |envelope, to| envelope.to(&to)).unwrap()
 }
 
 /// So many octets of lines.
