@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use nexthop::tls::Roots;
 use nexthop::{
     Deliverer, Envelope, MemoryResolver, Message, NextHop, PoolSettings, Route, RouteTable, TlsLevel,
@@ -38,14 +38,16 @@ impl Nexthop {
 
     pub(super) async fn send(&self, messages: usize) -> Result<(), Error> {
         let left = &Cell::new(messages);
-        let each = (0..self.at_once).map(|_| async {
-            while let Some(fewer) = left.get().checked_sub(1) {
-                left.set(fewer);
-                self.deliver().await?;
-            }
-            Ok(())
-        });
-        try_join_all(each).await.map(drop)
+        let each: FuturesUnordered<_> = (0..self.at_once)
+            .map(|_| async {
+                while let Some(fewer) = left.get().checked_sub(1) {
+                    left.set(fewer);
+                    self.deliver().await?;
+                }
+                Ok(())
+            })
+            .collect();
+        each.try_collect().await
     }
 
     async fn deliver(&self) -> Result<(), Error> {

@@ -126,7 +126,9 @@ impl<'a> Attempt<'a, '_, '_> {
     /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
     /// dialled for those who are not settled then.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
-        if let (Some(slot), Some(first)) = (self.held.take(), visits.first()) {
+        if let Some(first) = visits.first()
+            && let Some(slot) = self.held.take()
+        {
             first.hold(Some(slot));
             return visits;
         }

@@ -111,10 +111,11 @@ impl Deliverer {
     /// server may have accepted all of it, which nobody is told then.
     pub async fn attempt(&self, envelope: &Envelope, message: &Message, attempt: Attempt) -> Report {
         let routes = self.routes(envelope, attempt).await;
-        let task = Task::new(&self.0, envelope, message);
+        let mut task = Task::new(&self.0, envelope, message);
         if let Routes::Same(route @ Route::Relay(hops), _) = &routes
             && let Some(target) = self.0.fixed.of(hops)
         {
+            task.begin();
             return self.at_known(Visit::to(task, target), route, hops).await;
         }
         self.by_groups(task, routes).boxed().await
@@ -234,7 +235,8 @@ impl Deliverer {
         let planner = self.planner().with_sources(&local);
         let mut planning = planner.planning(destination);
         let fixed = destination.relay().filter(|hops| is_fixed(parts, hops));
-        let task = Task { sources, turn: parts.sources.turn(), fixed, ..task };
+        let mut task = Task { sources, turn: parts.sources.turn(), fixed, ..task };
+        task.begin();
         attempt::run(task, &mut planning, pending, held).await;
         planning.dead_end().or_else(|| task.is_over().then(Failure::out_of_time))
     }

@@ -41,8 +41,12 @@ pub(super) struct Task<'a> {
 impl<'a> Task<'a> {
     /// What every destination has in common.
     pub(super) fn new(parts: &'a Parts, envelope: &'a Envelope, message: &'a Message) -> Self {
-        let (turn, ends) = (Rotation::default(), parts.limits.attempt.map(after));
-        Self { parts, envelope, message, sources: &[], turn, fixed: None, ends }
+        Self { parts, envelope, message, sources: &[], turn: Rotation::default(), fixed: None, ends: None }
+    }
+
+    /// The time for an attempt at a destination begins, unless it has begun.
+    pub(super) fn begin(&mut self) {
+        self.ends = self.ends.or_else(|| self.parts.limits.attempt.map(after));
     }
 
     /// Leaves what was found out to deliveries after this one.

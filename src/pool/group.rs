@@ -36,7 +36,7 @@ pub(super) struct State<T: Carried> {
     pub(super) idle: VecDeque<Idle<T>>,
     pub(super) waiting: VecDeque<Waiting<T>>,
     /// Who has a connection and wants to know of others in line.
-    listeners: Vec<(u64, Waker)>,
+    listeners: VecDeque<(u64, Waker)>,
     listened: u64,
     /// What is known of the server, from the connection that was made last.
     pub(super) terms: Option<Terms>,
@@ -55,7 +55,7 @@ pub(super) struct Idle<T> {
 impl<T: Carried> Group<T> {
     pub(super) fn new(key: &Key) -> Self {
         let (idle, waiting) = (VecDeque::new(), VecDeque::new());
-        let (listeners, listened) = (Vec::new(), 0);
+        let (listeners, listened) = (VecDeque::new(), 0);
         let state = State { users: 0, open: 0, idle, waiting, listeners, listened, terms: None };
         Self { key: key.clone(), state: Mutex::new(state) }
     }
@@ -117,13 +117,14 @@ impl<T: Carried> State<T> {
         next
     }
 
-    /// Those who left the line are dropped now and then. Somebody who has a connection is to be woken.
+    /// Those who left the line are dropped now and then. Of those who have a connection, the one
+    /// that listens longest is to be woken.
     pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
         if self.waiting.len().is_power_of_two() {
             self.waiting.retain(|waiting| !waiting.has_left());
         }
         self.waiting.push_back(waiting);
-        self.listeners.pop().map(|(_, waker)| waker)
+        self.listeners.pop_front().map(|(_, waker)| waker)
     }
 
     /// Who is first in line, of those who are still there.
@@ -141,7 +142,7 @@ impl<T: Carried> State<T> {
             return *number;
         }
         self.listened += 1;
-        self.listeners.push((self.listened, waker.clone()));
+        self.listeners.push_back((self.listened, waker.clone()));
         self.listened
     }
 

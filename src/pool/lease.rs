@@ -163,6 +163,7 @@ impl<T: Carried> Queue<T> {
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
     /// these terms, within the window, and behind nobody who has still more to say.
     pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
+        self.look_at_age();
         let may_be_whole = self.may_be_whole(terms)?;
         let mut state = self.slot.as_ref()?.group.state();
         let offer = state.first_in_line()?.take_offer(|offer| offer.fits(terms, may_be_whole))?;
@@ -187,7 +188,11 @@ impl<T: Carried> Queue<T> {
     /// Whether the delivery that is next in line has an offer that may be sent now. If not, the waker is woken when
     /// another one gets into line.
     pub(crate) fn listen(&mut self, terms: &Terms, waker: &Waker) -> bool {
-        let (Some(may_be_whole), Some(slot)) = (self.may_be_whole(terms), &self.slot) else { return false };
+        self.look_at_age();
+        let (Some(may_be_whole), Some(slot)) = (self.may_be_whole(terms), &self.slot) else {
+            self.listen_no_more();
+            return false;
+        };
         let mut state = slot.group.state();
         let fits = |first: &Waiting<T>| first.offers(|offer| offer.fits(terms, may_be_whole));
         let is_there = state.first_in_line().is_some_and(fits);

@@ -249,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(self.passed(step).map(|step| Passed { step, waited }));
             }
             waited = true;
-            if machine.listen(context.waker()) {
+            // nothing more goes out where writing failed
+            if self.broken.is_none() && machine.listen(context.waker()) {
                 return Poll::Ready(Ok(Passed { step: Step::More, waited }));
             }
             let (deadline, late) = match (*clock.get_or_insert_with(|| after(limit)), self.ends) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use nexthop::deliverer::{DeliveryLimits, SourceAddress};
 use nexthop::resolver::{Answer, Mx, Query, Srv, Tlsa, Txt};
 use nexthop::testing::{Rules, ScriptedServer};
-use nexthop::{ClientName, MemoryResolver, Report, ResolveError, Resolver};
+use nexthop::{ClientName, MemoryResolver, Report, ResolveError, Resolver, RouteTable};
 
 use crate::routes::{by_mx, neighbours, three_exchangers};
 use crate::support::{CLIENT, SOON, builder, envelope, in_time, message, route, said, shown};
@@ -135,6 +135,19 @@ async fn the_time_for_an_attempt_is_over_at_one_host_and_none_is_tried_after_it(
     let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["deferred timed-out mail-from 4.4.2"]);
     assert_eq!(second.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_time_for_an_attempt_is_that_of_each_destination() {
+    let silent = ScriptedServer::script("S: <silence>").listen_tcp().await.unwrap();
+    let second = smtp().listen_tcp().await.unwrap();
+    let mut limits = DeliveryLimits::default();
+    (limits.attempt, limits.destinations) = (Some(5 * SOON), 1);
+    let routes = RouteTable::new(route(&[&silent]).parse().unwrap());
+    let routes = routes.mailbox("b@x.example", route(&[&second]).parse().unwrap()).unwrap();
+    let deliverer = builder(&route(&[&silent])).router(routes).limits(limits).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a b"), &message())).await;
+    assert_eq!(shown(&report), ["deferred timed-out greeting 4.4.2", "delivered 2.0.0"]);
 }
 
 /// Never answers questions for the addresses of one host.
