@@ -109,9 +109,8 @@ impl<T: Carried> Lease<T> {
         while let Some(slot) = &self.queue.slot {
             let Some(next) = slot.group.state().next_waiting() else { break };
             match next.send(Turn::Lease(self)) {
-                Ok(()) => return None,
-                Err(Turn::Lease(lease)) => self = lease,
-                Err(_) => return None,
+                Some(Turn::Lease(lease)) => self = lease,
+                _ => return None,
             }
         }
         self.keep()
@@ -237,7 +236,7 @@ impl<T: Carried> Drop for Lease<T> {
         let mut slot = self.queue.slot.take();
         for Follower { waiting, place, .. } in self.queue.followers.drain(..) {
             // whoever is not there any more needs no room
-            if let Err(Turn::Lost { slot: unused, .. }) =
+            if let Some(Turn::Lost { slot: unused, .. }) =
                 waiting.send(Turn::Lost { place, written, slot: slot.take() })
             {
                 slot = unused;

@@ -34,9 +34,9 @@ impl<T: Carried> Drop for Slot<T> {
             let next = self.group.state().next_or_leave();
             let Some(next) = next else { return self.shared.tidy(&self.group) };
             match next.send(Turn::Vacant(Self::new(&self.shared, &self.group))) {
-                Ok(()) => return,
-                Err(Turn::Vacant(slot)) => slot.leave(),
-                Err(_) => {}
+                None => return,
+                Some(Turn::Vacant(slot)) => slot.leave(),
+                Some(_) => {}
             }
         }
     }

@@ -42,14 +42,14 @@ impl<T: Carried> Desk<T> {
     }
 
     /// Puts something in the place of the call, unless it is over; what does not get there comes back.
-    fn call(&self, next: Call<T>) -> Result<(), Call<T>> {
+    fn call(&self, next: Call<T>) -> Option<Call<T>> {
         let mut state = self.state();
-        let Call::Awaited(waker) = &mut state.call else { return Err(next) };
+        let Call::Awaited(waker) = &mut state.call else { return Some(next) };
         let waker = waker.take();
         state.call = next;
         drop(state);
         waker.into_iter().for_each(Waker::wake);
-        Ok(())
+        None
     }
 }
 
@@ -74,14 +74,11 @@ impl<T: Carried> Waiting<T> {
         Some(offer)
     }
 
-    /// Tells the delivery that it is its turn.
-    ///
-    /// # Errors
-    /// It is not there any more.
-    pub(super) fn send(self, turn: Turn<T>) -> Result<(), Turn<T>> {
+    /// Tells the delivery that it is its turn. If it is not there any more the turn comes back.
+    pub(super) fn send(self, turn: Turn<T>) -> Option<Turn<T>> {
         match self.0.call(Call::Turn(turn)) {
-            Err(Call::Turn(turn)) => Err(turn),
-            Ok(()) | Err(_) => Ok(()),
+            Some(Call::Turn(turn)) => Some(turn),
+            _ => None,
         }
     }
 }

@@ -98,7 +98,7 @@ impl Gate {
             Kept { size } => kept(&deliverer(port, true), size).await,
             Allocations { chunking } => by_size(&deliverer(port, chunking)).await,
             Each { chunking, recipients } => {
-                let message = Message::from_text(&"A line of text.\n".repeat(KIB / 16)).unwrap();
+                let message = Message::from_text("A line of text.\n".repeat(KIB / 16)).unwrap();
                 allocations_each(&deliverer(port, chunking), &envelope(recipients), &message).await
             }
         }
