@@ -127,7 +127,7 @@ impl Deliverer {
         let recipients = task.envelope.recipients().iter().enumerate();
         let mut pending: Vec<_> =
             recipients.map(|(index, recipient)| Pending::new(index, recipient)).collect();
-        let conversed = match visit.is_permitted(route) {
+        let conversed = match visit.may_be_tried(route) {
             true => visit.by_pool(&mut pending).await,
             false => Conversed::Gone(None),
         };

@@ -124,8 +124,9 @@ impl<'a> Visit<'a> {
         Self { task, target, slot: Mutex::default() }
     }
 
-    /// Whether the policy permits it, and somebody was at home a moment ago.
-    pub(super) fn is_permitted(&self, route: &Route) -> bool {
+    /// Whether the policy permits it, and it is not among those that are to be tried last. Asked for each delivery: both
+    /// may change, the rest of [`Target`] holds.
+    pub(super) fn may_be_tried(&self, route: &Route) -> bool {
         let Candidate { host, origin, .. } = self.candidate();
         let permits = |address: &SocketAddr| {
             let (Some(host), Some(origin)) = (host, *origin) else { return false };

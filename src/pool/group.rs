@@ -117,9 +117,9 @@ impl<T: Carried> State<T> {
         next
     }
 
-    /// Those who left the line are dropped now and then. Of those who have a connection, the one
-    /// that listens longest is to be woken.
+    /// Puts somebody in line; gives back who is to be woken: of those who have a connection, the one that listens longest.
     pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
+        // those who left are dropped now and then
         if self.waiting.len().is_power_of_two() {
             self.waiting.retain(|waiting| !waiting.has_left());
         }

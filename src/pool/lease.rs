@@ -195,7 +195,7 @@ impl<T: Carried> Queue<T> {
         let mut state = slot.group.state();
         let fits = |first: &Waiting<T>| first.offers(|offer| offer.fits(terms, may_be_whole));
         let is_there = state.first_in_line().is_some_and(fits);
-        // with one message at a time small ones that go out as a whole are nobody's business
+        // by chunks small messages are offered whole: where no second one may be under way waking up would be in vain
         if !is_there && (may_be_whole || !terms.by_chunks()) {
             self.listening = Some(state.listen(self.listening, waker));
         }

@@ -18,9 +18,9 @@ pub struct PoolSettings {
     pub messages: usize,
     /// Idle connections in all; 100. The one that was idle longest is closed for another.
     pub idle_connections: usize,
-    /// Messages that may be on their way on one connection before the first of them is answered, where the server offers
-    /// PIPELINING and CHUNKING and they are small enough for one flight; 1. More is for relays that are known to cope:
-    /// should the connection break, all of them may have arrived, or none.
+    /// Messages that may be on their way on one connection before the first of them is answered, over SMTP, where the
+    /// server offers PIPELINING and CHUNKING and they are small enough for one flight; 1. More is for relays that are
+    /// known to cope: should the connection break, each whose end was written and that was not answered may have arrived.
     pub window: usize,
 }
 

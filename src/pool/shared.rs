@@ -44,7 +44,8 @@ pub struct PoolCounts {
     pub idle: usize,
 }
 
-/// The connections of one key. As long as somebody has this they are the only ones with it.
+/// The connections of one key, for somebody who may ask for one at any time. Their group is not forgotten as long as one
+/// of these exists.
 pub(crate) struct Member<T: Carried> {
     shared: Arc<Shared<T>>,
     group: Arc<Group<T>>,

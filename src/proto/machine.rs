@@ -24,7 +24,7 @@ pub(crate) trait Machine {
         false
     }
 
-    /// Takes in that time has passed.
+    /// Called after a wait for input or output: others may have got into line meanwhile.
     fn resume(&mut self) {}
 
     /// Whether there is more to be queued since it was polled, not by what the server said; whoever waits for input and

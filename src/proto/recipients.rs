@@ -2,7 +2,7 @@
 
 use crate::mail::{Envelope, Recipient};
 
-/// Recipients in their order; all of an envelope need no list of their own.
+/// Recipients in their order; the first ones of an envelope, or all, need no list of their own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Recipients<'a> {
     All(&'a [Recipient]),
