@@ -19,6 +19,5 @@ pub use settings::PoolSettings;
 pub use shared::PoolCounts;
 pub(crate) use shared::{Member, Pool};
 pub(crate) use slot::Slot;
-#[cfg(test)]
-use ticket::Ticket;
+pub(crate) use ticket::Ticket;
 pub(crate) use turn::{Entry, Offer, Place, Turn};

@@ -116,13 +116,8 @@ impl Slots {
 
     pub(super) fn accept(&mut self, index: usize) {
         self.ever_accepted += 1;
-        match &mut self.slots[index] {
-            slot @ Slot::Open => {
-                *slot = Slot::Accepted;
-                self.counts.open -= 1;
-                self.counts.accepted += 1;
-            }
-            Slot::Accepted | Slot::Closed(_) => {}
+        if matches!(self.slots[index], Slot::Open) {
+            self.set(index, Slot::Accepted);
         }
     }
 
@@ -131,13 +126,13 @@ impl Slots {
     }
 
     pub(super) fn close_rest(&mut self, verdict: Verdict) {
+        let closed = self.unclosed();
         let mut unclosed = self.slots.iter_mut().filter(|slot| !matches!(slot, Slot::Closed(_)));
         // a reply that only one has is not shared
         let Some(last) = unclosed.next_back() else { return };
         *last = Slot::Closed(verdict.shortened(self.kept_text));
         let Slot::Closed(verdict) = last else { return };
         unclosed.for_each(|slot| *slot = Slot::Closed(verdict.clone()));
-        let closed = self.counts.open + self.counts.accepted;
         (self.counts.open, self.counts.accepted) = (0, 0);
         self.counts.of(last).into_iter().for_each(|count| *count += closed);
     }

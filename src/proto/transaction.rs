@@ -257,9 +257,13 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn answered(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
-        // the reply to a RSET in front says nothing of this transaction
+    /// The reply to a RSET in front says nothing of this transaction.
+    fn hear(&mut self, expected: Expected) {
         self.heard |= expected != Expected::ResetBefore;
+    }
+
+    fn take_answer(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
+        self.hear(expected);
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             return self.closing(expected, reply, output);
         }
@@ -519,9 +523,8 @@ impl<'a> Transaction<'a> {
 
 impl Machine for Transaction<'_> {
     fn poll(&mut self, output: &mut Output) -> Need {
-        if matches!(self.progress, Progress::Sent) {
-            let is_over = self.awaited.is_empty() && output.is_empty();
-            return if is_over { Need::Nothing } else { Need::Io(self.stage(output)) };
+        if self.is_settled() && output.is_empty() {
+            return Need::Nothing;
         }
         while self.may_send(output) && self.send_next(output) {}
         if let Progress::Content(stuffing) = &mut self.progress {
@@ -531,7 +534,7 @@ impl Machine for Transaction<'_> {
         match &self.progress {
             Progress::Content(stuffing) if stuffing.takes_more(has_room) => Need::Content,
             Progress::Chunks(chunks) if has_room && !chunks.is_between() => Need::Content,
-            Progress::Sent if self.awaited.is_empty() && output.is_empty() => Need::Nothing,
+            Progress::Sent if self.is_settled() && output.is_empty() => Need::Nothing,
             _ => Need::Io(self.stage(output)),
         }
     }
@@ -540,14 +543,14 @@ impl Machine for Transaction<'_> {
         let Some(expected) = self.awaited.take_if(output, |expected| expected.goes_on_with(code)) else {
             return false;
         };
-        self.heard |= expected != Expected::ResetBefore;
+        self.hear(expected);
         self.go_on(expected, code, output);
         true
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
         match self.awaited.take(output) {
-            Some(expected) => self.answered(expected, reply, output),
+            Some(expected) => self.take_answer(expected, reply, output),
             None => {
                 self.heard = true;
                 self.unasked(reply, output);
