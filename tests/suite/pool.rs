@@ -149,18 +149,89 @@ async fn law_3_what_was_sent_on_a_connection_that_broke_may_have_arrived_and_the
     assert!(unknown >= 1 && (delivered..=4).contains(&taken), "{taken} were taken: {words:?}");
 }
 
+/// A server that takes so many messages behind the first without a word and closes, and one that could be tried in its place.
+async fn silent_and_other(silent_for: usize) -> (Sink, Sink, String) {
+    let sink = Sink::listen(Manner { silent_for: Some(silent_for), ..CHUNKING }).await;
+    let other = Sink::listen(CHUNKING).await;
+    let routes = format!("{},{}", sink.url(), other.url());
+    (sink, other, routes)
+}
+
 #[tokio::test]
-async fn law_3_what_may_have_arrived_behind_another_message_goes_to_no_other_host() {
-    let (sink, other) =
-        (Sink::listen(Manner { mute_after: Some(1), ..CHUNKING }).await, Sink::listen(CHUNKING).await);
+async fn law_3_all_that_went_behind_a_message_on_a_connection_that_broke_may_have_arrived() {
+    let (sink, other, routes) = silent_and_other(3).await;
     let mut pool = one();
     pool.window = 4;
-    let deliverer = builder(&format!("{},{}", sink.url(), other.url())).pool(pool).build().unwrap();
+    let deliverer = builder(&routes).pool(pool).build().unwrap();
     in_turn(&deliverer, &envelope("a"), 1).await;
-    let reports = at_once(&deliverer, 4).await;
+    // the server closes when it has all three, so all three were written
+    let reports = at_once(&deliverer, 3).await;
     let words: Vec<_> = reports.iter().flat_map(shown).collect();
-    assert_eq!((other.messages().len(), words.len()), (0, 4), "{words:?}");
-    assert!(words.iter().any(|word| word.ends_with('?')), "{words:?}");
+    assert!(words.len() == 3 && words.iter().all(|word| word.ends_with('?')), "{words:?}");
+    assert_eq!((sink.messages().len(), other.messages().len()), (4, 0));
+}
+
+#[tokio::test]
+async fn law_3_who_leaves_the_line_after_another_sent_its_message_may_have_delivered_it() {
+    // the server says nothing and closes never
+    let (sink, other, routes) = silent_and_other(usize::MAX).await;
+    let mut pool = one();
+    pool.window = 4;
+    let mut limits = nexthop::DeliveryLimits::default();
+    limits.attempt = Some(Duration::from_secs(1));
+    let deliverer = builder(&routes).pool(pool).limits(limits).build().unwrap();
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let (to, text) = (envelope("a"), message());
+    let mut first = Box::pin(deliverer.deliver(&to, &text));
+    let mut second = Box::pin(deliverer.deliver(&to, &text));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    // sends what the second offers, and is not looked after while the time of the second passes
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let report = in_time(second).await;
+    assert!(shown(&report).iter().all(|word| word.ends_with('?')), "{report:?}");
+    drop(first);
+    assert_eq!(other.messages().len(), 0);
+    assert!(sink.messages().len() >= 1);
+}
+
+#[tokio::test]
+async fn law_3_what_was_not_sent_whole_behind_a_message_goes_elsewhere_when_the_connection_breaks() {
+    // without chunks the commands of the second go behind the content of the first, and its content does not
+    let sink = Sink::listen(Manner { mute_after: Some(1), ..PIPELINING }).await;
+    let other = Sink::listen(PIPELINING).await;
+    let deliverer = builder(&format!("{},{}", sink.url(), other.url())).pool(one()).build().unwrap();
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let reports = at_once(&deliverer, 2).await;
+    let words: Vec<_> = reports.iter().flat_map(shown).collect();
+    assert!(words[0].ends_with('?') && words[1].starts_with("delivered"), "{words:?}");
+    let taken: Vec<_> = [&sink, &other].iter().flat_map(|sink| sink.messages()).collect();
+    assert_eq!(taken.iter().filter(|message| message.contains("Subject: 1")).count(), 1, "{taken:?}");
+}
+
+#[tokio::test]
+async fn law_3_what_was_handed_over_and_not_written_yet_goes_elsewhere_when_the_connection_breaks() {
+    // reads nothing after the first message until it is let, and closes then
+    let sink = Sink::listen(Manner { is_held: true, is_once: true, mute_after: Some(1), ..CHUNKING }).await;
+    let other = Sink::listen(CHUNKING).await;
+    let mut pool = one();
+    // together far more than any socket buffer holds
+    pool.window = 1000;
+    let deliverer = builder(&format!("{},{}", sink.url(), other.url())).pool(pool).build().unwrap();
+    sink.release(1);
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let text = Message::from_text(format!("Subject: x\n\n{}", "0123456789\n".repeat(1_300))).unwrap();
+    let to = envelope("a");
+    let mut all = Box::pin(join_all((0..1000).map(|_| deliverer.deliver(&to, &text))));
+    for _ in 0..3 {
+        assert!(futures_util::poll!(&mut all).is_pending());
+    }
+    sink.release(1);
+    let words: Vec<_> = in_time(all).await.iter().flat_map(shown).collect();
+    let unknown = words.iter().filter(|word| word.ends_with('?')).count();
+    let elsewhere = words.iter().filter(|word| word.starts_with("delivered")).count();
+    assert_eq!((unknown + elsewhere, other.messages().len()), (words.len(), elsewhere));
+    assert!(unknown > 0 && elsewhere > 0, "{unknown} {elsewhere}");
 }
 
 #[tokio::test]

@@ -22,12 +22,23 @@ pub(crate) struct Manner {
     pub(crate) mute_after: Option<usize>,
     /// Answers with 421 and closes after so many messages on a connection.
     pub(crate) closes_after: Option<usize>,
+    /// Answers nothing after the first message on a connection, and closes when it has taken so many more.
+    pub(crate) silent_for: Option<usize>,
     /// Answers MAIL only after this is let.
     pub(crate) is_held: bool,
+    /// Is gone for all but its first client.
+    pub(crate) is_once: bool,
 }
 
-pub(crate) const PIPELINING: Manner =
-    Manner { pipelining: true, chunking: false, mute_after: None, closes_after: None, is_held: false };
+pub(crate) const PIPELINING: Manner = Manner {
+    pipelining: true,
+    chunking: false,
+    mute_after: None,
+    closes_after: None,
+    silent_for: None,
+    is_held: false,
+    is_once: false,
+};
 
 pub(crate) const CHUNKING: Manner = Manner { chunking: true, ..PIPELINING };
 
@@ -58,6 +69,9 @@ impl Sink {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
+                if shared.manner.is_once {
+                    break;
+                }
             }
         });
         Self { port, seen }
@@ -96,6 +110,7 @@ impl Sink {
 struct State {
     in_content: bool,
     taken: usize,
+    is_silent: bool,
 }
 
 async fn serve(mut stream: TcpStream, seen: Arc<Seen>) {
@@ -115,6 +130,9 @@ async fn talk(stream: &mut TcpStream, seen: &Seen) -> std::io::Result<()> {
         let before = said.len();
         let ended = answer(&mut input, &mut said, &mut state, seen).await;
         if said.len() == before && !ended {
+            if state.is_silent {
+                said.clear();
+            }
             if !said.is_empty() {
                 seen.turns.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(said.as_bytes()).await?;
@@ -170,6 +188,10 @@ async fn answer(input: &mut Vec<u8>, said: &mut String, state: &mut State, seen:
             seen.hold.acquire().await.unwrap().forget();
             said.push_str("250 ok\r\n");
         }
+        "MAIL" if seen.manner.silent_for.is_some() && state.taken > 0 => {
+            state.is_silent = true;
+            said.push_str("250 never heard\r\n");
+        }
         "DATA" => {
             said.push_str("354 go\r\n");
             state.in_content = true;
@@ -190,6 +212,10 @@ fn take(content: &str, said: &mut String, state: &mut State, seen: &Seen) -> boo
         return true;
     }
     seen.messages.lock().unwrap().push(content.to_owned());
+    if seen.manner.silent_for.is_some_and(|limit| state.taken > limit) {
+        said.clear();
+        return true;
+    }
     said.push_str("250 2.0.0 taken\r\n");
     if seen.manner.closes_after.is_some_and(|limit| state.taken >= limit) {
         said.push_str("421 enough\r\n");
