@@ -2,7 +2,7 @@
 //! other crates, and a client that sends octets made beforehand. One connection that is kept.
 //!
 //! `cargo bench --bench counts`; a number behind `--` is the messages of a measurement, 200 without, and less where they
-//! are large. Each client runs in a process of its own, so that nothing of the server is counted. Processor time is that
+//! are large; a word is a part of the names of the clients, all without. Each client runs in a process of its own, so that nothing of the server is counted. Processor time is that
 //! of a second's messages; that of the kernel for the client is in it. System calls are counted by
 //! strace(1) and instructions by valgrind(1), where these are installed and may be used; of both, what it takes to get
 //! going is taken off. What is printed is Markdown.
@@ -45,6 +45,9 @@ fn main() -> Result<(), Error> {
     let identity = Identity::new()?;
     let settings =
         SinkSettings { chunking: true, tls: Some(identity.config.clone()), round_trip: Duration::ZERO };
+    let named =
+        arguments.iter().find(|argument| argument.parse::<usize>().is_err() && *argument != "--bench");
+    let is_meant = |order: &Order| named.is_none_or(|word| order.kind.to_string().contains(word.as_str()));
     let sink = Sink::start(settings, identity.socket("sink"))?;
     for (what, size, recipients, part) in CASES {
         let order = |kind| Order {
@@ -55,15 +58,21 @@ fn main() -> Result<(), Error> {
             recipients,
             least: LEAST,
         };
-        table(what, &sink, &identity, Kind::ALL.map(order))?;
+        table(what, &sink, &identity, Kind::ALL.map(order).into_iter().filter(is_meant))?;
     }
     let order = |kind, target| Order { kind, target, messages, size: KIB, recipients: 1, least: LEAST };
     let unix = [Kind::NexthopChunks, Kind::NexthopData, Kind::BareChunks, Kind::BareData]
+        .into_iter()
         .map(|kind| order(kind, Target::Unix(sink.path().clone())));
-    table("1 KiB, LMTP, unix socket", &sink, &identity, unix)?;
+    table("1 KiB, LMTP, unix socket", &sink, &identity, unix.filter(is_meant))?;
     let tls = Target::tls(sink.port(), &identity.roots())?;
     let kinds = [Kind::NexthopChunks, Kind::NexthopData, Kind::BareChunks, Kind::MailSend];
-    table("1 KiB, STARTTLS", &sink, &identity, kinds.map(|kind| order(kind, tls.clone())))
+    table(
+        "1 KiB, STARTTLS",
+        &sink,
+        &identity,
+        kinds.into_iter().map(|kind| order(kind, tls.clone())).filter(is_meant),
+    )
 }
 
 fn table(

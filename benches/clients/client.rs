@@ -17,8 +17,12 @@ use super::{Error, mail_send};
 /// Whose client it is, and how it sends content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    NexthopData,
+    /// While the next message waits.
     NexthopChunks,
+    NexthopData,
+    /// One message after another.
+    NexthopChunksInTurn,
+    NexthopDataInTurn,
     BareData,
     BareChunks,
     /// With TCP_NODELAY, which its pool does not set.
@@ -28,9 +32,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::NexthopChunks,
         Self::NexthopData,
+        Self::NexthopChunksInTurn,
+        Self::NexthopDataInTurn,
         Self::BareChunks,
         Self::BareData,
         Self::Lettre,
@@ -41,7 +47,9 @@ impl Kind {
     /// Whether it can deliver there what the others do.
     pub(crate) fn can(self, target: &Target) -> bool {
         match self {
-            Self::NexthopData | Self::NexthopChunks | Self::BareData | Self::BareChunks => true,
+            Self::NexthopData | Self::NexthopChunks => true,
+            Self::NexthopDataInTurn | Self::NexthopChunksInTurn => true,
+            Self::BareData | Self::BareChunks => true,
             Self::LettrePool => matches!(target, Target::Tcp(_)),
             Self::Lettre | Self::MailSend => matches!(target, Target::Tcp(_) | Target::Tls { .. }),
         }
@@ -52,6 +60,8 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::NexthopData => "nexthop DATA",
+            Self::NexthopChunksInTurn => "nexthop in turn",
+            Self::NexthopDataInTurn => "nexthop DATA in turn",
             Self::NexthopChunks => "nexthop",
             Self::BareData => "bare DATA",
             Self::BareChunks => "bare",
@@ -86,6 +96,8 @@ impl Client {
         Ok(match kind {
             Kind::NexthopData => Self::Nexthop(Nexthop::new(job, false)?),
             Kind::NexthopChunks => Self::Nexthop(Nexthop::new(job, true)?),
+            Kind::NexthopDataInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), false)?),
+            Kind::NexthopChunksInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), true)?),
             Kind::BareData => Self::Bare(Bare::new(job, false).await?),
             Kind::BareChunks => Self::Bare(Bare::new(job, true).await?),
             Kind::Lettre => Self::Lettre(lettre::connections(job).await?, lettre::envelope(job)?, content),

@@ -55,6 +55,11 @@ impl Job {
         Self { target, connections, recipients, content, window: 1, waiting: 2, kept: true }
     }
 
+    /// The same, without a delivery that waits for the one before it.
+    pub(super) fn in_turn(&self) -> Self {
+        Self { waiting: 1, ..self.clone() }
+    }
+
     pub(crate) fn recipients(&self) -> impl Iterator<Item = String> {
         (0..self.recipients).map(|index| format!("recipient{index}@next.example"))
     }

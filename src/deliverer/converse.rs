@@ -271,6 +271,10 @@ impl Behind for Others<'_> {
         self.is_last.then(|| self.queue.behind(&self.terms, place)).flatten()
     }
 
+    fn resume(&mut self) {
+        self.queue.resume();
+    }
+
     fn is_followed(&self) -> bool {
         self.queue.is_followed()
     }

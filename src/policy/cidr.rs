@@ -67,9 +67,8 @@ impl Cidr {
     }
 
     /// The first address.
-    #[cfg(test)]
-    pub(super) fn network(&self) -> IpAddr {
-        self.0.network()
+    pub(super) fn first(&self) -> IpAddr {
+        self.0.addr()
     }
 
     /// Bits of the prefix.

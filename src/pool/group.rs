@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -91,11 +90,6 @@ impl<T: Carried> State<T> {
         let idle = self.idle.pop_front()?;
         self.open -= 1;
         Some(idle.item)
-    }
-
-    /// Whether a connection was idle for too long and is still there.
-    pub(super) fn is_stale(&self, life: Duration, now: Instant) -> bool {
-        self.idle_since().is_some_and(|since| since + life <= now)
     }
 
     /// Who is next in line, and still there.

@@ -34,6 +34,8 @@ pub(crate) struct Queue<T: Carried> {
     listening: Option<u64>,
     /// Whether it is too old for a further message, when that was looked at last.
     is_old: bool,
+    /// Whether time passed since.
+    is_age_due: bool,
 }
 
 /// Where a connection comes from.
@@ -67,7 +69,9 @@ impl<T: Carried> Lease<T> {
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
         let Idle { item, born, messages, since } = idle;
         let past = Past::Idle(now.saturating_duration_since(since));
-        Self { item: Some(item), queue: Queue::new(slot, born, messages, past) }
+        let mut queue = Queue::new(slot, born, messages, past);
+        queue.look_at_age(now);
+        Self { item: Some(item), queue }
     }
 
     /// The connection, and who is behind on it. There is one until the lease is given back.
@@ -97,7 +101,8 @@ impl<T: Carried> Lease<T> {
     pub(crate) fn give_back(mut self) -> Option<T> {
         self.queue.past = Past::HandedOn;
         self.queue.listen_no_more();
-        self.queue.look_at_age();
+        let now = Instant::now();
+        self.queue.look_at_age(now);
         if let Some(Follower { waiting, place, .. }) = self.queue.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
             let _ = waiting.send(Turn::Behind(self, place));
@@ -113,7 +118,7 @@ impl<T: Carried> Lease<T> {
                 _ => return None,
             }
         }
-        self.keep()
+        self.keep(now)
     }
 
     /// Closes the connection; its room is for another one.
@@ -122,12 +127,12 @@ impl<T: Carried> Lease<T> {
         self.queue.slot.take()
     }
 
-    fn keep(mut self) -> Option<T> {
+    fn keep(mut self, since: Instant) -> Option<T> {
         let item = self.item.take()?;
         let Some(slot) = self.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
             return Some(item);
         };
-        let (born, messages, since) = (self.queue.born, self.queue.messages, Instant::now());
+        let (born, messages) = (self.queue.born, self.queue.messages);
         match slot.shared.keep(&slot.group, Idle { item, born, messages, since }) {
             Ok(()) => {
                 slot.leave();
@@ -145,24 +150,32 @@ impl<T: Carried> Lease<T> {
 impl<T: Carried> Queue<T> {
     fn new(slot: Slot<T>, born: Instant, messages: usize, past: Past) -> Self {
         let followers = VecDeque::new();
-        Self { slot: Some(slot), followers, born, messages, past, listening: None, is_old: false }
+        let (listening, is_old, is_age_due) = (None, false, true);
+        Self { slot: Some(slot), followers, born, messages, past, listening, is_old, is_age_due }
     }
 
     /// Notes that one more message goes over it.
     pub(crate) fn count(&mut self) {
         self.messages += 1;
-        self.look_at_age();
     }
 
-    fn look_at_age(&mut self) {
+    /// Notes that time has passed.
+    pub(crate) fn resume(&mut self) {
+        self.is_age_due = true;
+    }
+
+    fn look_at_age(&mut self, now: Instant) {
         let age = self.slot.as_ref().map_or(Duration::MAX, |slot| slot.shared.settings.age);
-        self.is_old = self.born.checked_add(age).is_some_and(|dies| dies <= Instant::now());
+        self.is_old = self.born.checked_add(age).is_some_and(|dies| dies <= now);
+        self.is_age_due = false;
     }
 
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
     /// these terms, within the window, and behind nobody who has still more to say.
     pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
-        self.look_at_age();
+        if self.is_age_due && !self.slot.as_ref()?.group.state().waiting.is_empty() {
+            self.look_at_age(Instant::now());
+        }
         let may_be_whole = self.may_be_whole(terms)?;
         let mut state = self.slot.as_ref()?.group.state();
         let offer = state.first_in_line()?.take_offer(|offer| offer.fits(terms, may_be_whole))?;
@@ -187,7 +200,6 @@ impl<T: Carried> Queue<T> {
     /// Whether the delivery that is next in line has an offer that may be sent now. If not, the waker is woken when
     /// another one gets into line.
     pub(crate) fn listen(&mut self, terms: &Terms, waker: &Waker) -> bool {
-        self.look_at_age();
         let (Some(may_be_whole), Some(slot)) = (self.may_be_whole(terms), &self.slot) else {
             self.listen_no_more();
             return false;

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+/// Further in the future than anybody waits, where no clock reaches what is asked for.
+const LONG: Duration = Duration::from_secs(3600 * 24 * 365 * 30);
+
 /// How connections are shared and kept. Each endpoint, for each promise that a connection to it must keep, has a pool of
 /// its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,5 +39,24 @@ impl Default for PoolSettings {
             idle_connections: 100,
             window: 1,
         }
+    }
+}
+
+impl PoolSettings {
+    /// Until when a connection is kept that was used last then.
+    pub(super) fn kept_until(&self, since: Instant) -> Instant {
+        since.checked_add(self.idle).unwrap_or(since + LONG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_is_a_long_one() {
+        let settings = PoolSettings { idle: Duration::MAX, ..PoolSettings::default() };
+        let now = Instant::now();
+        assert!(settings.kept_until(now) > now + LONG / 2);
     }
 }

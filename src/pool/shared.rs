@@ -94,7 +94,8 @@ impl<T: Carried> Member<T> {
         }
         let now = Instant::now();
         let mut stale = Vec::new();
-        while state.is_stale(self.shared.settings.idle, now) {
+        let is_stale = |since| self.shared.settings.kept_until(since) <= now;
+        while state.idle_since().is_some_and(is_stale) {
             stale.extend(state.take_oldest());
         }
         let taken = state.idle.pop_back();
@@ -200,12 +201,13 @@ impl<T: Carried> Shared<T> {
         if state.waiting.iter().any(|waiting| !waiting.has_left()) {
             return Err(idle);
         }
+        let ends = self.settings.kept_until(idle.since);
         state.idle.push_back(idle);
         let count = self.idle.fetch_add(1, Ordering::SeqCst) + 1;
         drop(state);
         let surplus = (count > self.settings.idle_connections).then(|| self.take_oldest()).flatten();
         if !self.is_tended.load(Ordering::SeqCst) && !self.is_tended.swap(true, Ordering::SeqCst) {
-            tokio::spawn(tend(Tended::new(self)));
+            tokio::spawn(tend(Tended::new(self), ends));
         }
         // no delivery waits for the goodbye of another server
         part(surplus);
@@ -215,7 +217,7 @@ impl<T: Carried> Shared<T> {
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
     pub(super) fn expired(&self) -> (Vec<T>, Option<Instant>) {
         let now = Instant::now();
-        let ends = |since: Instant| since + self.settings.idle;
+        let ends = |since| self.settings.kept_until(since);
         let mut expired = Vec::new();
         while self.oldest_since().map(ends).is_some_and(|ends| ends <= now) {
             expired.extend(self.take_oldest());

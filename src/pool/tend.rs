@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::group::Carried;
 use super::shared::{Shared, part};
@@ -30,13 +30,15 @@ impl<T: Carried> Drop for Tended<T> {
     }
 }
 
-/// Closes connections that nobody needed for too long. Ends with the pool, and when none is left.
-pub(super) async fn tend<T: Carried>(pool: Tended<T>) {
+/// Closes connections that nobody needed for too long, looking for the first time at `next`. Ends with the pool, and when
+/// none is left: connections that are needed again and again cost no more than that look now and then.
+pub(super) async fn tend<T: Carried>(pool: Tended<T>, mut next: Instant) {
     loop {
-        let Some((expired, next)) = pool.0.upgrade().map(|shared| shared.expired()) else { return };
+        sleep_until(next).await;
+        let Some((expired, left)) = pool.0.upgrade().map(|shared| shared.expired()) else { return };
         part(expired);
-        match next {
-            Some(next) => sleep_until(next).await,
+        match left {
+            Some(left) => next = left,
             None => return pool.done(),
         }
     }

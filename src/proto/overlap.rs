@@ -17,6 +17,9 @@ pub(crate) trait Behind {
     /// What may be sent next, which will stand in the stream from `base` on. With `after_reset` it is sent behind a RSET.
     fn next(&mut self, base: u64, after_reset: bool) -> Option<Flight>;
 
+    /// Time has passed since it was asked last.
+    fn resume(&mut self);
+
     /// Whether something was sent behind, now or by whoever had the connection before: octets may be left to be written,
     /// and the replies that come are not of this message.
     fn is_followed(&self) -> bool;
@@ -88,6 +91,7 @@ impl Machine for Overlap<'_, '_> {
 
     fn resume(&mut self) {
         self.is_due = !self.has_left;
+        self.behind.resume();
     }
 
     fn listen(&mut self, waker: &Waker) -> bool {

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::alarm::poll_deadline;
+use super::alarm::Alarm;
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
@@ -45,6 +45,9 @@ pub(crate) struct Link<S> {
     /// Octets that are kept of a reply's text.
     kept_text: usize,
     ends: Option<Instant>,
+    alarm: Alarm,
+    /// Whether it was looked for octets a moment ago, and nothing was there.
+    is_looked_at: bool,
 }
 
 /// What one step of input and output brought.
@@ -83,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             redaction: Redaction::default(),
             kept_text: limits.kept_text,
             ends,
+            alarm: Alarm::default(),
+            is_looked_at: false,
         }
     }
 
@@ -110,8 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         timeouts: &Timeouts,
         mut content: Option<ContentReader<'_>>,
     ) {
-        let mut timer = pin!(None);
-        while let Err(why) = self.run_on(machine, timeouts, &mut content, timer.as_mut()).await {
+        while let Err(why) = self.run_on(machine, timeouts, &mut content).await {
             machine.handle_interruption(why, &mut self.output);
         }
         self.give_back();
@@ -122,14 +126,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         machine: &mut (dyn Machine + Send),
         timeouts: &Timeouts,
         content: &mut Option<ContentReader<'_>>,
-        mut timer: Pin<&mut Option<Sleep>>,
     ) -> Result<(), Interruption> {
         let mut clock = None;
         loop {
             let stage = match self.take_replies(machine, &mut clock)? {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    let piece = piece(content, timeouts.of(Stage::Content), timer.as_mut()).await?;
+                    let piece = piece(content, timeouts.of(Stage::Content), &mut self.alarm).await?;
                     self.reporter.content(piece.as_deref().unwrap_or_default());
                     machine.handle_content(piece, &mut self.output);
                     continue;
@@ -137,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let passed = self.progress(machine, timeouts.of(stage), &mut clock, timer.as_mut()).await?;
+            let passed = self.progress(machine, timeouts.of(stage), &mut clock).await?;
             if passed.step == Step::Wrote {
                 clock = None;
             }
@@ -241,7 +244,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         machine: &mut (dyn Machine + Send),
         limit: Duration,
         clock: &mut Option<Instant>,
-        mut timer: Pin<&mut Option<Sleep>>,
     ) -> Result<Passed, Interruption> {
         let mut waited = false;
         poll_fn(|context| {
@@ -257,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 (deadline, Some(ends)) if ends < deadline => (ends, Interruption::SessionTimedOut),
                 (deadline, _) => (deadline, Interruption::TimedOut),
             };
-            poll_deadline(timer.as_mut(), deadline, context).map(|()| Err(late))
+            self.alarm.poll(deadline, context).map(|()| Err(late))
         })
         .await
     }
@@ -272,7 +274,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Reads if there is something to read, else writes: a reply that is here is seen before more goes out.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        if let Poll::Ready(read) = self.poll_read(context) {
+        let is_looked_at = std::mem::take(&mut self.is_looked_at) && !self.output.is_empty();
+        if !is_looked_at && let Poll::Ready(read) = self.poll_read(context) {
             return Poll::Ready(read.map(|count| if count == 0 { Step::Closed } else { Step::Read }));
         }
         if self.broken.is_some() {
@@ -364,7 +367,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Reads what has arrived, without waiting.
     async fn look(&mut self) -> Poll<io::Result<usize>> {
-        poll_fn(|context| Poll::Ready(self.poll_read(context))).await
+        let read = poll_fn(|context| Poll::Ready(self.poll_read(context))).await;
+        self.is_looked_at = read.is_pending();
+        read
     }
 
     fn is_between_replies(&self) -> bool {
@@ -404,7 +409,7 @@ fn too_slow() -> Interruption {
 async fn piece(
     content: &mut Option<ContentReader<'_>>,
     limit: Duration,
-    mut timer: Pin<&mut Option<Sleep>>,
+    alarm: &mut Alarm,
 ) -> Result<Option<bytes::Bytes>, Interruption> {
     let Some(source) = content else { return Ok(None) };
     let (mut next, mut deadline) = (pin!(source.next()), None);
@@ -413,7 +418,7 @@ async fn piece(
             return Poll::Ready(piece.map_err(|error| Interruption::Content(Arc::new(error))));
         }
         let deadline = *deadline.get_or_insert_with(|| after(limit));
-        poll_deadline(timer.as_mut(), deadline, context).map(|()| Err(too_slow()))
+        alarm.poll(deadline, context).map(|()| Err(too_slow()))
     })
     .await
 }
