@@ -59,6 +59,11 @@ impl<'a> ContentReader<'a> {
         }
     }
 
+    /// Whether it is known that no piece is left.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.current.is_empty() && self.segments.len() == 0 && matches!(self.file, FilePart::End)
+    }
+
     async fn next_block(&mut self) -> io::Result<Option<Bytes>> {
         let block = match std::mem::replace(&mut self.file, FilePart::Lost) {
             FilePart::End => None,

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::key::Key;
+use super::lease::Held;
 use super::ticket::Waiting;
 use crate::proto::Terms;
 
@@ -42,11 +43,8 @@ pub(super) struct State<T: Carried> {
 }
 
 /// A connection that nobody uses.
-pub(super) struct Idle<T> {
-    pub(super) item: T,
-    pub(super) born: Instant,
-    /// That went over it.
-    pub(super) messages: usize,
+pub(super) struct Idle<T: Carried> {
+    pub(super) held: Box<Held<T>>,
     /// When it was used last.
     pub(super) since: Instant,
 }
@@ -89,7 +87,7 @@ impl<T: Carried> State<T> {
     pub(super) fn take_oldest(&mut self) -> Option<T> {
         let idle = self.idle.pop_front()?;
         self.open -= 1;
-        Some(idle.item)
+        Some(idle.held.into_item())
     }
 
     /// Who is next in line, and still there.

@@ -16,8 +16,11 @@ use crate::proto::{Flight, Protocol, Terms};
 
 /// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9),
 /// and whoever is behind on it is told how much was written (law 3).
-pub(crate) struct Lease<T: Carried> {
-    item: Option<T>,
+pub(crate) struct Lease<T: Carried>(Option<Box<Held<T>>>);
+
+/// A connection with its books. It is moved from hand to hand, so it has a place of its own.
+pub(super) struct Held<T: Carried> {
+    item: T,
     queue: Queue<T>,
 }
 
@@ -62,56 +65,56 @@ impl<T: Carried> Lease<T> {
     pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
         slot.shared.opened.fetch_add(1, Ordering::Relaxed);
         slot.group.state().terms = Some(terms);
-        let (born, past) = (Instant::now(), Past::New);
-        Self { item: Some(item), queue: Queue::new(slot, born, 0, past) }
+        Self(Some(Box::new(Held::new(slot, item))))
     }
 
     pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
-        let Idle { item, born, messages, since } = idle;
-        let past = Past::Idle(now.saturating_duration_since(since));
-        let mut queue = Queue::new(slot, born, messages, past);
-        queue.look_at_age(now);
-        Self { item: Some(item), queue }
+        let Idle { mut held, since } = idle;
+        held.queue.slot = Some(slot);
+        held.queue.past = Past::Idle(now.saturating_duration_since(since));
+        held.queue.look_at_age(now);
+        Self(Some(held))
     }
 
     /// The connection, and who is behind on it. There is one until the lease is given back.
     pub(crate) fn split(&mut self) -> Option<(&mut T, &mut Queue<T>)> {
-        Some((self.item.as_mut()?, &mut self.queue))
+        self.0.as_mut().map(|held| (&mut held.item, &mut held.queue))
     }
 
     /// Whether nothing was sent on it before.
     pub(crate) fn is_new(&self) -> bool {
-        self.queue.past == Past::New
+        self.0.as_ref().is_some_and(|held| held.queue.past == Past::New)
     }
 
     /// How long it was idle before; no time at all where it was handed on.
     pub(crate) fn idle_for(&self) -> Duration {
-        match self.queue.past {
-            Past::Idle(time) => time,
-            Past::New | Past::HandedOn => Duration::ZERO,
+        match self.0.as_ref().map(|held| held.queue.past) {
+            Some(Past::Idle(time)) => time,
+            Some(Past::New | Past::HandedOn) | None => Duration::ZERO,
         }
     }
 
     /// Whether others wait for replies on it.
     pub(crate) fn is_followed(&self) -> bool {
-        self.queue.is_followed()
+        self.0.as_ref().is_some_and(|held| held.queue.is_followed())
     }
 
     /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
     pub(crate) fn give_back(mut self) -> Option<T> {
-        self.queue.past = Past::HandedOn;
-        self.queue.listen_no_more();
+        let queue = &mut self.0.as_mut()?.queue;
+        queue.past = Past::HandedOn;
+        queue.listen_no_more();
         let now = Instant::now();
-        self.queue.look_at_age(now);
-        if let Some(Follower { waiting, place, .. }) = self.queue.followers.pop_front() {
+        queue.look_at_age(now);
+        if let Some(Follower { waiting, place, .. }) = queue.followers.pop_front() {
             // nobody there: what was sent in its name goes unanswered, so the connection is of no more use
             let _ = waiting.send(Turn::Behind(self, place));
             return None;
         }
-        if !self.queue.takes_more(0) {
-            return self.item.take();
+        if !queue.takes_more(0) {
+            return self.into_item();
         }
-        while let Some(slot) = &self.queue.slot {
+        while let Some(slot) = &self.0.as_ref()?.queue.slot {
             let Some(next) = slot.group.state().next_waiting() else { break };
             match next.send(Turn::Lease(self)) {
                 Some(Turn::Lease(lease)) => self = lease,
@@ -123,35 +126,58 @@ impl<T: Carried> Lease<T> {
 
     /// Closes the connection; its room is for another one.
     pub(crate) fn into_slot(mut self) -> Option<Slot<T>> {
-        self.queue.listen_no_more();
-        self.queue.slot.take()
+        let queue = &mut self.0.as_mut()?.queue;
+        queue.listen_no_more();
+        queue.slot.take()
+    }
+
+    /// The connection, which nobody is behind on. Its room is for another one.
+    fn into_item(mut self) -> Option<T> {
+        self.0.take().map(|held| held.item)
     }
 
     fn keep(mut self, since: Instant) -> Option<T> {
-        let item = self.item.take()?;
-        let Some(slot) = self.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
-            return Some(item);
+        let mut held = self.0.take()?;
+        let Some(slot) = held.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
+            return Some(held.item);
         };
-        let (born, messages) = (self.queue.born, self.queue.messages);
-        match slot.shared.keep(&slot.group, Idle { item, born, messages, since }) {
+        match slot.shared.keep(&slot.group, Idle { held, since }) {
             Ok(()) => {
                 slot.leave();
                 None
             }
             // somebody got into line meanwhile
-            Err(Idle { item, .. }) => {
-                (self.item, self.queue.slot) = (Some(item), Some(slot));
+            Err(Idle { mut held, .. }) => {
+                held.queue.slot = Some(slot);
+                self.0 = Some(held);
                 self.give_back()
             }
         }
     }
 }
 
+impl<T: Carried> Held<T> {
+    pub(super) fn new(slot: Slot<T>, item: T) -> Self {
+        Self { item, queue: Queue::new(slot, Instant::now()) }
+    }
+
+    pub(super) fn into_item(self) -> T {
+        self.item
+    }
+}
+
 impl<T: Carried> Queue<T> {
-    fn new(slot: Slot<T>, born: Instant, messages: usize, past: Past) -> Self {
-        let followers = VecDeque::new();
-        let (listening, is_old, is_age_due) = (None, false, true);
-        Self { slot: Some(slot), followers, born, messages, past, listening, is_old, is_age_due }
+    fn new(slot: Slot<T>, born: Instant) -> Self {
+        Self {
+            slot: Some(slot),
+            followers: VecDeque::new(),
+            born,
+            messages: 0,
+            past: Past::New,
+            listening: None,
+            is_old: false,
+            is_age_due: true,
+        }
     }
 
     /// Notes that one more message goes over it.
@@ -242,11 +268,11 @@ impl<T: Carried> Queue<T> {
 
 impl<T: Carried> Drop for Lease<T> {
     fn drop(&mut self) {
-        // without the connection there is nobody behind on it
-        let written = self.item.as_ref().map_or(u64::MAX, Carried::written);
-        self.queue.listen_no_more();
-        let mut slot = self.queue.slot.take();
-        for Follower { waiting, place, .. } in self.queue.followers.drain(..) {
+        let Some(Held { item, mut queue }) = self.0.take().map(|held| *held) else { return };
+        let written = item.written();
+        queue.listen_no_more();
+        let mut slot = queue.slot.take();
+        for Follower { waiting, place, .. } in queue.followers.drain(..) {
             // whoever is not there any more needs no room
             if let Some(Turn::Lost { slot: unused, .. }) =
                 waiting.send(Turn::Lost { place, written, slot: slot.take() })
@@ -259,7 +285,8 @@ impl<T: Carried> Drop for Lease<T> {
 
 impl<T: Carried> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Queue { slot, messages, followers, .. } = &self.queue;
+        let Some(held) = &self.0 else { return f.write_str("Lease") };
+        let Queue { slot, messages, followers, .. } = &held.queue;
         write!(f, "Lease({slot:?}, {messages} messages, {} behind)", followers.len())
     }
 }

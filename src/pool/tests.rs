@@ -288,9 +288,9 @@ async fn whoever_got_into_line_while_a_connection_was_put_aside_has_it() {
     let books = Books::new(|_| ());
     let _lease = books.lease(&key(1));
     let (item, mut next) = (Fake(Arc::default()), books.line(None));
-    let now = tokio::time::Instant::now();
-    let idle = group::Idle { item, born: now, messages: 1, since: now };
-    let slot = books.pool.member(&key(1)).room();
+    let (slot, other) = (books.pool.member(&key(1)).room(), books.pool.member(&key(2)).room());
+    let held = Box::new(lease::Held::new(other, item));
+    let idle = group::Idle { held, since: tokio::time::Instant::now() };
     assert!(slot.shared.keep(&slot.group, idle).is_err());
     drop(slot);
     assert!(matches!(told(&mut next), Some(Turn::Vacant(_))));

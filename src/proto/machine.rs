@@ -39,6 +39,11 @@ pub(crate) trait Machine {
     /// Takes in the next piece of the content, or its end.
     fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output);
 
+    /// Whether it queues nothing more, and waits for the same, until a reply comes.
+    fn has_said_all(&self) -> bool {
+        false
+    }
+
     /// Takes in that the dialogue cannot go on. Nothing that waits in `output` is sent any more.
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output);
 }

@@ -89,6 +89,10 @@ impl Machine for Overlap<'_, '_> {
         self.transaction.handle_code(code, output)
     }
 
+    fn has_said_all(&self) -> bool {
+        self.transaction.has_said_all()
+    }
+
     fn resume(&mut self) {
         self.is_due = !self.has_left;
         self.behind.resume();

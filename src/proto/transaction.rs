@@ -539,6 +539,12 @@ impl Machine for Transaction<'_> {
         }
     }
 
+    fn has_said_all(&self) -> bool {
+        // of content it matters how far it was written
+        let is_of_content = self.awaited.next().is_none_or(Expected::is_of_content);
+        matches!(self.progress, Progress::Sent | Progress::Recipients) && !is_of_content
+    }
+
     fn handle_code(&mut self, code: ReplyCode, output: &mut Output) -> bool {
         let Some(expected) = self.awaited.take_if(output, |expected| expected.goes_on_with(code)) else {
             return false;

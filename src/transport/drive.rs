@@ -23,6 +23,8 @@ use crate::proto::{
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
 const READ: usize = 4 * 1024;
+/// Octets of content that wait together with its end whatever is in them.
+const SMALL: usize = 16 * 1024;
 /// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
 const FEW_SLICES: usize = 4;
@@ -133,8 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
                     let piece = piece(content, timeouts.of(Stage::Content), &mut self.alarm).await?;
-                    self.reporter.content(piece.as_deref().unwrap_or_default());
-                    machine.handle_content(piece, &mut self.output);
+                    self.take_piece(machine, piece, content);
                     continue;
                 }
                 Need::Content => Stage::Content,
@@ -147,6 +148,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if passed.waited {
                 machine.resume();
             }
+        }
+    }
+
+    /// Hands over a piece of the content; behind a small one that is known to be the last also that it was.
+    fn take_piece(
+        &mut self,
+        machine: &mut (dyn Machine + Send),
+        piece: Option<bytes::Bytes>,
+        content: &Option<ContentReader<'_>>,
+    ) {
+        let octets = piece.as_deref().unwrap_or_default();
+        self.reporter.content(octets);
+        let is_last =
+            (1..=SMALL).contains(&octets.len()) && content.as_ref().is_some_and(ContentReader::is_at_end);
+        machine.handle_content(piece, &mut self.output);
+        if is_last {
+            machine.handle_content(None, &mut self.output);
         }
     }
 
@@ -163,12 +181,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Ok(need);
             }
             let (next, any) = self.next_reply(machine);
-            // what was taken by its code changed what is awaited
-            let need = if any { self.poll_machine(machine) } else { need };
             if any {
                 *clock = None;
             }
-            let Some(reply) = next? else { return Ok(need) };
+            let Some(reply) = next? else {
+                // what was taken by its code changed what is awaited
+                return Ok(if any { self.poll_machine(machine) } else { need });
+            };
             let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
@@ -247,8 +266,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<Passed, Interruption> {
         let mut waited = false;
         poll_fn(|context| {
-            if let Poll::Ready(step) = self.poll_step(context) {
-                return Poll::Ready(self.passed(step).map(|step| Passed { step, waited }));
+            while let Poll::Ready(step) = self.poll_step(context) {
+                match step {
+                    Ok(Step::Wrote) if machine.has_said_all() => *clock = None,
+                    step => return Poll::Ready(self.passed(step).map(|step| Passed { step, waited })),
+                }
             }
             waited = true;
             // nothing more goes out where writing failed
