@@ -119,11 +119,13 @@ impl Visit<'_> {
             return Conversed::Gone(slot);
         }
         let hop = self.hop(None);
-        let asked = open(pending).zip(transaction.finish().0);
+        let tried = self.tried(Failure::may_have_arrived_by_another(), Some(hop));
+        let verdicts = transaction.finish().0;
+        let asked = open(pending).zip(verdicts.iter());
         // nobody else is tried for those who were asked for; the others were not sent at all
-        asked.filter(|(_, verdict)| matches!(verdict, Verdict::Broken { .. })).for_each(|(pending, _)| {
-            pending.failed(self.tried(Failure::may_have_arrived_by_another(), Some(hop.clone())));
-        });
+        asked
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Broken { .. }))
+            .for_each(|(pending, _)| pending.failed(tried.clone()));
         Conversed::Done
     }
 }

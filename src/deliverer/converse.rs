@@ -1,5 +1,6 @@
 //! Transactions on a connection of the pool.
 
+use std::cell::LazyCell;
 use std::ops::ControlFlow;
 use std::task::Waker;
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
-use super::settle::{Asked, Pending, waiting};
+use super::settle::{Asked, Pending, Tried, waiting};
 use super::visit::Visit;
-use crate::outcome::{Failure, is_too_many_recipients};
+use crate::outcome::{Delivered, Failure, is_too_many_recipients};
 use crate::pool::{Lease, Offer, Place, Queue, Slot};
 use crate::proto::{
     Behind, Flight, Interruption, Protocol, Recipients, ReplyCode, Stage, Terms, Transaction, Verdict,
+    Verdicts,
 };
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
@@ -39,9 +41,12 @@ struct Conversation<'c, 'a> {
     has_left: bool,
 }
 
+/// That the message was taken for a recipient, or why it was not.
+type Judged = Result<Delivered, Tried>;
+
 /// What was said of the recipients of one transaction.
 struct Said {
-    verdicts: Vec<Verdict>,
+    verdicts: Verdicts,
     /// How many of them the server accepted, whatever became of the message.
     accepted: usize,
     /// Whether the server does not know the command that it announced for content.
@@ -104,12 +109,10 @@ impl<'a> Visit<'a> {
         terms
     }
 
-    fn settle(&self, hop: &Hop, pending: &mut Pending<'_>, verdict: Verdict, others: bool) {
-        let hop = Some(hop.clone());
-        match Failure::judge(verdict, others) {
-            Ok(delivered) => pending.delivered(delivered, hop),
-            Err(failure) => pending.failed(self.tried(failure, hop)),
-        }
+    /// What a verdict means for whoever it was said of.
+    fn judge(&self, hop: &Hop, verdict: Verdict, others: bool) -> Judged {
+        let tried = |failure| self.tried(failure, Some(hop.clone()));
+        Failure::judge(verdict, others).map_err(tried)
     }
 }
 
@@ -142,8 +145,10 @@ impl Conversation<'_, '_> {
             if said.chunking_unknown && self.learns_that_chunks_are_unknown() {
                 return ControlFlow::Break(());
             }
-            if let Some(fewer) = self.note(pending, said) {
-                limit = fewer;
+            match self.note(pending, said) {
+                Some(fewer) => limit = fewer,
+                None if is_last => return ControlFlow::Continue(()),
+                None => {}
             }
         }
     }
@@ -192,14 +197,18 @@ impl Conversation<'_, '_> {
         let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
         let is_free = !self.has_left && !self.lease.is_followed();
         let again = taken && self.is_usable() && is_free;
+        let judge = |verdict| self.visit.judge(&self.hop, verdict, accepted > 0);
+        let (own, rest) = verdicts.into_parts();
+        let rest = LazyCell::new(|| judge(rest));
         let mut are_left = false;
-        for (pending, verdict) in waiting(pending).zip(verdicts) {
-            if again && is_full(&verdict) {
-                are_left = true;
-                pending.wait_on(verdict);
-            } else {
-                pending.asked();
-                self.visit.settle(&self.hop, pending, verdict, accepted > 0);
+        for (pending, own) in waiting(pending).zip(own) {
+            match own {
+                Some(verdict) if again && is_full(&verdict) => {
+                    are_left = true;
+                    pending.wait_on(verdict);
+                }
+                Some(verdict) => pending.judged(judge(verdict), &self.hop),
+                None => pending.judged(rest.clone(), &self.hop),
             }
         }
         are_left.then_some(accepted)
@@ -207,10 +216,11 @@ impl Conversation<'_, '_> {
 
     /// Those for whom a transaction was full keep what the server said of it.
     fn give_up(&self, pending: &mut [Pending<'_>], verdict: &Verdict) {
+        let judge = |verdict, others| self.visit.judge(&self.hop, verdict, others);
+        let rest = LazyCell::new(|| judge(verdict.clone(), false));
         for pending in waiting(pending) {
-            let full = pending.asked();
-            let others = full.is_some();
-            self.visit.settle(&self.hop, pending, full.unwrap_or_else(|| verdict.clone()), others);
+            let judged = pending.full().map_or_else(|| rest.clone(), |full| judge(full, true));
+            pending.judged(judged, &self.hop);
         }
     }
 

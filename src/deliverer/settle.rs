@@ -42,18 +42,23 @@ impl<'a> Pending<'a> {
         self.full = Some(Box::new(full));
     }
 
-    /// Is asked for no more; what was said of it in a transaction that was full.
-    pub(super) fn asked(&mut self) -> Option<Verdict> {
-        self.is_waiting = false;
+    /// What was said of it in a transaction that was full.
+    pub(super) fn full(&mut self) -> Option<Verdict> {
         self.full.take().map(|full| *full)
+    }
+
+    /// Was asked for, with this result.
+    pub(super) fn judged(&mut self, judged: Result<Delivered, Tried>, hop: &Hop) {
+        self.is_waiting = false;
+        self.full = None;
+        match judged {
+            Ok(delivered) => self.settle(Outcome::Delivered(delivered), Some(hop.clone())),
+            Err(tried) => self.failed(tried),
+        }
     }
 
     pub(super) fn is_settled(&self) -> bool {
         self.settled.is_some()
-    }
-
-    pub(super) fn delivered(&mut self, delivered: Delivered, hop: Option<Hop>) {
-        self.settle(Outcome::Delivered(delivered), hop);
     }
 
     /// Notes a failure. One that ends the attempt settles the recipient, others leave it to the next candidate.

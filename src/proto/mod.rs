@@ -58,6 +58,7 @@ pub use sasl::{
     Credentials, CredentialsError, Mechanism, MechanismSet, SaslError, SaslLimits, Secret, UnknownMechanism,
 };
 pub(crate) use single::Single;
+pub(crate) use slots::Verdicts;
 pub use stage::Stage;
 pub(crate) use terms::Terms;
 pub(crate) use transaction::{Ending, Transaction};

@@ -1,8 +1,7 @@
 //! [`Reply`]: what a server said (RFC 5321 section 4.2).
 
 use std::fmt;
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::escape;
 use crate::status::{EnhancedCode, StatusClass};
@@ -86,15 +85,14 @@ pub struct Reply {
     code: ReplyCode,
     enhanced: Option<EnhancedCode>,
     /// What follows code and separator, lines joined by LF, which cannot stand in a line.
-    text: Bytes,
+    text: Arc<[u8]>,
 }
 
 impl Reply {
     /// A reply from its code and its text, lines joined by LF.
-    pub(crate) fn new(code: ReplyCode, text: impl Into<Bytes>) -> Self {
-        let text = text.into();
-        let enhanced = enhanced_code(code, &text);
-        Self { code, enhanced, text }
+    pub(crate) fn new(code: ReplyCode, text: impl AsRef<[u8]>) -> Self {
+        let text = text.as_ref();
+        Self { code, enhanced: enhanced_code(code, text), text: text.into() }
     }
 
     /// The reply code.
@@ -130,8 +128,8 @@ impl Reply {
     }
 
     /// The same reply in other words, lines joined by LF; both its codes stay.
-    pub(crate) fn with_text(self, text: impl Into<Bytes>) -> Self {
-        Self { text: text.into(), ..self }
+    pub(crate) fn with_text(self, text: impl AsRef<[u8]>) -> Self {
+        Self { text: text.as_ref().into(), ..self }
     }
 
     /// Drops what is beyond `max` octets of text, so that kept replies are small.
@@ -139,8 +137,7 @@ impl Reply {
         if self.text.len() <= max {
             return self;
         }
-        // a slice would keep the whole of it alive
-        Self { text: Bytes::copy_from_slice(&self.text[..max]), ..self }
+        Self { text: self.text[..max].into(), ..self }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
 
-use bytes::Bytes;
-
 use super::input::Input;
 use super::reply::{Reply, ReplyCode};
 
@@ -105,8 +103,8 @@ impl ReplyParser {
                     continue;
                 }
                 Line::Last(code) | Line::Whole(code, _) if take(code) => Heard::Code,
-                Line::Last(code) => Heard::Reply(Reply::new(code, Bytes::copy_from_slice(&self.text))),
-                Line::Whole(code, text) => Heard::Reply(Reply::new(code, Bytes::copy_from_slice(text))),
+                Line::Last(code) => Heard::Reply(Reply::new(code, &self.text)),
+                Line::Whole(code, text) => Heard::Reply(Reply::new(code, text)),
             };
             self.text = Vec::new();
             input.advance(end + 1);

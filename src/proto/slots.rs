@@ -8,6 +8,8 @@ use super::verdict::{Missing, Verdict};
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
+    /// What was said of all whose slots were not closed then: now none is open any more.
+    rest: Option<Verdict>,
     counts: Counts,
     /// Recipients that were accepted, whatever became of the message.
     ever_accepted: usize,
@@ -33,46 +35,65 @@ struct Counts {
     refused: usize,
 }
 
-impl Counts {
-    /// That of slots like this one.
-    fn of(&mut self, slot: &Slot) -> Option<&mut usize> {
-        match slot {
-            Slot::Open => Some(&mut self.open),
-            Slot::Accepted => Some(&mut self.accepted),
-            Slot::Closed(Verdict::Refused(Stage::RcptTo, _)) => Some(&mut self.refused),
-            Slot::Closed(_) => None,
-        }
+/// What became of the recipients of a transaction, in their order: of each its own, or what was said of all others.
+#[derive(Debug)]
+pub(crate) struct Verdicts {
+    slots: Vec<Slot>,
+    rest: Verdict,
+}
+
+impl Verdicts {
+    /// The same of so many recipients.
+    pub(crate) fn of_all(count: usize, verdict: Verdict) -> Self {
+        Self { slots: (0..count).map(|_| Slot::Open).collect(), rest: verdict }
+    }
+
+    /// One a recipient.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Verdict> + Clone {
+        let verdict = |slot| match slot {
+            &Slot::Closed(ref verdict) => verdict,
+            Slot::Open | Slot::Accepted => &self.rest,
+        };
+        self.slots.iter().map(verdict)
+    }
+
+    /// Of each recipient what was said of it alone, and what was said of all others.
+    pub(crate) fn into_parts(self) -> (impl Iterator<Item = Option<Verdict>>, Verdict) {
+        let own = |slot| match slot {
+            Slot::Closed(verdict) => Some(verdict),
+            Slot::Open | Slot::Accepted => None,
+        };
+        (self.slots.into_iter().map(own), self.rest)
     }
 }
 
 impl Slots {
     /// A recipient for whom something is missing has its verdict at once.
     pub(super) fn new(missing: impl Iterator<Item = Option<Missing>>, kept_text: usize) -> Self {
+        let mut counts = Counts::default();
         let slot = |missing: Option<_>| {
+            counts.open += usize::from(missing.is_none());
             missing.map_or(Slot::Open, |missing| Slot::Closed(Verdict::Unsupported(missing)))
         };
-        let (slots, mut counts): (Vec<_>, _) = (missing.map(slot).collect(), Counts::default());
-        counts.open = slots.iter().filter(|slot| matches!(slot, Slot::Open)).count();
-        Self { slots, counts, ever_accepted: 0, kept_text }
+        let slots = missing.map(slot).collect();
+        Self { slots, rest: None, counts, ever_accepted: 0, kept_text }
     }
 
-    pub(super) fn into_verdicts(self) -> Vec<Verdict> {
-        let verdict = |slot| match slot {
-            Slot::Closed(verdict) => verdict,
-            Slot::Open | Slot::Accepted => Verdict::gone(),
-        };
-        self.slots.into_iter().map(verdict).collect()
+    pub(super) fn into_verdicts(self) -> Verdicts {
+        Verdicts { slots: self.slots, rest: self.rest.unwrap_or_else(Verdict::gone) }
     }
 
     /// The first recipient at this index or behind it of whom nothing was said.
     pub(super) fn open_from(&self, index: usize) -> Option<usize> {
-        (index..self.slots.len()).find(|index| matches!(self.slots[*index], Slot::Open))
+        let is_open = |index: &usize| matches!(self.slots[*index], Slot::Open);
+        (index..self.slots.len()).find(is_open).filter(|_| self.rest.is_none())
     }
 
     /// The recipients that were accepted and have no verdict yet.
     pub(super) fn accepted(&self) -> impl Iterator<Item = usize> {
         let accepted = |(index, slot)| matches!(slot, &Slot::Accepted).then_some(index);
-        self.slots.iter().enumerate().filter_map(accepted)
+        let slots = if self.rest.is_none() { &self.slots[..] } else { &[] };
+        slots.iter().enumerate().filter_map(accepted)
     }
 
     pub(super) fn has_accepted(&self) -> bool {
@@ -94,8 +115,7 @@ impl Slots {
 
     /// Whether one was refused at a stage.
     pub(super) fn any_refused(&self, stage: Stage) -> bool {
-        let refused = |slot: &Slot| matches!(slot, Slot::Closed(Verdict::Refused(at, _)) if *at == stage);
-        self.slots.iter().any(refused)
+        self.verdicts().any(|verdict| matches!(verdict, Verdict::Refused(at, _) if *at == stage))
     }
 
     /// Whether it is known that nobody has to be asked for once more.
@@ -105,43 +125,57 @@ impl Slots {
 
     /// Whether the dialogue broke off while replies to recipients or DATA were due.
     pub(super) fn broke_amid_recipients(&self) -> bool {
-        let broke = |slot: &Slot| match slot {
-            Slot::Closed(Verdict::Broken { stage: Stage::RcptTo | Stage::Data, why, .. }) => {
+        let broke = |verdict: &Verdict| match verdict {
+            Verdict::Broken { stage: Stage::RcptTo | Stage::Data, why, .. } => {
                 matches!(why, Interruption::TimedOut | Interruption::Protocol(_))
             }
             _ => false,
         };
-        self.slots.iter().any(broke)
+        self.verdicts().any(broke)
     }
 
+    /// All that was said of anybody, each at least once.
+    fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        let own = |slot| match slot {
+            &Slot::Closed(ref verdict) => Some(verdict),
+            Slot::Open | Slot::Accepted => None,
+        };
+        self.rest.iter().chain(self.slots.iter().filter_map(own))
+    }
+
+    #[inline]
     pub(super) fn accept(&mut self, index: usize) {
         self.ever_accepted += 1;
-        if matches!(self.slots[index], Slot::Open) {
-            self.set(index, Slot::Accepted);
+        if self.rest.is_none()
+            && let slot @ Slot::Open = &mut self.slots[index]
+        {
+            *slot = Slot::Accepted;
+            self.counts.open -= 1;
+            self.counts.accepted += 1;
         }
     }
 
     pub(super) fn close(&mut self, index: usize, verdict: Verdict) {
-        self.set(index, Slot::Closed(verdict.shortened(self.kept_text)));
+        let slot = &mut self.slots[index];
+        match slot {
+            _ if self.rest.is_some() => return,
+            Slot::Closed(_) => return,
+            Slot::Open => self.counts.open -= 1,
+            Slot::Accepted => self.counts.accepted -= 1,
+        }
+        self.counts.refused += usize::from(verdict.is_refused_recipient());
+        *slot = Slot::Closed(verdict.shortened(self.kept_text));
     }
 
     pub(super) fn close_rest(&mut self, verdict: Verdict) {
-        let closed = self.unclosed();
-        let mut unclosed = self.slots.iter_mut().filter(|slot| !matches!(slot, Slot::Closed(_)));
-        // a reply that only one has is not shared
-        let Some(last) = unclosed.next_back() else { return };
-        *last = Slot::Closed(verdict.shortened(self.kept_text));
-        let Slot::Closed(verdict) = last else { return };
-        unclosed.for_each(|slot| *slot = Slot::Closed(verdict.clone()));
+        if self.all_closed() {
+            return;
+        }
+        if verdict.is_refused_recipient() {
+            self.counts.refused += self.unclosed();
+        }
+        self.rest = Some(verdict.shortened(self.kept_text));
         (self.counts.open, self.counts.accepted) = (0, 0);
-        self.counts.of(last).into_iter().for_each(|count| *count += closed);
-    }
-
-    fn set(&mut self, index: usize, slot: Slot) {
-        let place = &mut self.slots[index];
-        self.counts.of(place).into_iter().for_each(|count| *count -= 1);
-        self.counts.of(&slot).into_iter().for_each(|count| *count += 1);
-        *place = slot;
     }
 }
 
@@ -155,18 +189,28 @@ mod tests {
         Verdict::Refused(stage, Reply::new(ReplyCode::new(550), "no"))
     }
 
-    fn is_closed(slot: &Slot) -> bool {
-        matches!(slot, Slot::Closed(_))
+    impl Slots {
+        fn is_closed(&self, slot: &Slot) -> bool {
+            self.rest.is_some() || matches!(slot, Slot::Closed(_))
+        }
+
+        fn has_verdict_at(&self, slot: &Slot, stage: Stage) -> bool {
+            let verdict = match slot {
+                Slot::Closed(verdict) => Some(verdict),
+                Slot::Open | Slot::Accepted => self.rest.as_ref(),
+            };
+            matches!(verdict, Some(Verdict::Refused(at, _)) if *at == stage)
+        }
     }
 
     /// What is counted, by looking.
     fn looked_at(slots: &Slots) -> [bool; 3] {
         let all = &slots.slots;
-        let asked_again =
-            |slot: &Slot| matches!(slot, Slot::Open | Slot::Closed(Verdict::Refused(Stage::RcptTo, _)));
+        let is_open = |slot: &Slot| !slots.is_closed(slot) && matches!(slot, Slot::Open);
+        let asked_again = |slot: &Slot| is_open(slot) || slots.has_verdict_at(slot, Stage::RcptTo);
         [
-            all.iter().any(|slot| matches!(slot, Slot::Accepted)),
-            all.iter().all(is_closed),
+            all.iter().any(|slot| !slots.is_closed(slot) && matches!(slot, Slot::Accepted)),
+            all.iter().all(|slot| slots.is_closed(slot)),
             all.len() == 1 || !all.iter().any(asked_again),
         ]
     }
@@ -186,6 +230,7 @@ mod tests {
                     1 => slots.close(index, refused(Stage::RcptTo)),
                     2 => slots.close(index, refused(Stage::Final)),
                     _ if index == 0 => slots.close_rest(refused(Stage::Data)),
+                    _ if index == 1 => slots.close_rest(refused(Stage::RcptTo)),
                     _ => {}
                 }
                 let counted = [slots.has_accepted(), slots.all_closed(), slots.need_no_other()];
@@ -198,11 +243,17 @@ mod tests {
     fn a_slot_that_was_closed_stays_as_it_is() {
         let mut slots = Slots::new([None, None, None].into_iter(), 2048);
         slots.close(1, refused(Stage::RcptTo));
+        slots.close(1, refused(Stage::Final));
         slots.close_rest(refused(Stage::Data));
-        let stages = slots.into_verdicts().into_iter().map(|verdict| match verdict {
-            Verdict::Refused(stage, _) => stage,
+        slots.close(0, refused(Stage::Final));
+        slots.accept(2);
+        slots.close_rest(refused(Stage::Content));
+        assert!(slots.open_from(0).is_none() && slots.accepted().next().is_none() && !slots.has_accepted());
+        let stage = |verdict: &Verdict| match verdict {
+            Verdict::Refused(stage, _) => *stage,
             other => panic!("{other:?}"),
-        });
-        assert_eq!(stages.collect::<Vec<_>>(), [Stage::Data, Stage::RcptTo, Stage::Data]);
+        };
+        let stages: Vec<_> = slots.into_verdicts().iter().map(stage).collect();
+        assert_eq!(stages, [Stage::Data, Stage::RcptTo, Stage::Data]);
     }
 }

@@ -18,7 +18,7 @@ use super::output::Output;
 use super::protocol::Protocol;
 use super::recipients::Recipients;
 use super::reply::{Reply, ReplyClass, ReplyCode};
-use super::slots::Slots;
+use super::slots::{Slots, Verdicts};
 use super::stage::Stage;
 use super::terms::Terms;
 use super::verdict::Verdict;
@@ -131,8 +131,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// One verdict a recipient, in their order, and what is left of the session.
-    pub(crate) fn finish(self) -> (Vec<Verdict>, Ending) {
+    /// What became of the recipients, and what is left of the session.
+    pub(crate) fn finish(self) -> (Verdicts, Ending) {
         (self.slots.into_verdicts(), self.ending)
     }
 

@@ -30,6 +30,11 @@ impl Verdict {
         Self::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
     }
 
+    /// Whether the recipient itself was refused.
+    pub(crate) fn is_refused_recipient(&self) -> bool {
+        matches!(self, Self::Refused(Stage::RcptTo, _))
+    }
+
     /// The same verdict with at most `max` octets of a reply's text.
     pub(crate) fn shortened(self, max: usize) -> Self {
         match self {

@@ -1,5 +1,6 @@
 //! [`Session`]: SMTP or LMTP on a stream.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,7 +15,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::proto::{
     Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Machine, Mechanism,
     MechanismSet, Opening, Overlap, Protocol, Recipients, Redaction, Reply, ReplyCode, ReplyLimits,
-    SaslTerms, Single, Stage, Terms, Transaction, Verdict,
+    SaslTerms, Single, Stage, Terms, Transaction, Verdict, Verdicts,
 };
 
 /// How sessions are held.
@@ -260,10 +261,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     /// One transaction: a verdict for each recipient, and how many the server accepted, whatever became of the message.
-    async fn transact(&mut self, envelope: &Envelope, message: &Message) -> (Vec<Verdict>, usize) {
+    async fn transact(&mut self, envelope: &Envelope, message: &Message) -> (Verdicts, usize) {
         let recipients = Recipients::of(envelope);
         if let Err(verdict) = self.prepare().await {
-            return (vec![verdict; recipients.len()], 0);
+            return (Verdicts::of_all(recipients.len(), verdict), 0);
         }
         let mut transaction = Transaction::new(self.terms(), envelope, recipients, message.facts());
         self.run(&mut transaction, Some(message.reader())).await;
@@ -394,9 +395,11 @@ fn state_after(ending: Ending) -> State {
 }
 
 /// Outcomes of the verdicts of one transaction; `others` tells whether the server accepted a recipient.
-fn judge_all(verdicts: Vec<Verdict>, others: bool) -> Vec<Outcome> {
+fn judge_all(verdicts: Verdicts, others: bool) -> Vec<Outcome> {
     let outcome = |verdict| Failure::judge(verdict, others).map_or_else(Outcome::from, Outcome::Delivered);
-    verdicts.into_iter().map(outcome).collect()
+    let (own, rest) = verdicts.into_parts();
+    let rest = LazyCell::new(|| outcome(rest));
+    own.map(|own| own.map_or_else(|| rest.clone(), outcome)).collect()
 }
 
 /// The failure of a dialogue before any message.
