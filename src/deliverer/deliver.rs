@@ -174,17 +174,18 @@ impl Deliverer {
     async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Routes {
         let request = |recipient| RouteRequest::new(recipient, envelope, attempt);
         let (recipients, mut routes) = (envelope.recipients().iter(), Routes::new());
-        recipients.clone().for_each(|recipient| routes.push(self.route_now(&request(recipient))));
+        for recipient in recipients.clone() {
+            match self.0.router.route_now(&request(recipient)) {
+                Some(Ok(route)) if routes.push_same(&route) => {}
+                answer => routes.push(answer.map(|answer| answer.map_err(Failure::router))),
+            }
+        }
         let Routes::Each(mut each) = routes else { return routes };
         let unknown = each.iter_mut().zip(recipients).filter(|(answer, _)| answer.is_none());
         let unknown: Waiting<'_, _> =
             Box::new(unknown.map(|(answer, recipient)| self.route(request(recipient), answer).boxed()));
         stream::iter(unknown).buffer_unordered(self.0.limits.routings.max(1)).collect::<()>().await;
         Routes::Each(each)
-    }
-
-    fn route_now(&self, request: &RouteRequest<'_>) -> Option<Answer> {
-        Some(self.0.router.route_now(request)?.map_err(Failure::router))
     }
 
     /// Puts the answer in its place.

@@ -21,11 +21,22 @@ impl Routes {
         Self::Each(Vec::new())
     }
 
-    /// Adds the next one.
+    /// Adds the next one, if it is certainly that of all before it.
+    #[inline]
+    pub(super) fn push_same(&mut self, route: &Route) -> bool {
+        match self {
+            Self::Same(same, count) if route.same_as(same) => {
+                *count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds the next one, which is not that of all before it.
     pub(super) fn push(&mut self, answer: Option<Answer>) {
         match (&mut *self, answer) {
             (Self::Each(each), Some(Ok(route))) if each.is_empty() => *self = Self::Same(route, 1),
-            (Self::Same(same, count), Some(Ok(route))) if route.same_as(same) => *count += 1,
             (Self::Same(..), answer) => {
                 let mut each: Vec<_> =
                     std::mem::replace(self, Self::new()).into_answers().into_iter().map(Some).collect();

@@ -81,7 +81,10 @@ impl<'a> Pending<'a> {
             self.settle_by_best(untried);
         }
         let outcome = self.settled.unwrap_or_else(|| Failure::local_for_now("no outcome was reached").into());
-        let attempts = self.tried.into_iter().map(|tried| tried.attempt).collect();
+        let attempts = match self.tried.is_empty() {
+            true => Vec::new(),
+            false => self.tried.into_iter().map(|tried| tried.attempt).collect(),
+        };
         let report = RecipientReport { recipient: self.recipient.clone(), outcome, hop: self.hop, attempts };
         (self.index, report)
     }

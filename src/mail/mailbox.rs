@@ -65,8 +65,12 @@ pub enum MailboxError {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Mailbox {
-    local_part: Box<str>,
+    /// All of it, as it is sent for each message.
+    text: Box<str>,
+    /// Octets of the local part.
+    at: usize,
     domain: MailboxDomain,
+    is_ascii: bool,
 }
 
 impl Mailbox {
@@ -81,16 +85,23 @@ impl Mailbox {
         }
         let path = strip_source_route(strip_brackets(text)?)?;
         let (local_part, domain) = path.rsplit_once('@').ok_or_else(|| MailboxError::NoAt(shown(path)))?;
-        let mailbox = Self { local_part: parse_local_part(local_part)?, domain: domain.parse()? };
-        if mailbox.to_string().len() > MAX_MAILBOX {
+        let local_part = parse_local_part(local_part)?;
+        let domain: MailboxDomain = domain.parse()?;
+        let text = format!("{local_part}@{domain}").into_boxed_str();
+        if text.len() > MAX_MAILBOX {
             return Err(MailboxError::PathTooLong(shown(path)));
         }
-        Ok(mailbox)
+        Ok(Self { at: local_part.len(), is_ascii: text.is_ascii(), text, domain })
     }
 
     /// What stands left of the `@`, with quotes if it needs them.
     pub fn local_part(&self) -> &str {
-        &self.local_part
+        &self.text[..self.at]
+    }
+
+    /// Local part, `@` and domain.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// What stands right of the `@`.
@@ -100,7 +111,7 @@ impl Mailbox {
 
     /// Whether it can be sent without SMTPUTF8 (RFC 6531 section 3.2): the domain always can.
     pub fn is_ascii(&self) -> bool {
-        self.local_part.is_ascii()
+        self.is_ascii
     }
 }
 
@@ -164,7 +175,7 @@ fn strip_source_route(path: &str) -> Result<&str, MailboxError> {
     Ok(rest)
 }
 
-fn parse_local_part(text: &str) -> Result<Box<str>, MailboxError> {
+fn parse_local_part(text: &str) -> Result<String, MailboxError> {
     let local_part = minimally_quoted(text).ok_or_else(|| MailboxError::LocalPart(shown(text)))?;
     if local_part.len() > MAX_LOCAL_PART {
         return Err(MailboxError::LocalPartTooLong(shown(text)));
@@ -193,7 +204,7 @@ impl FromStr for Mailbox {
 /// `local@domain`, without angle brackets.
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local_part, self.domain)
+        f.write_str(&self.text)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::client_name::ClientName;
 use super::output::Output;
 use super::protocol::Protocol;
-use crate::mail::{EnvelopeId, ForwardPath, Mailbox, MailboxDomain, Notify, Recipient, Ret, ReversePath};
+use crate::mail::{EnvelopeId, ForwardPath, Notify, Recipient, Ret, ReversePath};
 
 /// A line that the client sends. AUTH lines are secret and written elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ impl Command<'_> {
             Self::Helo(name) => put_all(line, ["HELO ", &name.to_string()]),
             Self::Mail(path, parameters) => {
                 put(line, "MAIL FROM:<");
-                path.mailbox().into_iter().for_each(|mailbox| put_mailbox(line, mailbox));
+                path.mailbox().into_iter().for_each(|mailbox| put(line, mailbox.as_str()));
                 put(line, ">");
                 parameters.put(line);
             }
@@ -122,7 +122,7 @@ impl MailParameters<'_> {
 fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
     put(line, "RCPT TO:<");
     match recipient.path() {
-        ForwardPath::Mailbox(mailbox) => put_mailbox(line, mailbox),
+        ForwardPath::Mailbox(mailbox) => put(line, mailbox.as_str()),
         ForwardPath::Postmaster(postmaster) => put(line, postmaster.as_str()),
     }
     put(line, ">");
@@ -140,14 +140,6 @@ fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
 }
 
 #[inline]
-fn put_mailbox(line: &mut Vec<u8>, mailbox: &Mailbox) {
-    put_all(line, [mailbox.local_part(), "@"]);
-    match mailbox.domain() {
-        MailboxDomain::Name(domain) => put(line, domain.as_str()),
-        literal @ MailboxDomain::Literal(_) => put(line, &literal.to_string()),
-    }
-}
-
 fn put(line: &mut Vec<u8>, text: &str) {
     line.extend_from_slice(text.as_bytes());
 }
