@@ -129,7 +129,7 @@ impl Conversation<'_, '_> {
             if asked.recipients().len() == 0 {
                 return ControlFlow::Continue(());
             }
-            let is_last = waiting(pending).nth(limit).is_none();
+            let is_last = pending.len() <= limit || waiting(pending).nth(limit).is_none();
             let said = self.transact(asked.recipients(), begun.take(), is_last).await;
             if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
                 return ControlFlow::Break(());

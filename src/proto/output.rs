@@ -44,6 +44,11 @@ impl Output {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Makes room for lines of so many octets.
+    pub(crate) fn reserve(&mut self, octets: usize) {
+        self.waiting.reserve_text(octets);
+    }
+
     /// Appends a line that is known to be one, with its end.
     pub(crate) fn put(&mut self, text: &[u8]) {
         let added = self.waiting.write(|all| all.extend_from_slice(text));

@@ -43,6 +43,11 @@ impl Parts {
         self.length == 0
     }
 
+    /// Makes room for so much text, so that it need not grow piece by piece.
+    pub(super) fn reserve_text(&mut self, octets: usize) {
+        self.text.reserve(octets);
+    }
+
     /// Appends text, which `write` adds to what is handed to it, and gives what it added.
     #[inline]
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {

@@ -26,6 +26,10 @@ use crate::mail::{ContentFacts, Envelope, Recipient};
 
 /// Octets of commands that are queued at once; more follow as these go out.
 const GROUP: usize = 16 * 1024;
+/// Recipients for whom no room has to be made, and octets of a usual RCPT and of the longest.
+const FEW: usize = 4;
+const LINE: usize = 48;
+const MAX_LINE: usize = 1024;
 /// Recipients whose replies are due at once: commands of a group are hardly shorter than 32 octets.
 const AWAITED: usize = GROUP / 32;
 /// What a last line without an end is given, by BDAT as by DATA: what arrives does not depend on what a server offers.
@@ -202,6 +206,9 @@ impl<'a> Transaction<'a> {
 
     fn send_mail(&mut self, output: &mut Output) {
         self.beginning = output.end();
+        if self.recipients.len() > FEW {
+            output.reserve((self.recipients.len() * LINE).min(GROUP + MAX_LINE));
+        }
         Command::Mail(self.envelope.reverse_path(), self.parameters).write(output);
         self.awaited.expect(Expected::Mail, output);
         self.ending = Ending::Aborted;

@@ -97,10 +97,19 @@ impl RouteTable {
 
     /// The route of a recipient.
     pub fn find(&self, recipient: &Recipient) -> &Route {
+        let first = if self.is_for_anybody() { self.any } else { self.find_rule(recipient) };
+        first.and_then(|place| self.routes.get(place)).unwrap_or(&self.default)
+    }
+
+    /// Whether it is the same for all recipients.
+    fn is_for_anybody(&self) -> bool {
+        self.mailboxes.is_empty() && self.domains.is_empty() && self.subdomains.is_empty()
+    }
+
+    fn find_rule(&self, recipient: &Recipient) -> Option<usize> {
         let by_mailbox = recipient.path().mailbox().and_then(|mailbox| self.mailboxes.get(mailbox).copied());
         let by_domain = recipient.domain().and_then(|domain| self.find_domain(domain));
-        let first = by_mailbox.into_iter().chain(by_domain).chain(self.any).min();
-        first.and_then(|place| self.routes.get(place)).unwrap_or(&self.default)
+        by_mailbox.into_iter().chain(by_domain).chain(self.any).min()
     }
 
     fn find_domain(&self, domain: &Domain) -> Option<usize> {
