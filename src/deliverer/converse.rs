@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use std::task::Waker;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt};
+
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
@@ -94,7 +96,9 @@ impl<'a> Visit<'a> {
         if conversation.run(begun, pending).await.is_break() {
             return Conversed::Gone(conversation.lease.into_slot());
         }
-        conversation.end().await;
+        if let Some(goodbye) = conversation.end() {
+            goodbye.await;
+        }
         Conversed::Done
     }
 
@@ -228,17 +232,20 @@ impl Conversation<'_, '_> {
         self.lease.split().is_some_and(|(line, _)| line.session.is_usable())
     }
 
-    /// Gives the connection back, or says goodbye. One that is of no more use is closed.
-    async fn end(mut self) {
+    /// Gives the connection back, or says goodbye, which is waited for. One that is of no more use is closed.
+    fn end(mut self) -> Option<BoxFuture<'static, ()>> {
         if self.has_left {
-            if let Some((line, _)) = self.lease.split() {
-                line.session.left().await;
-            }
-        } else if self.is_usable()
-            && let Some(line) = self.lease.give_back()
-        {
-            line.session.quit().await;
+            return Some(left(self.lease).boxed());
         }
+        let line = if self.is_usable() { self.lease.give_back() } else { None };
+        line.map(|line| line.session.quit().boxed())
+    }
+}
+
+/// Waits for the reply to a QUIT that was sent already.
+async fn left(mut lease: Lease<Line>) {
+    if let Some((line, _)) = lease.split() {
+        line.session.left().await;
     }
 }
 

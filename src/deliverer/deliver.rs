@@ -15,7 +15,7 @@ use super::host_memory::HostMemory;
 use super::line::Line;
 use super::report::{RecipientReport, Report};
 use super::routes::{Answer, Routes};
-use super::settle::Pending;
+use super::settle::{AllPending, Pending};
 use super::sources::SourcePool;
 use super::visit::{Task, Visit};
 use crate::credentials::CredentialProvider;
@@ -110,38 +110,37 @@ impl Deliverer {
     /// Dropping the future closes every connection. No server will have accepted a part of the message. A
     /// server may have accepted all of it, which nobody is told then.
     pub async fn attempt(&self, envelope: &Envelope, message: &Message, attempt: Attempt) -> Report {
-        let routes = self.routes(envelope, attempt).await;
-        let mut task = Task::new(&self.0, envelope, message);
+        let (routes, mut task) = (self.routes_now(envelope, attempt), Task::new(&self.0, envelope, message));
         if let Routes::Same(route @ Route::Relay(hops), _) = &routes
             && let Some(target) = self.0.fixed.of(hops)
         {
             task.begin();
             return self.at_known(Visit::to(task, target), route, hops).await;
         }
-        self.by_groups(task, routes).boxed().await
+        self.by_groups(task, routes, attempt).boxed().await
     }
 
     /// To the only next hop, of which everything is known.
     async fn at_known(&self, visit: Visit<'_>, route: &Route, hops: &NextHops) -> Report {
         let task = visit.task;
-        let recipients = task.envelope.recipients().iter().enumerate();
-        let mut pending: Vec<_> =
-            recipients.map(|(index, recipient)| Pending::new(index, recipient)).collect();
+        let mut all = AllPending::of(task.envelope);
+        let pending = all.as_mut_slice();
         let conversed = match visit.may_be_tried(route) {
-            true => visit.by_pool(&mut pending).await,
+            true => visit.by_pool(pending).await,
             false => Conversed::Gone(None),
         };
         let untried = match conversed {
             Conversed::Done => None,
             Conversed::Gone(slot) => {
                 let destination = Destination::Relay(hops.clone());
-                self.bring(task, &destination, &mut pending, slot).boxed().await
+                self.bring(task, &destination, pending, slot).boxed().await
             }
         };
-        Report::new(pending.into_iter().map(|pending| pending.finish(untried.as_ref()).1).collect())
+        all.finish(untried.as_ref())
     }
 
-    async fn by_groups(&self, task: Task<'_>, routes: Routes) -> Report {
+    async fn by_groups(&self, task: Task<'_>, routes: Routes, attempt: Attempt) -> Report {
+        let routes = self.all_routes(routes, task.envelope, attempt).await;
         let groups = groups(task.envelope, routes.into_answers()).into_iter();
         let served: Waiting<'_, _> = Box::new(groups.map(|group| self.serve(group, task).boxed()));
         let served = stream::iter(served).buffer_unordered(self.0.limits.destinations.max(1));
@@ -152,7 +151,7 @@ impl Deliverer {
 
     /// What would be done: routes asked for, names looked up, addresses judged. Connects to nobody.
     pub async fn plans(&self, envelope: &Envelope, attempt: Attempt) -> Vec<GroupPlan> {
-        let routes = self.routes(envelope, attempt).await;
+        let routes = self.all_routes(self.routes_now(envelope, attempt), envelope, attempt).await;
         let groups = groups(envelope, routes.into_answers()).into_iter();
         let plans: Waiting<'_, _> = Box::new(groups.map(|group| self.plan(group).boxed()));
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
@@ -170,20 +169,25 @@ impl Deliverer {
         self.0.pool.counts()
     }
 
-    /// The route of each recipient. Only those that are not known at once are waited for.
-    async fn routes(&self, envelope: &Envelope, attempt: Attempt) -> Routes {
-        let request = |recipient| RouteRequest::new(recipient, envelope, attempt);
-        let (recipients, mut routes) = (envelope.recipients().iter(), Routes::new());
-        for recipient in recipients.clone() {
-            match self.0.router.route_now(&request(recipient)) {
+    /// The routes that are known at once.
+    fn routes_now(&self, envelope: &Envelope, attempt: Attempt) -> Routes {
+        let mut routes = Routes::new();
+        for recipient in envelope.recipients() {
+            match self.0.router.route_now(&RouteRequest::new(recipient, envelope, attempt)) {
                 Some(Ok(route)) if routes.push_same(&route) => {}
                 answer => routes.push(answer.map(|answer| answer.map_err(Failure::router))),
             }
         }
+        routes
+    }
+
+    /// The route of each recipient. Only those that are not known at once are waited for.
+    async fn all_routes(&self, routes: Routes, envelope: &Envelope, attempt: Attempt) -> Routes {
         let Routes::Each(mut each) = routes else { return routes };
-        let unknown = each.iter_mut().zip(recipients).filter(|(answer, _)| answer.is_none());
-        let unknown: Waiting<'_, _> =
-            Box::new(unknown.map(|(answer, recipient)| self.route(request(recipient), answer).boxed()));
+        let unknown = each.iter_mut().zip(envelope.recipients()).filter(|(answer, _)| answer.is_none());
+        let unknown: Waiting<'_, _> = Box::new(unknown.map(|(answer, recipient)| {
+            self.route(RouteRequest::new(recipient, envelope, attempt), answer).boxed()
+        }));
         stream::iter(unknown).buffer_unordered(self.0.limits.routings.max(1)).collect::<()>().await;
         Routes::Each(each)
     }

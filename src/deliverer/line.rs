@@ -24,6 +24,10 @@ impl Carried for Line {
         self.session.written()
     }
 
+    fn rest(&mut self) {
+        self.session.rest();
+    }
+
     fn close(self) -> BoxFuture<'static, ()> {
         self.session.quit().boxed()
     }

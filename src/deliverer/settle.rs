@@ -1,6 +1,6 @@
 //! [`Pending`]: a recipient on its way through the candidates, until something decides.
 
-use super::report::{Hop, HopAttempt, RecipientReport};
+use super::report::{Hop, HopAttempt, RecipientReport, Report};
 use crate::mail::{Envelope, Recipient};
 use crate::outcome::{Delivered, Failure, Outcome};
 use crate::proto::{Recipients, Verdict};
@@ -114,6 +114,41 @@ impl<'a> Pending<'a> {
     fn is_outdone(&self, tried: &Tried) -> bool {
         let of_same_host = |other: &&Tried| other.attempt.host() == tried.attempt.host();
         tried.hop.is_none() && self.tried.iter().filter(of_same_host).any(|other| other.hop.is_some())
+    }
+}
+
+/// The recipients of an envelope on their way. One alone, which is usual, needs no list.
+pub(super) enum AllPending<'a> {
+    One([Pending<'a>; 1]),
+    Many(Vec<Pending<'a>>),
+}
+
+impl<'a> AllPending<'a> {
+    pub(super) fn of(envelope: &'a Envelope) -> Self {
+        match envelope.recipients() {
+            [only] => Self::One([Pending::new(0, only)]),
+            many => {
+                let pending =
+                    many.iter().enumerate().map(|(index, recipient)| Pending::new(index, recipient));
+                Self::Many(pending.collect())
+            }
+        }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Pending<'a>] {
+        match self {
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+
+    /// What became of them. `untried` is why not everything was tried.
+    pub(super) fn finish(self, untried: Option<&Failure>) -> Report {
+        let finish = |pending: Pending<'a>| pending.finish(untried).1;
+        Report::new(match self {
+            Self::One(one) => one.map(finish).into(),
+            Self::Many(many) => many.into_iter().map(finish).collect(),
+        })
     }
 }
 

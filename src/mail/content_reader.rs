@@ -31,7 +31,7 @@ enum FilePart<'a> {
     /// There is none, or it was read.
     End,
     Closed(&'a ContentFile),
-    Open(OpenFile),
+    Open(Box<OpenFile>),
     /// It could not be read, or nobody knows how far it was.
     Lost,
 }
@@ -95,22 +95,22 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    async fn first_block(part: &ContentFile) -> io::Result<(Self, Bytes)> {
+    async fn first_block(part: &ContentFile) -> io::Result<(Box<Self>, Bytes)> {
         let (path, facts) = (part.path.clone(), part.facts);
         in_background(move || Self::open(path, facts)?.read()).await
     }
 
-    async fn next_block(self) -> io::Result<(Self, Bytes)> {
+    async fn next_block(self: Box<Self>) -> io::Result<(Box<Self>, Bytes)> {
         in_background(move || self.read()).await
     }
 
-    fn open(path: PathBuf, facts: ContentFacts) -> io::Result<Self> {
+    fn open(path: PathBuf, facts: ContentFacts) -> io::Result<Box<Self>> {
         let (left, scan, blocks) = (facts.size, ContentScan::again(&facts), Default::default());
-        Ok(Self { file: File::open(path)?, facts, left, scan, blocks })
+        Ok(Box::new(Self { file: File::open(path)?, facts, left, scan, blocks }))
     }
 
     /// The next block; an empty one is the end of what was looked at.
-    fn read(mut self) -> io::Result<(Self, Bytes)> {
+    fn read(mut self: Box<Self>) -> io::Result<(Box<Self>, Bytes)> {
         let [block, other] = &mut self.blocks;
         block.resize(BLOCK, 0);
         let read = read_once(&mut self.file, block)?;

@@ -180,7 +180,7 @@ fn parse_local_part(text: &str) -> Result<String, MailboxError> {
     if local_part.len() > MAX_LOCAL_PART {
         return Err(MailboxError::LocalPartTooLong(shown(text)));
     }
-    Ok(local_part.into())
+    Ok(local_part)
 }
 
 fn parse_literal(text: &str) -> Option<IpAddr> {

@@ -17,6 +17,9 @@ pub(crate) trait Carried: Send + 'static {
     /// Octets that were written to it.
     fn written(&self) -> u64;
 
+    /// Lets go of whoever used it last.
+    fn rest(&mut self);
+
     /// Says goodbye.
     fn close(self) -> BoxFuture<'static, ()>;
 }
@@ -60,6 +63,11 @@ impl<T: Carried> Group<T> {
     /// What its connections have in common.
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Whether somebody is in line, who may have left by now.
+    pub(super) fn has_line(&self) -> bool {
+        !self.state().waiting.is_empty()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State<T>> {

@@ -141,6 +141,7 @@ impl<T: Carried> Lease<T> {
         let Some(slot) = held.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
             return Some(held.item);
         };
+        held.item.rest();
         match slot.shared.keep(&slot.group, Idle { held, since }) {
             Ok(()) => {
                 slot.leave();
@@ -199,7 +200,10 @@ impl<T: Carried> Queue<T> {
     /// The offer of the delivery that is next in line, if it may be sent now, at this place in the stream: to a server of
     /// these terms, within the window, and behind nobody who has still more to say.
     pub(crate) fn behind(&mut self, terms: &Terms, place: Place) -> Option<Flight> {
-        if self.is_age_due && !self.slot.as_ref()?.group.state().waiting.is_empty() {
+        if !self.slot.as_ref()?.group.has_line() {
+            return None;
+        }
+        if self.is_age_due {
             self.look_at_age(Instant::now());
         }
         let may_be_whole = self.may_be_whole(terms)?;
@@ -254,8 +258,8 @@ impl<T: Carried> Queue<T> {
     /// Whether the connection would be closed if it were given back now.
     pub(crate) fn is_last(&self) -> bool {
         let Some(slot) = &self.slot else { return true };
-        let nobody = slot.group.state().waiting.is_empty();
-        let is_kept = self.takes_more(0) && !(nobody && slot.shared.settings.idle.is_zero());
+        let is_wanted = !slot.shared.settings.idle.is_zero() || slot.group.has_line();
+        let is_kept = self.takes_more(0) && is_wanted;
         self.followers.is_empty() && !is_kept
     }
 

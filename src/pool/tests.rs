@@ -20,6 +20,8 @@ impl Carried for Fake {
         7
     }
 
+    fn rest(&mut self) {}
+
     fn close(self) -> BoxFuture<'static, ()> {
         async move { _ = self.0.fetch_add(1, Ordering::SeqCst) }.boxed()
     }

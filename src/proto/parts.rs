@@ -20,10 +20,12 @@ const KEPT_PARTS: usize = 8;
 /// otherwise.
 #[derive(Default)]
 pub(crate) struct Parts {
-    parts: VecDeque<Part>,
     text: Vec<u8>,
     /// Where in `text` the first part of it begins.
     begin: usize,
+    /// Octets of text in front of all parts: commands alone need no list.
+    lead: usize,
+    parts: VecDeque<Part>,
     length: usize,
 }
 
@@ -81,7 +83,10 @@ impl Parts {
 
     /// Appends everything that another one holds; content is not copied.
     pub(super) fn append(&mut self, other: Self) {
-        let mut text = &other.text[other.begin..];
+        let (lead, mut text) = other.text[other.begin..].split_at(other.lead);
+        if !lead.is_empty() {
+            self.write(|own| own.extend_from_slice(lead));
+        }
         for part in other.parts {
             match part {
                 Part::Content(content) => self.push(content),
@@ -96,14 +101,14 @@ impl Parts {
 
     /// Fills `slices` with what comes first and says how many of them are in use.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let used = slices.len().min(self.parts.len());
+        let used = slices.len().min(self.count());
         slices.iter_mut().zip(self.iter()).for_each(|(slice, part)| *slice = IoSlice::new(part));
         used
     }
 
     /// How many slices it is.
     pub(super) fn count(&self) -> usize {
-        self.parts.len()
+        usize::from(self.lead > 0) + self.parts.len()
     }
 
     /// Octets of text.
@@ -113,21 +118,29 @@ impl Parts {
 
     /// All of it, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut text = &self.text[self.begin..];
-        self.parts.iter().map(move |part| match part {
+        let (lead, mut text) = self.text[self.begin..].split_at(self.lead);
+        let parts = self.parts.iter().map(move |part| match part {
             Part::Content(content) => &content[..],
             Part::Text(length) => {
                 let (first, rest) = text.split_at(*length);
                 text = rest;
                 first
             }
-        })
+        });
+        Some(lead).filter(|lead| !lead.is_empty()).into_iter().chain(parts)
     }
 
     /// Drops the first `count` octets, or all if there are fewer.
     pub(super) fn advance(&mut self, count: usize) {
         let mut left = count.min(self.length);
         self.length -= left;
+        let of_lead = left.min(self.lead);
+        self.lead -= of_lead;
+        self.begin += of_lead;
+        left -= of_lead;
+        if self.lead > 0 {
+            return;
+        }
         while let Some(first) = self.parts.front_mut() {
             let length = match first {
                 Part::Text(length) if *length > left => {
@@ -151,7 +164,7 @@ impl Parts {
     pub(super) fn clear(&mut self) {
         self.parts.clear();
         self.text.clear();
-        (self.begin, self.length) = (0, 0);
+        (self.begin, self.lead, self.length) = (0, 0, 0);
     }
 
     /// Gives back what an idle session needs not keep.
@@ -172,8 +185,9 @@ impl Parts {
         self.length += added;
         match self.parts.back_mut() {
             _ if added == 0 => {}
+            None => self.lead += added,
             Some(Part::Text(length)) => *length += added,
-            _ => self.parts.push_back(Part::Text(added)),
+            Some(Part::Content(_)) => self.parts.push_back(Part::Text(added)),
         }
     }
 
@@ -231,7 +245,7 @@ mod tests {
         parts.advance(TEXT + 1);
         parts.give_back();
         assert_eq!(parts.text.capacity(), TEXT);
-        let mut parts = filled(&vec!["x".repeat(TEXT); 9]);
+        let mut parts = filled(&vec!["x".repeat(TEXT); 11]);
         parts.advance(usize::MAX);
         parts.give_back();
         assert_eq!((parts.text.capacity(), parts.parts.capacity()), (0, 0));

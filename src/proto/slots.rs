@@ -42,6 +42,16 @@ pub(crate) struct Verdicts {
     rest: Verdict,
 }
 
+impl Slot {
+    /// What was said of this recipient alone.
+    fn verdict(&self) -> Option<&Verdict> {
+        match self {
+            Self::Closed(verdict) => Some(verdict),
+            Self::Open | Self::Accepted => None,
+        }
+    }
+}
+
 impl Verdicts {
     /// The same of so many recipients.
     pub(crate) fn of_all(count: usize, verdict: Verdict) -> Self {
@@ -50,11 +60,7 @@ impl Verdicts {
 
     /// One a recipient.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Verdict> + Clone {
-        let verdict = |slot| match slot {
-            &Slot::Closed(ref verdict) => verdict,
-            Slot::Open | Slot::Accepted => &self.rest,
-        };
-        self.slots.iter().map(verdict)
+        self.slots.iter().map(|slot| slot.verdict().unwrap_or(&self.rest))
     }
 
     /// Of each recipient what was said of it alone, and what was said of all others.
@@ -79,8 +85,11 @@ impl Slots {
         Self { slots, rest: None, counts, ever_accepted: 0, kept_text }
     }
 
-    pub(super) fn into_verdicts(self) -> Verdicts {
-        Verdicts { slots: self.slots, rest: self.rest.unwrap_or_else(Verdict::gone) }
+    /// What became of everybody. Nobody is left then.
+    pub(super) fn take_verdicts(&mut self) -> Verdicts {
+        let (slots, rest) = (std::mem::take(&mut self.slots), self.rest.take());
+        self.counts = Counts::default();
+        Verdicts { slots, rest: rest.unwrap_or_else(Verdict::gone) }
     }
 
     /// The first recipient at this index or behind it of whom nothing was said.
@@ -136,11 +145,7 @@ impl Slots {
 
     /// All that was said of anybody, each at least once.
     fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        let own = |slot| match slot {
-            &Slot::Closed(ref verdict) => Some(verdict),
-            Slot::Open | Slot::Accepted => None,
-        };
-        self.rest.iter().chain(self.slots.iter().filter_map(own))
+        self.rest.iter().chain(self.slots.iter().filter_map(Slot::verdict))
     }
 
     #[inline]
@@ -195,11 +200,7 @@ mod tests {
         }
 
         fn has_verdict_at(&self, slot: &Slot, stage: Stage) -> bool {
-            let verdict = match slot {
-                Slot::Closed(verdict) => Some(verdict),
-                Slot::Open | Slot::Accepted => self.rest.as_ref(),
-            };
-            matches!(verdict, Some(Verdict::Refused(at, _)) if *at == stage)
+            matches!(slot.verdict().or(self.rest.as_ref()), Some(Verdict::Refused(at, _)) if *at == stage)
         }
     }
 
@@ -253,7 +254,7 @@ mod tests {
             Verdict::Refused(stage, _) => *stage,
             other => panic!("{other:?}"),
         };
-        let stages: Vec<_> = slots.into_verdicts().iter().map(stage).collect();
+        let stages: Vec<_> = slots.take_verdicts().iter().map(stage).collect();
         assert_eq!(stages, [Stage::Data, Stage::RcptTo, Stage::Data]);
     }
 }

@@ -136,8 +136,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// What became of the recipients, and what is left of the session.
-    pub(crate) fn finish(self) -> (Verdicts, Ending) {
-        (self.slots.into_verdicts(), self.ending)
+    pub(crate) fn finish(&mut self) -> (Verdicts, Ending) {
+        (self.slots.take_verdicts(), self.ending)
     }
 
     /// Recipients that the server accepted, whatever became of the message.

@@ -3,12 +3,12 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that is set when it is needed for the first time.
+/// A timer that is set when it is needed for the first time. It holds on to whoever polled it last.
 #[derive(Debug, Default)]
 pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
 
@@ -26,6 +26,13 @@ impl Alarm {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
+        }
+    }
+
+    /// Lets go of whoever polled it: a waker keeps all the memory of a task, also after that has ended.
+    pub(super) fn rest(&mut self) {
+        if let Some(sleep) = &mut self.0 {
+            let _ = pin!(unconstrained(sleep.as_mut())).poll(&mut Context::from_waker(Waker::noop()));
         }
     }
 }

@@ -363,6 +363,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Poll::Ready(Ok(count))
     }
 
+    /// Lets go of whoever used it last.
+    pub(crate) fn rest(&mut self) {
+        self.alarm.rest();
+    }
+
     /// Gives back what large messages and long replies took and an idle session needs not keep.
     fn give_back(&mut self) {
         self.output.give_back();

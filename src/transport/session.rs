@@ -298,6 +298,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// Lets go of whoever used it last, for it may be long until somebody uses it again.
+    pub(crate) fn rest(&mut self) {
+        self.link.rest();
+    }
+
     /// Octets that were written to the stream.
     pub(crate) fn written(&self) -> u64 {
         self.link.output.written()

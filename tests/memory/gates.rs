@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Route, RouteTable};
 
 use crate::heap::{Peak, allocations, live};
@@ -27,6 +27,8 @@ enum Measured {
     Allocations { chunking: bool },
     /// Allocations of each message for so many recipients, of 1 KiB without dots to double.
     Each { chunking: bool, recipients: usize },
+    /// The same where the next message waits for the connection.
+    WhileWaiting { chunking: bool, recipients: usize },
 }
 
 #[derive(Clone, Copy)]
@@ -42,7 +44,7 @@ enum Content {
 }
 
 use Content::{BinaryFile, Memory, Segments, TextFile};
-use Measured::{Allocations, Each, InFlight, Kept};
+use Measured::{Allocations, Each, InFlight, Kept, WhileWaiting};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -68,6 +70,9 @@ pub(crate) const GATES: &[Gate] = &[
     gate("allocations_for_a_recipient_by_data", Each { chunking: false, recipients: 1 }),
     gate("allocations_for_ten_recipients_by_chunks", Each { chunking: true, recipients: 10 }),
     gate("allocations_for_ten_recipients_by_data", Each { chunking: false, recipients: 10 }),
+    gate("allocations_while_the_next_waits_by_chunks", WhileWaiting { chunking: true, recipients: 1 }),
+    gate("allocations_while_the_next_waits_by_data", WhileWaiting { chunking: false, recipients: 1 }),
+    gate("allocations_for_ten_while_the_next_waits", WhileWaiting { chunking: false, recipients: 10 }),
 ];
 
 const fn gate(name: &'static str, measured: Measured) -> Gate {
@@ -80,14 +85,14 @@ impl Gate {
             InFlight { .. } => 128 * KIB,
             Kept { .. } => 4 * KIB,
             Allocations { .. } => 8,
-            Each { recipients, .. } => 4 + 2 * recipients,
+            Each { recipients, .. } | WhileWaiting { recipients, .. } => 4 + 2 * recipients,
         }
     }
 
     pub(crate) fn unit(&self) -> &'static str {
         match self.measured {
             InFlight { .. } | Kept { .. } => "octets",
-            Allocations { .. } | Each { .. } => "allocations",
+            Allocations { .. } | Each { .. } | WhileWaiting { .. } => "allocations",
         }
     }
 
@@ -98,8 +103,11 @@ impl Gate {
             Kept { size } => kept(&deliverer(port, true), size).await,
             Allocations { chunking } => by_size(&deliverer(port, chunking)).await,
             Each { chunking, recipients } => {
-                let message = Message::from_text("A line of text.\n".repeat(KIB / 16)).unwrap();
-                allocations_each(&deliverer(port, chunking), &envelope(recipients), &message).await
+                allocations_each(&deliverer(port, chunking), &envelope(recipients), &without_dots()).await
+            }
+            WhileWaiting { chunking, recipients } => {
+                let deliverer = with_connections(1, port, chunking);
+                while_waiting(&deliverer, &envelope(recipients), &without_dots()).await
             }
         }
     }
@@ -137,15 +145,34 @@ async fn allocations_each(deliverer: &Deliverer, envelope: &Envelope, message: &
     (allocations() - before).div_ceil(MESSAGES)
 }
 
+/// Of a message while two deliveries take turns on one connection.
+async fn while_waiting(deliverer: &Deliverer, envelope: &Envelope, message: &Message) -> usize {
+    deliver(deliverer, envelope, message).await;
+    let turns = || async {
+        for _ in 0..MESSAGES {
+            deliver(deliverer, envelope, message).await;
+        }
+    };
+    // what is kept grows to its size
+    join(turns(), turns()).await;
+    let before = allocations();
+    join(turns(), turns()).await;
+    (allocations() - before).div_ceil(2 * MESSAGES)
+}
+
 async fn deliver(deliverer: &Deliverer, envelope: &Envelope, message: &Message) {
     let report = deliverer.deliver(envelope, message).await;
     assert!(report.is_delivered(), "{report}");
 }
 
 fn deliverer(port: u16, chunking: bool) -> Deliverer {
+    with_connections(SESSIONS, port, chunking)
+}
+
+fn with_connections(connections: usize, port: u16, chunking: bool) -> Deliverer {
     let route = Route::relay(format!("smtp://127.0.0.1:{port}").parse().unwrap());
     let mut pool = PoolSettings::default();
-    (pool.connections, pool.idle_connections, pool.idle) = (SESSIONS, SESSIONS, Duration::from_secs(3600));
+    (pool.connections, pool.idle_connections, pool.idle) = (connections, SESSIONS, Duration::from_secs(3600));
     let builder = Deliverer::builder("client.example").resolver(MemoryResolver::builder().build().unwrap());
     builder.router(RouteTable::new(route)).chunking(chunking).pool(pool).build().unwrap()
 }
@@ -162,6 +189,10 @@ fn text(size: usize) -> Vec<u8> {
     text.extend(b".The quick brown fox jumps over the lazy dog.\r\n".iter().cycle().take(size - 16));
     text.extend_from_slice(b"\r\n");
     text
+}
+
+fn without_dots() -> Message {
+    Message::from_text("A line of text.\n".repeat(KIB / 16)).unwrap()
 }
 
 fn in_memory(size: usize) -> Message {

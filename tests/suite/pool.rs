@@ -192,7 +192,7 @@ async fn law_3_who_leaves_the_line_after_another_sent_its_message_may_have_deliv
     assert!(shown(&report).iter().all(|word| word.ends_with('?')), "{report:?}");
     drop(first);
     assert_eq!(other.messages().len(), 0);
-    assert!(sink.messages().len() >= 1);
+    assert!(!sink.messages().is_empty());
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn redacted(redaction: &Redaction, text: &str) -> String {
-        let reply = Reply::new(ReplyCode::new(535), text.to_owned());
+        let reply = Reply::new(ReplyCode::new(535), text);
         redaction.reply(reply).to_string()
     }
 
