@@ -11,6 +11,7 @@ use super::visit::{Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
 use crate::pool::{Lease, Slot};
+use crate::proto::Transaction;
 use crate::transport::{Race, Socket};
 
 /// The hosts of a destination, those who are to be delivered, and what was learnt on the way.
@@ -134,7 +135,7 @@ impl<'a> Attempt<'a, '_, '_> {
         }
         for place in 0..visits.len() {
             let Some(lease) = visits[place].pool().kept() else { continue };
-            match self.converse(&visits[place], lease).await {
+            match self.converse(&visits[place], lease, None).await {
                 Conversed::Done => _ = visits.remove(place),
                 Conversed::Gone(slot) => {
                     visits[place].hold(slot);
@@ -158,8 +159,13 @@ impl<'a> Attempt<'a, '_, '_> {
         visits
     }
 
-    async fn converse(&mut self, visit: &Visit<'a>, lease: Lease<Line>) -> Conversed {
-        self.planning.alongside(visit.converse(lease, None, self.pending).boxed()).await
+    async fn converse(
+        &mut self,
+        visit: &Visit<'a>,
+        lease: Lease<Line>,
+        begun: Option<Transaction<'_>>,
+    ) -> Conversed {
+        self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await
     }
 
     /// What comes of an address. Nothing more is tried at a host that turns out to be this one.
@@ -171,16 +177,19 @@ impl<'a> Attempt<'a, '_, '_> {
         let (memory, endpoint) = (&self.task.parts.memory, &visit.key().endpoint);
         let mut connected = connected;
         let tried = loop {
-            let lease = match connected {
-                Ok((slot, socket)) => self.planning.alongside(visit.open(slot, socket).boxed()).await,
+            let guess = visit.guess(self.pending);
+            let opened = match connected {
+                Ok((slot, socket)) => {
+                    self.planning.alongside(visit.open(slot, socket, guess.as_ref()).boxed()).await
+                }
                 Err(failure) => Err(visit.tried(failure, None)),
             };
-            let lease = match lease {
-                Ok(lease) => lease,
+            let (lease, begun) = match opened {
+                Ok(opened) => opened,
                 Err(tried) => break tried,
             };
             memory.forget(endpoint);
-            match self.converse(visit, lease).await {
+            match self.converse(visit, lease, begun).await {
                 Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
                 Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
             }

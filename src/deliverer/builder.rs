@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deliver::{Deliverer, Parts};
+use super::early::Announcements;
 use super::fixed::Fixed;
 use super::habits::Habits;
 use super::host_memory::HostMemory;
@@ -77,6 +78,7 @@ pub struct DelivererBuilder {
     timeouts: Timeouts,
     replies: ReplyLimits,
     pipelining: bool,
+    early_pipelining: bool,
     chunking: bool,
     one_flight: usize,
     pool: PoolSettings,
@@ -120,6 +122,7 @@ impl DelivererBuilder {
             timeouts: Timeouts::default(),
             replies: ReplyLimits::default(),
             pipelining: true,
+            early_pipelining: true,
             chunking: true,
             one_flight: 64 * 1024,
             pool: PoolSettings::default(),
@@ -184,6 +187,16 @@ impl DelivererBuilder {
     /// Whether commands go out in groups where the server offers it (RFC 2920); `true`.
     pub fn pipelining(mut self, pipelining: bool) -> Self {
         self.pipelining = pipelining;
+        self
+    }
+
+    /// Whether EHLO, and commands behind it, go out before the greeting was read, to servers that announced `PIPECONNECT`
+    /// on a connection within the last hour; `true`, and never without [`pipelining`](Self::pipelining).
+    ///
+    /// RFC 5321 section 4.3.1 says that a client should wait for the greeting, so that it does not speak to a server that is
+    /// not ready; who announces the keyword asks not to be waited for. Nobody else is spoken to so.
+    pub fn early_pipelining(mut self, early: bool) -> Self {
+        self.early_pipelining = early;
         self
     }
 
@@ -283,6 +296,7 @@ impl DelivererBuilder {
         let sources = SourcePool::new(self.sources);
         let (router, policy, local, mut limits) = (self.router, self.policy, self.local, self.limits);
         limits.stagger = limits.stagger.max(LEAST_STAGGER);
+        let announcements = Announcements::new(self.early_pipelining && self.pipelining);
         let memory = HostMemory::new(limits.host_memory, limits.host_memory_size);
         Ok(Deliverer::new(Parts {
             router,
@@ -300,6 +314,7 @@ impl DelivererBuilder {
             memory,
             pool: Pool::new(self.pool),
             habits: Habits::new(),
+            announcements,
             fixed: Fixed::default(),
         }))
     }

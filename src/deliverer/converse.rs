@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::early::is_lost_early;
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
@@ -103,7 +104,7 @@ impl<'a> Visit<'a> {
     }
 
     /// What is known of the server, less what it is known to break.
-    fn terms(&self, mut terms: Terms, idle_for: Duration) -> Terms {
+    pub(super) fn terms(&self, mut terms: Terms, idle_for: Duration) -> Terms {
         let habit = self.task.parts.habits.of(self.key());
         terms.chunking &= !habit.chunking_unknown;
         terms.pipelining &= !habit.lock_step;
@@ -124,6 +125,7 @@ impl Conversation<'_, '_> {
     /// A transaction that was full is followed by another with as many recipients as that one took, for as long as it
     /// took any (check 038). Breaks off where another connection is to be used.
     async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
+        let is_early = begun.is_some() && self.lease.is_new();
         let mut begun = begun;
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
@@ -135,7 +137,7 @@ impl Conversation<'_, '_> {
             }
             let is_last = pending.len() <= limit || waiting(pending).nth(limit).is_none();
             let said = self.transact(asked.recipients(), begun.take(), is_last).await;
-            if is_first && !self.lease.is_new() && is_gone(said.as_ref()) {
+            if is_first && self.is_gone(said.as_ref(), is_early) {
                 return ControlFlow::Break(());
             }
             is_first = false;
@@ -173,6 +175,7 @@ impl Conversation<'_, '_> {
         is_last: bool,
     ) -> Result<Said, Verdict> {
         let task = self.visit.task;
+        let is_early = begun.is_some() && self.lease.is_new();
         let Some((line, queue)) = self.lease.split() else { return Err(Verdict::gone()) };
         let mut transaction = match begun {
             Some(begun) => begun,
@@ -184,13 +187,27 @@ impl Conversation<'_, '_> {
         queue.count();
         let mut others = Others { queue, terms: self.terms, is_last };
         self.has_left = line.session.convey(&mut transaction, task.message, &mut others).await;
-        if transaction.broke_in_group() {
+        if transaction.broke_in_group() && is_early {
+            self.visit.note_surprise();
+        } else if transaction.broke_in_group() {
             task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
         }
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
         let heard_nothing = transaction.heard_nothing();
         let (verdicts, _) = transaction.finish();
         Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing })
+    }
+
+    /// Whether another connection is to be used: a new one only where it may have been lost for what was said early on it.
+    fn is_gone(&self, said: Result<&Said, &Verdict>, is_early: bool) -> bool {
+        if !self.lease.is_new() {
+            return is_gone(said);
+        }
+        let is_lost = is_early && said.is_ok_and(|said| all_asked(said, is_lost_early));
+        if is_lost {
+            self.visit.note_surprise();
+        }
+        is_lost
     }
 
     /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time
@@ -253,17 +270,19 @@ async fn left(mut lease: Lease<Line>) {
 /// section 3.8).
 fn is_gone(said: Result<&Said, &Verdict>) -> bool {
     match said {
-        Ok(said) if said.heard_nothing => {
-            let mut asked =
-                said.verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Unsupported(_)));
-            asked.clone().any(is_lost) && asked.all(is_lost)
-        }
+        Ok(said) if said.heard_nothing => all_asked(said, is_lost),
         Ok(said) => said.verdicts.iter().all(is_closing),
         Err(verdict) => is_lost(verdict) || is_closing(verdict),
     }
 }
 
-fn is_lost(verdict: &Verdict) -> bool {
+/// Whether this is true of all who were asked for.
+fn all_asked(said: &Said, is: fn(&Verdict) -> bool) -> bool {
+    let mut asked = said.verdicts.iter().filter(|verdict| !matches!(verdict, Verdict::Unsupported(_)));
+    asked.clone().any(is) && asked.all(is)
+}
+
+pub(super) fn is_lost(verdict: &Verdict) -> bool {
     let Verdict::Broken { why, may_have_arrived: false, .. } = verdict else { return false };
     matches!(why, Interruption::Disconnected | Interruption::Io(_))
 }

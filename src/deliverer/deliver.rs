@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use super::attempt;
 use super::builder::{DelivererBuilder, DeliveryLimits};
 use super::converse::Conversed;
+use super::early::Announcements;
 use super::fixed::{Fixed, is_fixed};
 use super::group::{Group, GroupPlan, Way, groups};
 use super::habits::Habits;
@@ -79,6 +80,7 @@ pub(super) struct Parts {
     pub(super) memory: HostMemory,
     pub(super) pool: Pool<Line>,
     pub(super) habits: Habits,
+    pub(super) announcements: Announcements,
     pub(super) fixed: Fixed,
 }
 

@@ -2,15 +2,18 @@
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::early::Guess;
 use super::report::Hop;
 use super::settle::Tried;
 use super::visit::Visit;
 use crate::mail::{Domain, Host};
 use crate::pool::{Carried, Lease, Slot};
-use crate::proto::Credentials;
+use crate::proto::{Credentials, Transaction};
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured};
-use crate::transport::{Demands, Established, Login, NotEstablished, Session, Socket, Stream, establish};
+use crate::transport::{
+    Demands, Early, Established, Login, NotEstablished, Remedy, Session, Socket, Stream, establish,
+};
 
 /// A session, and the hop that it is with.
 #[derive(Debug)]
@@ -33,28 +36,66 @@ impl Carried for Line {
     }
 }
 
-impl Visit<'_> {
-    /// A session that proves what it must; an error is that of all who are not settled. On an opportunistic hop a
-    /// handshake that failed is followed by one more connection to the same address, in the clear (check 166).
-    pub(super) async fn open(&self, slot: Slot<Line>, socket: Socket) -> Result<Lease<Line>, Tried> {
+impl<'a> Visit<'a> {
+    /// A session that proves what it must, and the transaction that was begun on it, if one was; an error is that of all
+    /// who are not settled. On an opportunistic hop a handshake that failed is followed by one more connection to the same
+    /// address, in the clear (check 166).
+    pub(super) async fn open<'t>(
+        &self,
+        slot: Slot<Line>,
+        socket: Socket,
+        guess: Option<&'t Guess<'_>>,
+    ) -> Result<(Lease<Line>, Option<Transaction<'t>>), Tried>
+    where
+        'a: 't,
+    {
         let login = self.key().credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.key().requirement;
         let fall_back =
             requirement.allows_cleartext() && login.is_none() && self.task.parts.tls.cleartext_after_failure;
-        let established = match self.establish(socket, requirement, login).await {
-            Err(error) if error.in_handshake && fall_back => {
+        let (early, begun) = self.begin_early(guess);
+        let established = match self.establish_as_known(socket, login, early, guess.is_some()).await {
+            Err(error) if error.remedy == Remedy::Cleartext && fall_back => {
                 let socket = self.dialled().await.map_err(|failure| self.tried(failure, None))?;
-                self.establish(socket, Requirement::CLEARTEXT, login).await
+                self.establish(socket, Requirement::CLEARTEXT, login, Early::default()).await
             }
             first => first,
         };
         match established {
             Ok(Established { session, secured, .. }) => {
-                let terms = session.terms();
-                Ok(Lease::new(slot, Line { session: Box::new(session), hop: self.hop(secured) }, terms))
+                let (terms, begun) = (session.terms(), begun.zip(session.ahead_at()));
+                let line = Line { session: Box::new(session), hop: self.hop(secured) };
+                let begun = begun.map(|(mut begun, place)| {
+                    begun.follow(place, false);
+                    begun
+                });
+                Ok((Lease::new(slot, line, terms), begun))
             }
             Err(error) => Err(self.tried(error.failure, Some(self.hop(error.secured)))),
         }
+    }
+
+    /// A session as required, by what is known of the server. Where it is not what it was, one more connection is made on
+    /// which nothing is said early: what was sent is not complete, and counts for nothing.
+    async fn establish_as_known(
+        &self,
+        socket: Socket,
+        login: Option<Login<'_>>,
+        early: Early,
+        is_early: bool,
+    ) -> Result<Established, NotEstablished> {
+        let requirement = self.key().requirement;
+        let mut established = self.establish(socket, requirement, login, early).await;
+        if let Err(error) = &established
+            && is_early
+        {
+            self.note_failure(error);
+            if error.remedy == Remedy::Patience {
+                let socket = self.dialled().await?;
+                established = self.establish(socket, requirement, login, Early::default()).await;
+            }
+        }
+        established.inspect(|established| self.learn(established.offers))
     }
 
     /// A session on a connection.
@@ -63,6 +104,7 @@ impl Visit<'_> {
         socket: Socket,
         requirement: Requirement,
         login: Option<Login<'_>>,
+        early: Early,
     ) -> Result<Established, NotEstablished> {
         let (settings, reporter) = (&self.settings(), &self.reporter());
         reporter.connected();
@@ -71,7 +113,7 @@ impl Visit<'_> {
         let (own_names, ends) = (self.own_names(), self.task.ends);
         let terms =
             Demands { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
-        establish(socket, terms).await
+        establish(socket, terms, early).await
     }
 
     fn login<'l>(&'l self, credentials: &'l Credentials) -> Login<'l> {

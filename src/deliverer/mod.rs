@@ -5,6 +5,7 @@ mod builder;
 mod by_pool;
 mod converse;
 mod deliver;
+mod early;
 mod fixed;
 mod group;
 mod habits;

@@ -23,6 +23,9 @@ pub struct Capabilities {
     pub starttls: bool,
     /// Recipients may carry notification requests (RFC 3461).
     pub dsn: bool,
+    /// Commands may be sent before the greeting on connections made later, and behind EHLO: `PIPECONNECT`, or
+    /// `X_PIPE_CONNECT` as it was called at first (draft-harris-early-pipe).
+    pub early_pipelining: bool,
     /// Mechanisms of AUTH (RFC 4954 section 3) that the crate knows.
     pub auth: MechanismSet,
 }
@@ -67,6 +70,7 @@ impl Capabilities {
             ("SMTPUTF8", _) => self.smtp_utf8 = true,
             ("DSN", None) => self.dsn = true,
             ("STARTTLS", None) => self.starttls = true,
+            ("PIPECONNECT" | "X_PIPE_CONNECT", None) => self.early_pipelining = true,
             ("SIZE", limit) => self.size = smaller(self.size, limit),
             _ => {}
         }
@@ -119,6 +123,20 @@ mod tests {
     fn check_024_what_is_behind_a_keyword_that_takes_nothing_unmakes_it_but_for_smtputf8() {
         let found = read("x\nPIPELINING 5\n8BITMIME yes\nDSN x\nSMTPUTF8 later");
         assert_eq!(found, Capabilities { smtp_utf8: true, ..Capabilities::default() });
+    }
+
+    #[test]
+    fn early_pipelining_has_two_names_and_takes_nothing_behind_them() {
+        for text in ["x\nPIPECONNECT", "x\nx_pipe_connect"] {
+            assert_eq!(
+                read(text),
+                Capabilities { early_pipelining: true, ..Capabilities::default() },
+                "{text}"
+            );
+        }
+        for text in ["x\nPIPECONNECT 1", "x\nPIPE_CONNECT", "PIPECONNECT"] {
+            assert!(!read(text).early_pipelining, "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::capabilities::Capabilities;
 use super::client_name::ClientName;
 use super::command::Command;
+use super::early::{Ahead, is_hello_unknown};
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::protocol::Protocol;
@@ -12,9 +13,6 @@ use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::stage::Stage;
 use super::verdict::Verdict;
 use crate::mail::DnsName;
-
-/// Answers to EHLO that mean that it is not known. Others refuse the client (RFC 5321 section 4.1.4).
-const EHLO_UNKNOWN: [u16; 5] = [500, 501, 502, 504, 550];
 
 /// From the greeting to the first command of a transaction.
 #[derive(Debug)]
@@ -24,6 +22,8 @@ pub(crate) struct Opening<'a> {
     awaited: Awaited<Expected>,
     /// What the server calls itself.
     names: Vec<DnsName>,
+    /// The place in the stream behind EHLO, if other commands were queued there.
+    ahead_at: Option<u64>,
     result: Option<Result<Capabilities, Verdict>>,
 }
 
@@ -35,6 +35,8 @@ pub(crate) struct Introduced {
     /// What it calls itself in its greeting and in its reply to EHLO (RFC 5321 sections 4.2 and 4.1.1.1), where that is
     /// a name.
     pub(crate) names: Vec<DnsName>,
+    /// The place in the stream where what was sent behind EHLO begins, if there is any.
+    pub(crate) ahead_at: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +60,35 @@ impl<'a> Opening<'a> {
     pub(crate) fn new(protocol: Protocol, name: &'a ClientName, output: &Output) -> Self {
         let mut awaited = Awaited::new();
         awaited.expect(Expected::Greeting, output);
-        Self { protocol, name, awaited, names: Vec::new(), result: None }
+        Self { protocol, name, awaited, names: Vec::new(), ahead_at: None, result: None }
+    }
+
+    /// Before anything was read, at a server that takes commands then.
+    pub(crate) fn early(protocol: Protocol, name: &'a ClientName, ahead: Ahead, output: &mut Output) -> Self {
+        let mut opening = Self::new(protocol, name, output);
+        opening.say(Command::Hello(protocol, name), Expected::Hello, output);
+        opening.ahead_at = ahead.queue(output);
+        opening
     }
 
     /// Behind a handshake that followed on STARTTLS: there is no greeting, and everything that was learnt is
     /// forgotten (RFC 3207 section 4.2).
-    pub(crate) fn after_starttls(protocol: Protocol, name: &'a ClientName, output: &mut Output) -> Self {
+    pub(crate) fn after_starttls(
+        protocol: Protocol,
+        name: &'a ClientName,
+        ahead: Ahead,
+        output: &mut Output,
+    ) -> Self {
         let awaited = Awaited::new();
-        let mut opening = Self { protocol, name, awaited, names: Vec::new(), result: None };
+        let mut opening = Self { protocol, name, awaited, names: Vec::new(), ahead_at: None, result: None };
         opening.say(Command::Hello(protocol, name), Expected::Hello, output);
+        opening.ahead_at = ahead.queue(output);
         opening
+    }
+
+    /// Whether something was said that is not answered yet.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.awaited.is_empty() || self.ahead_at.is_some()
     }
 
     /// Who the server is, or why there is no session.
@@ -77,8 +98,8 @@ impl<'a> Opening<'a> {
             why: Interruption::Disconnected,
             may_have_arrived: false,
         };
-        let names = self.names;
-        let introduced = |capabilities| Introduced { capabilities, names };
+        let (names, ahead_at) = (self.names, self.ahead_at);
+        let introduced = |capabilities| Introduced { capabilities, names, ahead_at };
         self.result.unwrap_or_else(|| Err(unfinished())).map(introduced)
     }
 
@@ -90,6 +111,8 @@ impl<'a> Opening<'a> {
     fn completed(&mut self, expected: Expected, reply: &Reply, output: &mut Output) {
         self.names.extend(server_name(reply));
         match expected {
+            // EHLO was said before
+            Expected::Greeting if !self.awaited.is_empty() => {}
             Expected::Greeting => {
                 self.say(Command::Hello(self.protocol, self.name), Expected::Hello, output);
             }
@@ -99,8 +122,8 @@ impl<'a> Opening<'a> {
     }
 
     fn refused(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
-        let unknown = EHLO_UNKNOWN.contains(&reply.code().as_u16());
-        if expected == Expected::Hello && self.protocol == Protocol::Smtp && unknown {
+        let may_greet_otherwise = self.protocol == Protocol::Smtp && self.ahead_at.is_none();
+        if expected == Expected::Hello && may_greet_otherwise && is_hello_unknown(&reply) {
             return self.say(Command::Helo(self.name), Expected::Helo, output);
         }
         self.result = Some(Err(Verdict::Refused(expected.stage(), reply.without_enhanced())));

@@ -23,6 +23,11 @@ impl Single {
         Self::new(Command::StartTls, Stage::StartTls, output)
     }
 
+    /// STARTTLS that was queued already.
+    pub(crate) fn awaited_start_tls(output: &Output) -> Self {
+        Self::awaited(Stage::StartTls, output)
+    }
+
     /// RSET (RFC 5321 section 4.1.1.5): ends a transaction that was not completed.
     pub(crate) fn reset(output: &mut Output) -> Self {
         Self::new(Command::Rset, Stage::Reset, output)
@@ -35,14 +40,17 @@ impl Single {
 
     /// QUIT that was queued already.
     pub(crate) fn awaited_quit(output: &Output) -> Self {
-        let mut awaited = Awaited::new();
-        awaited.expect((), output);
-        Self { stage: Stage::Quit, awaited, result: None }
+        Self::awaited(Stage::Quit, output)
     }
 
     fn new(command: Command<'_>, stage: Stage, output: &mut Output) -> Self {
-        let mut awaited = Awaited::new();
         command.write(output);
+        Self::awaited(stage, output)
+    }
+
+    /// The command queued last is to be answered.
+    fn awaited(stage: Stage, output: &Output) -> Self {
+        let mut awaited = Awaited::new();
         awaited.expect((), output);
         Self { stage, awaited, result: None }
     }

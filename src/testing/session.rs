@@ -92,9 +92,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// RFC 2920 section 3.1; the octets of a chunk follow it in any case.
+    /// RFC 2920 section 3.1; the octets of a chunk follow it in any case, and anything EHLO where that is announced.
     fn may_be_followed(&self, verb: &str) -> bool {
-        verb == "BDAT" || self.advertises("PIPELINING") && matches!(verb, "MAIL" | "RCPT" | "RSET")
+        let is_early = matches!(verb, "EHLO" | "LHLO") && self.advertises("PIPECONNECT");
+        is_early
+            || verb == "BDAT"
+            || self.advertises("PIPELINING") && matches!(verb, "MAIL" | "RCPT" | "RSET")
     }
 
     async fn command(&mut self, verb: &str, line: &[u8]) -> Result<(), Unread> {

@@ -3,13 +3,16 @@
 use tokio::time::Instant;
 
 use super::drive::after;
+use super::early::{Early, Haste, Offers};
 use super::login::{Login, log_in};
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
 use crate::mail::{DnsName, Domain};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, FailureKind};
-use crate::proto::{ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage};
+use crate::proto::{
+    Ahead, Capabilities, ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage,
+};
 use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError, binding};
 
 /// What is wanted of a connection.
@@ -33,6 +36,8 @@ pub(crate) struct Demands<'a> {
 pub(crate) struct Established {
     pub(crate) session: Session<Stream>,
     pub(crate) secured: Option<Secured>,
+    /// What the server offered.
+    pub(crate) offers: Offers,
     binding: Option<ChannelBinding>,
 }
 
@@ -40,27 +45,58 @@ pub(crate) struct Established {
 #[derive(Debug)]
 pub(crate) struct NotEstablished {
     pub(crate) failure: Failure,
-    /// Whether a handshake failed, so that another connection in the clear may do where that is allowed.
-    pub(crate) in_handshake: bool,
+    pub(crate) remedy: Remedy,
     /// What the connection proved before.
     pub(crate) secured: Option<Secured>,
 }
 
-impl From<Failure> for NotEstablished {
-    fn from(failure: Failure) -> Self {
-        Self { failure, in_handshake: false, secured: None }
+/// What may do where a connection did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nothing that is known.
+    None,
+    /// Another connection in the clear, where that is allowed: a handshake failed.
+    Cleartext,
+    /// Another connection without anything early: the server is not what it was.
+    Patience,
+}
+
+impl NotEstablished {
+    fn of(failure: Failure, remedy: Remedy) -> Self {
+        Self { failure, remedy, secured: None }
+    }
+
+    fn after(failure: Failure, haste: Haste) -> Self {
+        let remedy = if haste.may_have_caused(&failure) { Remedy::Patience } else { Remedy::None };
+        Self::of(failure, remedy)
+    }
+
+    /// What was sent behind EHLO was made for another reply to it. Nothing of it is complete, and it cannot be taken back.
+    fn surprised() -> Self {
+        let failure = Failure::local_for_now("the server offers something else than it did before");
+        Self::of(failure, Remedy::Patience)
     }
 }
 
-/// Opens a session and secures it as required. Before the last check nothing but greeting, EHLO and STARTTLS was
-/// said (law 6), before the login nothing of the envelope.
-pub(crate) async fn establish(socket: Socket, terms: Demands<'_>) -> Result<Established, NotEstablished> {
+impl From<Failure> for NotEstablished {
+    fn from(failure: Failure) -> Self {
+        Self::of(failure, Remedy::None)
+    }
+}
+
+/// Opens a session and secures it as required. Before what was proved is compared with that nothing but greeting, EHLO and
+/// STARTTLS was said (law 6), before the login nothing of the envelope.
+pub(crate) async fn establish(
+    socket: Socket,
+    terms: Demands<'_>,
+    early: Early,
+) -> Result<Established, NotEstablished> {
     let session_ends = terms.settings.timeouts.session.map(after);
     let terms = Demands { ends: terms.ends.into_iter().chain(session_ends).min(), ..terms };
     let established = match terms.requirement.start {
-        Start::Immediate => terms.immediate(socket).await,
-        Start::StartTls => terms.by_starttls(socket).await,
-        Start::Never => terms.in_the_clear(socket).await,
+        Start::Immediate => terms.immediate(socket, early).await,
+        Start::StartTls => terms.by_starttls(socket, early).await,
+        Start::Never => terms.in_the_clear(socket, early).await,
     }?;
     match terms.requirement.is_met_by(established.secured.as_ref()) {
         true => terms.log_in(established).await,
@@ -81,7 +117,7 @@ impl Demands<'_> {
     async fn log_in(&self, mut established: Established) -> Result<Established, NotEstablished> {
         let Some(login) = &self.login else { return Ok(established) };
         let secured = established.secured;
-        let failed = |failure| NotEstablished { failure, in_handshake: false, secured };
+        let failed = |failure| NotEstablished { failure, remedy: Remedy::None, secured };
         if !login.is_safe(secured.as_ref(), self.peer.endpoint) {
             established.session.quit().await;
             return Err(failed(Failure::unsafe_for_credentials()));
@@ -101,23 +137,26 @@ impl Demands<'_> {
         self.login.map_or_else(Redaction::default, |login| Redaction::of(login.credentials))
     }
 
-    async fn in_the_clear(&self, socket: Socket) -> Result<Established, NotEstablished> {
-        let session = self.open(Stream::Plain(socket)).await?;
-        Ok(Established { session, secured: None, binding: None })
+    async fn in_the_clear(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
+        let session = self.open(Stream::Plain(socket), &mut early, None).await?;
+        Ok(Established::cleartext(session))
     }
 
-    async fn immediate(&self, socket: Socket) -> Result<Established, NotEstablished> {
+    async fn immediate(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
         let (stream, secured, binding) = self.handshake(socket).await?;
-        let session = self.open(stream).await?;
-        Ok(Established { session, secured: Some(secured), binding })
+        let session = self.open(stream, &mut early, Some(&secured)).await?;
+        let offers = Offers { first: Some(*session.capabilities()), secured: None };
+        Ok(Established { session, secured: Some(secured), offers, binding })
     }
 
-    async fn by_starttls(&self, socket: Socket) -> Result<Established, NotEstablished> {
-        let mut session = self.open(Stream::Plain(socket)).await?;
-        if !session.capabilities().starttls {
-            return Ok(Established { session, secured: None, binding: None });
+    async fn by_starttls(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
+        let mut session = self.open(Stream::Plain(socket), &mut early, None).await?;
+        let first = *session.capabilities();
+        if !first.starttls {
+            return Ok(Established::cleartext(session));
         }
-        let reply = session.start_tls().await.map_err(|failure| self.lost_at_starttls(failure))?;
+        let haste = if session.ahead_at().is_some() { Haste::Ahead } else { Haste::None };
+        let reply = session.start_tls().await.map_err(|failure| lost_at_starttls(failure, haste))?;
         if reply.class() != ReplyClass::Completed {
             return self.without(session, reply).await;
         }
@@ -126,29 +165,16 @@ impl Demands<'_> {
             return Err(Failure::injected().into());
         };
         let (stream, secured, binding) = self.handshake(socket).await?;
-        let session = Session::reopen(
-            stream,
-            self.protocol,
-            self.settings.clone(),
-            self.ends,
-            self.reporter.clone(),
-            &self.redaction(),
-        )
-        .await?;
-        Ok(Established { session, secured: Some(secured), binding })
-    }
-
-    /// A server that goes away at STARTTLS is as one whose handshake fails.
-    fn lost_at_starttls(&self, failure: Failure) -> NotEstablished {
-        let in_handshake = matches!(failure.kind(), FailureKind::Disconnected | FailureKind::TimedOut);
-        NotEstablished { failure, in_handshake, secured: None }
+        let session = self.reopen(stream, &mut early, &secured).await?;
+        let offers = Offers { first: Some(first), secured: Some(*session.capabilities()) };
+        Ok(Established { session, secured: Some(secured), offers, binding })
     }
 
     /// The server offers STARTTLS and refuses it: where cleartext will do, the same session goes on.
     async fn without(&self, session: Session<Stream>, reply: Reply) -> Result<Established, NotEstablished> {
         let closing = reply.code() == ReplyCode::SERVICE_CLOSING;
         match (self.requirement.allows_cleartext(), closing) {
-            (true, false) => return Ok(Established { session, secured: None, binding: None }),
+            (true, false) => return Ok(Established::cleartext(session)),
             // nothing had to be secured: the server is closing, as it may at any time
             (true, true) => return Err(Failure::closing(Stage::StartTls, reply).into()),
             (false, true) => {}
@@ -157,24 +183,56 @@ impl Demands<'_> {
         Err(Failure::starttls_refused(reply).into())
     }
 
-    async fn open(&self, stream: Stream) -> Result<Session<Stream>, Failure> {
-        let session = Session::open_as(
-            stream,
-            self.protocol,
-            self.settings.clone(),
-            self.ends,
-            self.reporter.clone(),
-            &self.redaction(),
-        )
-        .await?;
-        match session.server_names().iter().find(|name| self.is_own(name)) {
-            None => Ok(session),
-            Some(name) => {
-                let failure = Failure::is_this_host(name);
-                session.quit().await;
-                Err(failure)
-            }
+    /// A session that began, and that leads to another host than this one. What was sent behind EHLO is still of use.
+    async fn open(
+        &self,
+        stream: Stream,
+        early: &mut Early,
+        proved: Option<&Secured>,
+    ) -> Result<Session<Stream>, NotEstablished> {
+        let ahead = early.first(self.requirement, proved);
+        let (haste, is_starttls) = (Haste::of(ahead.as_ref()), matches!(ahead, Some(Ahead::StartTls)));
+        let opened = self.session(stream).begin(ahead).await;
+        let session = opened.map_err(|failure| NotEstablished::after(failure, haste))?;
+        if let Some(name) = session.server_names().iter().find(|name| self.is_own(name)) {
+            let failure = Failure::is_this_host(name);
+            return Err(self.turn_back(session, failure).await);
         }
+        let is_as_expected = match is_starttls {
+            true => session.capabilities().starttls,
+            false => is_as_expected(&session, early.offers.first),
+        };
+        if is_as_expected { Ok(session) } else { Err(NotEstablished::surprised()) }
+    }
+
+    /// Leaves without a message. Where something was sent behind EHLO, QUIT could be taken for content.
+    async fn turn_back(&self, session: Session<Stream>, failure: Failure) -> NotEstablished {
+        if session.ahead_at().is_none() {
+            session.quit().await;
+        }
+        failure.into()
+    }
+
+    /// The session behind the handshake.
+    async fn reopen(
+        &self,
+        stream: Stream,
+        early: &mut Early,
+        proved: &Secured,
+    ) -> Result<Session<Stream>, NotEstablished> {
+        let ahead = early.again(self.requirement, proved);
+        let haste = Haste::behind_starttls(&ahead);
+        let opened = self.session(stream).begin_again(ahead).await;
+        let session = opened.map_err(|failure| NotEstablished::after(failure, haste))?;
+        match is_as_expected(&session, early.offers.secured) {
+            true => Ok(session),
+            false => Err(NotEstablished::surprised()),
+        }
+    }
+
+    fn session(&self, stream: Stream) -> Session<Stream> {
+        let (settings, reporter) = (self.settings.clone(), self.reporter.clone());
+        Session::new(stream, self.protocol, settings, self.ends, reporter, &self.redaction())
     }
 
     fn is_own(&self, name: &DnsName) -> bool {
@@ -193,8 +251,31 @@ impl Demands<'_> {
             }
             Err(error) => {
                 let failure = Failure::securing(error, Stage::StartTls);
-                Err(NotEstablished { failure, in_handshake: true, secured: None })
+                Err(NotEstablished::of(failure, Remedy::Cleartext))
             }
         }
+    }
+}
+
+impl Established {
+    fn cleartext(session: Session<Stream>) -> Self {
+        let offers = Offers { first: Some(*session.capabilities()), secured: None };
+        Self { session, secured: None, offers, binding: None }
+    }
+}
+
+/// Whether what was sent behind EHLO, if anything was, fits what the server offers.
+fn is_as_expected(session: &Session<Stream>, expected: Option<Capabilities>) -> bool {
+    session.ahead_at().is_none() || expected.as_ref() == Some(session.capabilities())
+}
+
+/// A server that goes away at STARTTLS is as one whose handshake fails, unless it was told too early to begin.
+fn lost_at_starttls(failure: Failure, haste: Haste) -> NotEstablished {
+    if haste.may_have_caused(&failure) {
+        return NotEstablished::of(failure, Remedy::Patience);
+    }
+    match failure.kind() {
+        FailureKind::Disconnected | FailureKind::TimedOut => NotEstablished::of(failure, Remedy::Cleartext),
+        _ => failure.into(),
     }
 }

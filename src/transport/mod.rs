@@ -5,6 +5,7 @@ mod connect;
 mod drive;
 #[cfg(test)]
 mod drive_tests;
+mod early;
 mod establish;
 mod login;
 mod race;
@@ -14,7 +15,8 @@ mod timeouts;
 
 pub(crate) use connect::connect;
 pub(crate) use drive::after;
-pub(crate) use establish::{Demands, Established, NotEstablished, establish};
+pub(crate) use early::{Early, Offers};
+pub(crate) use establish::{Demands, Established, NotEstablished, Remedy, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
 pub(crate) use race::{Joins, Race};

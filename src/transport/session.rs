@@ -13,9 +13,9 @@ use crate::mail::{ContentReader, DnsName, Envelope, Message};
 use crate::observer::{Observer, Reporter, TraceLevels};
 use crate::outcome::{Failure, Outcome};
 use crate::proto::{
-    Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Machine, Mechanism,
-    MechanismSet, Opening, Overlap, Protocol, Recipients, Redaction, Reply, ReplyCode, ReplyLimits,
-    SaslTerms, Single, Stage, Terms, Transaction, Verdict, Verdicts,
+    Ahead, Authentication, AuthenticationFailure, Behind, Capabilities, ClientName, Ending, Machine,
+    Mechanism, MechanismSet, Opening, Overlap, Protocol, Recipients, Redaction, Reply, ReplyCode,
+    ReplyLimits, SaslTerms, Single, Stage, Terms, Transaction, Verdict, Verdicts,
 };
 
 /// How sessions are held.
@@ -64,6 +64,21 @@ impl SessionSettings {
             trace: TraceLevels::default(),
         }
     }
+
+    /// What is known of a server and decided by the host.
+    pub(crate) fn terms(&self, protocol: Protocol, capabilities: Capabilities, authenticated: bool) -> Terms {
+        Terms {
+            protocol,
+            capabilities,
+            pipelining: self.pipelining,
+            chunking: self.chunking,
+            one_flight: self.one_flight,
+            eight_bit_clean: self.eight_bit_clean,
+            refuse_long_lines: self.refuse_long_lines,
+            authenticated,
+            kept_text: self.replies.kept_text,
+        }
+    }
 }
 
 /// A session of SMTP (RFC 5321) or LMTP (RFC 2033) on any stream.
@@ -101,6 +116,8 @@ pub struct Session<S> {
     server_names: Vec<DnsName>,
     state: State,
     authenticated: bool,
+    /// The place in the stream where what was sent behind EHLO begins, until it is answered.
+    ahead_at: Option<u64>,
 }
 
 /// What may happen next on a session.
@@ -125,40 +142,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub async fn open(stream: S, protocol: Protocol, settings: SessionSettings) -> Result<Self, Failure> {
         let reporter = Reporter::new(settings.observer.clone(), settings.trace, "session");
         let ends = settings.timeouts.session.map(after);
-        Self::open_as(stream, protocol, settings, ends, reporter, &Redaction::default()).await
+        Self::new(stream, protocol, settings, ends, reporter, &Redaction::default()).begin(None).await
     }
 
-    /// Opens a session that is over at a given time, and of which an observer hears under the name of the reporter.
-    pub(crate) async fn open_as(
-        stream: S,
-        protocol: Protocol,
-        settings: SessionSettings,
-        ends: Option<Instant>,
-        reporter: Reporter,
-        redaction: &Redaction,
-    ) -> Result<Self, Failure> {
-        let session = Self::new(stream, protocol, settings, ends, reporter, redaction);
-        let name = session.settings.client_name.clone();
-        let opening = Opening::new(protocol, &name, &session.link.output);
-        session.introduce(opening).await
+    /// Waits for the greeting and introduces the client; with something to say `early` it does so at once.
+    pub(crate) async fn begin(mut self, early: Option<Ahead>) -> Result<Self, Failure> {
+        let (protocol, name) = (self.protocol, self.settings.client_name.clone());
+        let opening = match early {
+            None => Opening::new(protocol, &name, &self.link.output),
+            Some(ahead) => Opening::early(protocol, &name, ahead, &mut self.link.output),
+        };
+        self.introduce(opening).await
     }
 
-    /// The same session on the stream that TLS made of its own: everything is learnt anew.
-    pub(crate) async fn reopen(
-        stream: S,
-        protocol: Protocol,
-        settings: SessionSettings,
-        ends: Option<Instant>,
-        reporter: Reporter,
-        redaction: &Redaction,
-    ) -> Result<Self, Failure> {
-        let mut session = Self::new(stream, protocol, settings, ends, reporter, redaction);
-        let name = session.settings.client_name.clone();
-        let opening = Opening::after_starttls(protocol, &name, &mut session.link.output);
-        session.introduce(opening).await
+    /// Introduces the client on the stream that TLS made of another session's own: everything is learnt anew.
+    pub(crate) async fn begin_again(mut self, ahead: Ahead) -> Result<Self, Failure> {
+        let name = self.settings.client_name.clone();
+        let opening = Opening::after_starttls(self.protocol, &name, ahead, &mut self.link.output);
+        self.introduce(opening).await
     }
 
-    fn new(
+    /// A session that is over at a given time, and of which an observer hears under the name of the reporter. Nothing was
+    /// said on it yet.
+    pub(crate) fn new(
         stream: S,
         protocol: Protocol,
         settings: SessionSettings,
@@ -176,24 +182,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             server_names: Vec::new(),
             state: State::Ready,
             authenticated: false,
+            ahead_at: None,
         }
     }
 
     async fn introduce(mut self, mut opening: Opening<'_>) -> Result<Self, Failure> {
         self.run(&mut opening, None).await;
+        let is_answered = !opening.awaits_answers();
         match opening.finish() {
             Ok(introduced) => {
                 self.capabilities = introduced.capabilities;
                 self.server_names.extend(introduced.names);
+                self.ahead_at = introduced.ahead_at;
             }
-            Err(verdict) => return Err(self.turned_away(verdict).await),
+            Err(verdict) => return Err(self.turned_away(verdict, is_answered).await),
         }
         Ok(self)
     }
 
-    /// Asks for TLS. After a positive reply the stream is to be taken and secured, nothing else.
+    /// The place in the stream where what was sent behind EHLO begins, if it is not answered yet.
+    pub(crate) fn ahead_at(&self) -> Option<u64> {
+        self.ahead_at
+    }
+
+    /// Asks for TLS, if that was not done with EHLO. After a positive reply the stream is to be taken and secured, nothing else.
     pub(crate) async fn start_tls(&mut self) -> Result<Reply, Failure> {
-        let mut asking = Single::start_tls(&mut self.link.output);
+        let mut asking = match self.ahead_at.take() {
+            Some(_) => Single::awaited_start_tls(&self.link.output),
+            None => Single::start_tls(&mut self.link.output),
+        };
         self.run(&mut asking, None).await;
         asking.finish().map_err(refusal)
     }
@@ -219,11 +236,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.link.heard_nothing().await.then(|| self.link.into_stream())
     }
 
-    /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already.
-    async fn turned_away(mut self, verdict: Verdict) -> Failure {
+    /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already. Where something else
+    /// was said before, QUIT could be taken for content.
+    async fn turned_away(mut self, verdict: Verdict, is_answered: bool) -> Failure {
         let verdict = verdict.shortened(self.settings.replies.kept_text);
         if let Verdict::Refused(_, reply) = &verdict
             && reply.code() != ReplyCode::SERVICE_CLOSING
+            && is_answered
         {
             self.farewell().await;
         }
@@ -362,17 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// What is known of the server and decided by the host.
     pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            protocol: self.protocol,
-            capabilities: self.capabilities,
-            pipelining: self.settings.pipelining,
-            chunking: self.settings.chunking,
-            one_flight: self.settings.one_flight,
-            eight_bit_clean: self.settings.eight_bit_clean,
-            refuse_long_lines: self.settings.refuse_long_lines,
-            authenticated: self.authenticated,
-            kept_text: self.settings.replies.kept_text,
-        }
+        self.settings.terms(self.protocol, self.capabilities, self.authenticated)
     }
 }
 

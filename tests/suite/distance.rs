@@ -124,12 +124,22 @@ async fn by_starttls(keywords: &[&'static str]) -> [u32; 2] {
     let identity = Identity::new().unwrap();
     let far = Far::new(keywords, Some(identity.config.clone())).await;
     let deliverer = verified(&far.url("localhost"), &identity.roots());
+    two(&far, &deliverer, true).await
+}
+
+async fn in_the_clear(keywords: &[&'static str]) -> [u32; 2] {
+    let far = Far::new(keywords, None).await;
+    let deliverer = builder(&far.url("127.0.0.1")).build().unwrap();
+    two(&far, &deliverer, false).await
+}
+
+async fn two(far: &Far, deliverer: &Deliverer, is_secured: bool) -> [u32; 2] {
     let mut found = [0; 2];
     for trips in &mut found {
         let (to, text) = (envelope("a"), message());
         let (report, took) = far.meanwhile(deliverer.deliver(&to, &text)).await;
         let hop = report.recipients()[0].hop.as_ref().unwrap();
-        assert!(report.is_delivered() && hop.secured().is_some(), "{report}");
+        assert!(report.is_delivered() && hop.secured().is_some() == is_secured, "{report}");
         *trips = took;
     }
     found
@@ -150,6 +160,22 @@ async fn a_fresh_session_with_starttls_costs_six_turns_after_the_greeting() {
 #[tokio::test(start_paused = true)]
 async fn a_fresh_session_with_starttls_costs_five_turns_after_the_greeting_with_chunks() {
     assert_eq!(by_starttls(&["CHUNKING"]).await, [1 + 5; 2]);
+}
+
+/// The greeting comes with the replies to EHLO and to all that stands behind it; the content waits for them.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_session_costs_two_round_trips_where_commands_may_go_before_the_greeting() {
+    assert_eq!(in_the_clear(&[]).await, [1 + 3; 2]);
+    assert_eq!(in_the_clear(&["PIPECONNECT"]).await, [1 + 3, 2]);
+    assert_eq!(in_the_clear(&["CHUNKING"]).await, [1 + 2; 2]);
+    assert_eq!(in_the_clear(&["CHUNKING", "PIPECONNECT"]).await, [1 + 2, 2]);
+}
+
+/// EHLO with STARTTLS, the handshake, EHLO with the commands, and the content.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_session_with_starttls_costs_four_round_trips_where_commands_may_go_before_the_greeting() {
+    assert_eq!(by_starttls(&["PIPECONNECT"]).await, [1 + 6, 4]);
+    assert_eq!(by_starttls(&["CHUNKING", "PIPECONNECT"]).await, [1 + 5, 4]);
 }
 
 /// Round trips of so many messages at once on a kept connection, in a window of sixteen.

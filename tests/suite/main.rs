@@ -8,6 +8,7 @@ mod asking;
 mod chunks;
 mod content;
 mod distance;
+mod early;
 mod exchangers;
 mod far;
 mod fixed;

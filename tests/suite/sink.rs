@@ -18,6 +18,8 @@ pub(crate) struct Sink {
 pub(crate) struct Manner {
     pub(crate) pipelining: bool,
     pub(crate) chunking: bool,
+    /// Takes commands before its greeting is read, and says so.
+    pub(crate) is_early: bool,
     /// Closes without an answer after so many messages on a connection.
     pub(crate) mute_after: Option<usize>,
     /// Answers with 421 and closes after so many messages on a connection.
@@ -33,6 +35,7 @@ pub(crate) struct Manner {
 pub(crate) const PIPELINING: Manner = Manner {
     pipelining: true,
     chunking: false,
+    is_early: false,
     mute_after: None,
     closes_after: None,
     silent_for: None,
@@ -181,6 +184,9 @@ async fn answer(input: &mut Vec<u8>, said: &mut String, state: &mut State, seen:
             }
             if seen.manner.chunking {
                 said.push_str("250-CHUNKING\r\n");
+            }
+            if seen.manner.is_early {
+                said.push_str("250-PIPECONNECT\r\n");
             }
             said.push_str("250 8BITMIME\r\n");
         }

@@ -1,0 +1,104 @@
+//! [`Early`]: what is said on a new connection before the server said what it takes.
+
+use crate::outcome::{Failure, FailureKind};
+use crate::proto::{Ahead, Capabilities, Flight, Stage, is_hello_unknown};
+use crate::tls::{Requirement, Secured, Start};
+
+/// What a server is remembered to offer where it announced that it takes commands early, by where it said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Offers {
+    /// In its first reply to EHLO.
+    pub(crate) first: Option<Capabilities>,
+    /// In that behind a handshake that followed on STARTTLS.
+    pub(crate) secured: Option<Capabilities>,
+}
+
+/// What may be said on a connection without a wait for what comes before it.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    pub(crate) offers: Offers,
+    /// The commands of a transaction, for a server that offers what was remembered of the last EHLO before it.
+    pub(crate) flight: Option<Flight>,
+}
+
+impl Offers {
+    /// Of what was offered now that which is worth remembering.
+    pub(crate) fn announced(self) -> Self {
+        let announced = |offered: Option<Capabilities>| offered.filter(|offered| offered.early_pipelining);
+        Self { first: announced(self.first), secured: announced(self.secured) }
+    }
+
+    /// Whether the connection is secured by STARTTLS, as far as is remembered.
+    fn lead_to_starttls(&self, requirement: Requirement) -> bool {
+        requirement.start == Start::StartTls && self.first.is_none_or(|first| first.starttls)
+    }
+
+    /// What was remembered of the last EHLO before a transaction.
+    pub(crate) fn before_transaction(&self, requirement: Requirement) -> Option<Capabilities> {
+        if self.lead_to_starttls(requirement) { self.secured } else { self.first }
+    }
+}
+
+impl Early {
+    /// What goes out with the first EHLO; `None`: that waits for the greeting. Nothing of the envelope goes over a connection
+    /// that does not prove what it must (law 6).
+    pub(super) fn first(&mut self, requirement: Requirement, proved: Option<&Secured>) -> Option<Ahead> {
+        self.offers.first?;
+        Some(match self.offers.lead_to_starttls(requirement) {
+            true => Ahead::StartTls,
+            false => self.commands(requirement, proved),
+        })
+    }
+
+    /// What goes out with the EHLO behind STARTTLS.
+    pub(super) fn again(&mut self, requirement: Requirement, proved: &Secured) -> Ahead {
+        match self.offers.secured {
+            Some(_) => self.commands(requirement, Some(proved)),
+            None => Ahead::Nothing,
+        }
+    }
+
+    fn commands(&mut self, requirement: Requirement, proved: Option<&Secured>) -> Ahead {
+        let flight = self.flight.take_if(|_| requirement.is_met_by(proved));
+        flight.map_or(Ahead::Nothing, Ahead::Commands)
+    }
+}
+
+/// How much was said before it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    None,
+    /// EHLO before the greeting.
+    Hello,
+    /// Something behind EHLO.
+    Ahead,
+}
+
+impl Haste {
+    pub(super) fn of(early: Option<&Ahead>) -> Self {
+        match early {
+            None => Self::None,
+            Some(Ahead::Nothing) => Self::Hello,
+            Some(_) => Self::Ahead,
+        }
+    }
+
+    pub(super) fn behind_starttls(ahead: &Ahead) -> Self {
+        if ahead.is_nothing() { Self::None } else { Self::Ahead }
+    }
+
+    /// Whether a failure may be due to it: a server that changed, or somebody between, cut the connection, or EHLO is not
+    /// known any more, whose place HELO cannot take where others stand behind it.
+    pub(super) fn may_have_caused(self, failure: &Failure) -> bool {
+        let is_unknown = || {
+            failure.stage() == Some(Stage::Hello)
+                && failure.kind() == FailureKind::Refused
+                && failure.reply().is_some_and(is_hello_unknown)
+        };
+        match self {
+            Self::None => false,
+            Self::Hello => failure.kind() == FailureKind::Disconnected,
+            Self::Ahead => failure.kind() == FailureKind::Disconnected || is_unknown(),
+        }
+    }
+}
