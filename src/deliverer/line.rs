@@ -38,8 +38,9 @@ impl Carried for Line {
 
 impl<'a> Visit<'a> {
     /// A session that proves what it must, and the transaction that was begun on it, if one was; an error is that of all
-    /// who are not settled. On an opportunistic hop a handshake that failed is followed by one more connection to the same
-    /// address, in the clear (check 166).
+    /// who are not settled. A server that is not what it was taken for is spoken to on one more connection, without haste:
+    /// what was sent is not complete, and counts for nothing. On an opportunistic hop a handshake that failed is followed by
+    /// one more connection to the same address, in the clear (check 166).
     pub(super) async fn open<'t>(
         &self,
         slot: Slot<Line>,
@@ -54,12 +55,20 @@ impl<'a> Visit<'a> {
         let fall_back =
             requirement.allows_cleartext() && login.is_none() && self.task.parts.tls.cleartext_after_failure;
         let (early, begun) = self.begin_early(guess);
-        let established = match self.establish_as_known(socket, login, early, guess.is_some()).await {
-            Err(error) if error.remedy == Remedy::Cleartext && fall_back => {
-                let socket = self.dialled().await.map_err(|failure| self.tried(failure, None))?;
-                self.establish(socket, Requirement::CLEARTEXT, login, Early::default()).await
+        let mut established = self.establish(socket, requirement, login, early).await;
+        if let Err(error) = &established
+            && guess.is_some()
+        {
+            self.note_failure(error);
+            if error.remedy == Remedy::Patience {
+                established = self.establish_anew(requirement, login).await?;
             }
-            first => first,
+        }
+        let established = match established {
+            Err(error) if error.remedy == Remedy::Cleartext && fall_back => {
+                self.establish_anew(Requirement::CLEARTEXT, login).await?
+            }
+            as_required => as_required.inspect(|established| self.learn(established.offers)),
         };
         match established {
             Ok(Established { session, secured, .. }) => {
@@ -75,27 +84,14 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// A session as required, by what is known of the server. Where it is not what it was, one more connection is made on
-    /// which nothing is said early: what was sent is not complete, and counts for nothing.
-    async fn establish_as_known(
+    /// A session on one more connection to the same address, on which nothing is said early.
+    async fn establish_anew(
         &self,
-        socket: Socket,
+        requirement: Requirement,
         login: Option<Login<'_>>,
-        early: Early,
-        is_early: bool,
-    ) -> Result<Established, NotEstablished> {
-        let requirement = self.key().requirement;
-        let mut established = self.establish(socket, requirement, login, early).await;
-        if let Err(error) = &established
-            && is_early
-        {
-            self.note_failure(error);
-            if error.remedy == Remedy::Patience {
-                let socket = self.dialled().await?;
-                established = self.establish(socket, requirement, login, Early::default()).await;
-            }
-        }
-        established.inspect(|established| self.learn(established.offers))
+    ) -> Result<Result<Established, NotEstablished>, Tried> {
+        let socket = self.dialled().await.map_err(|failure| self.tried(failure, None))?;
+        Ok(self.establish(socket, requirement, login, Early::default()).await)
     }
 
     /// A session on a connection.

@@ -15,7 +15,7 @@ pub(crate) enum Ahead {
     Nothing,
     StartTls,
     /// The commands of a transaction, without any of its content.
-    Commands(Flight),
+    Commands(Box<Flight>),
 }
 
 impl Ahead {

@@ -60,7 +60,7 @@ impl Early {
 
     fn commands(&mut self, requirement: Requirement, proved: Option<&Secured>) -> Ahead {
         let flight = self.flight.take_if(|_| requirement.is_met_by(proved));
-        flight.map_or(Ahead::Nothing, Ahead::Commands)
+        flight.map_or(Ahead::Nothing, |flight| Ahead::Commands(Box::new(flight)))
     }
 }
 

@@ -7,6 +7,7 @@
 mod bed;
 mod certificates;
 mod dialogue;
+mod early;
 mod implicit;
 mod matrix;
 mod names;
