@@ -6,11 +6,27 @@ use super::*;
 
 /// Plays what the server says, piece by piece, and gives what went out and what came of it.
 fn play(protocol: Protocol, pieces: &[&str]) -> (String, Result<Capabilities, String>) {
+    play_with(|name, output| Opening::new(protocol, name, output), "", pieces)
+}
+
+/// The same where something goes out before the server says anything.
+fn early(protocol: Protocol, ahead: Ahead, pieces: &[&str]) -> (String, Result<Capabilities, String>) {
+    play_with(|name, output| Opening::early(protocol, name, ahead, output), "-- ", pieces)
+}
+
+/// What goes out at first stands before a mark.
+fn play_with(
+    begin: impl for<'a> FnOnce(&'a ClientName, &mut Output) -> Opening<'a>,
+    mark: &str,
+    pieces: &[&str],
+) -> (String, Result<Capabilities, String>) {
     let name = ClientName::parse("c.example").unwrap();
     let mut output = Output::default();
-    let mut opening = Opening::new(protocol, &name, &output);
+    let mut opening = begin(&name, &mut output);
+    let mut first = drain(&mut output);
+    first.extend_from_slice(mark.as_bytes());
     let mut parser = ReplyParser::new(ReplyLimits::default());
-    let (mut input, mut wire) = (Input::default(), Vec::new());
+    let (mut input, mut wire) = (Input::default(), first);
     for piece in pieces {
         input.extend_from_slice(piece.as_bytes());
         while opening.poll(&mut output) != Need::Nothing {
@@ -44,6 +60,40 @@ const EHLO: &str = "EHLO c.example\r\n";
 fn check_018_nothing_is_sent_before_the_greeting_is_complete() {
     assert_eq!(play(Protocol::Smtp, &["220-wait\r\n", "220 "]).0, "");
     assert_eq!(play(Protocol::Smtp, &["220-wait\r\n", "220 now\r\n"]).0, EHLO);
+}
+
+#[test]
+fn what_may_go_early_goes_at_once_and_once() {
+    let answers = ["220 x\r\n", "250-x\r\n250 STARTTLS\r\n"];
+    let (sent, result) = early(Protocol::Smtp, Ahead::StartTls, &answers);
+    assert_eq!((sent.as_str(), result.unwrap().starttls), ("EHLO c.example\r\nSTARTTLS\r\n-- ", true));
+    let (sent, result) = early(Protocol::Lmtp, Ahead::Nothing, &[&answers.concat()]);
+    assert_eq!((sent.as_str(), result.unwrap().starttls), ("LHLO c.example\r\n-- ", true));
+}
+
+#[test]
+fn check_019_020_what_went_early_is_refused_as_ever_and_helo_is_said_where_nothing_stands_behind_ehlo() {
+    for greeting in ["554 no", "521 never", "450 busy", "421 bye"] {
+        let (sent, result) = early(Protocol::Smtp, Ahead::Nothing, &[&format!("{greeting}\r\n")]);
+        assert_eq!((sent, result.unwrap_err()), (format!("{EHLO}-- "), format!("greeting {greeting}")));
+    }
+    let unknown = ["220 x\r\n", "500 ?\r\n", "250 x\r\n"];
+    let (sent, result) = early(Protocol::Smtp, Ahead::Nothing, &unknown);
+    assert_eq!((sent, result), (format!("{EHLO}-- HELO c.example\r\n"), Ok(Capabilities::default())));
+    let (sent, result) = early(Protocol::Smtp, Ahead::StartTls, &unknown);
+    assert_eq!((sent, result.unwrap_err().as_str()), (format!("{EHLO}STARTTLS\r\n-- "), "hello 500 ?"));
+}
+
+#[test]
+fn attack_a22_answers_that_come_before_an_early_ehlo_was_written_break_it() {
+    let name = ClientName::parse("c.example").unwrap();
+    let mut output = Output::default();
+    let mut opening = Opening::early(Protocol::Smtp, &name, Ahead::StartTls, &mut output);
+    for text in ["x", "x\nSTARTTLS"] {
+        opening
+            .handle_reply(Reply::new(ReplyCode::new(if text == "x" { 220 } else { 250 }), text), &mut output);
+    }
+    assert_eq!(shown(opening.finish().unwrap_err()), "hello broken: the server broke the protocol");
 }
 
 #[test]

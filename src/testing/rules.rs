@@ -15,7 +15,8 @@ use super::server::{Behaviour, ScriptedServer};
 ///
 /// It serves any number of connections, keeps to the order of the commands (503 otherwise) and knows `EHLO`, `HELO` or
 /// `LHLO`, `MAIL`, `RCPT`, `DATA`, `RSET`, `NOOP`, `QUIT`, and `BDAT` once the keyword `CHUNKING` was given. Commands
-/// that may not be sent together (RFC 2920 section 3.1) end the connection. With [`Rules::tls`] it knows `STARTTLS`
+/// that may not be sent together (RFC 2920 section 3.1) end the connection; with the keyword `PIPECONNECT` others may
+/// follow `EHLO` and `LHLO` before they are answered. With [`Rules::tls`] it knows `STARTTLS`
 /// too.
 ///
 /// A reply is text: `550 5.1.1 no such user`, with `\n` between the lines of a longer one. It is sent as it is, right
