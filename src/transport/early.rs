@@ -102,3 +102,35 @@ impl Haste {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Output;
+    use crate::route::TlsLevel;
+
+    /// What may be said at a server that offers this, in the clear; a transaction waits to be begun.
+    fn said(starttls: bool, requirement: Requirement) -> &'static str {
+        let first = Capabilities { early_pipelining: true, starttls, ..Capabilities::default() };
+        let flight = Flight { octets: Output::default().take_all(), is_whole: false, said: Vec::new() };
+        let offers = Offers { first: Some(first), secured: None };
+        let mut early = Early { offers, flight: Some(flight) };
+        match early.first(requirement, None) {
+            None => "nothing",
+            Some(Ahead::Nothing) => "EHLO",
+            Some(Ahead::StartTls) => "EHLO STARTTLS",
+            Some(Ahead::Commands(_)) => "EHLO MAIL",
+        }
+    }
+
+    #[test]
+    fn law_6_nothing_of_the_envelope_goes_early_over_a_connection_that_does_not_prove_what_it_must() {
+        for level in [TlsLevel::Required, TlsLevel::Verified] {
+            assert_eq!(said(false, Requirement::of_exchanger(level)), "EHLO", "{level}");
+            assert_eq!(said(true, Requirement::of_exchanger(level)), "EHLO STARTTLS", "{level}");
+        }
+        assert_eq!(said(true, Requirement::of_exchanger(TlsLevel::Opportunistic)), "EHLO STARTTLS");
+        assert_eq!(said(false, Requirement::of_exchanger(TlsLevel::Opportunistic)), "EHLO MAIL");
+        assert_eq!(said(true, Requirement::CLEARTEXT), "EHLO MAIL");
+    }
+}

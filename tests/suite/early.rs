@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use nexthop::deliverer::DelivererBuilder;
 use nexthop::testing::ScriptedServer;
-use nexthop::{Event, LoginSettings, MemoryResolver, Observer};
+use nexthop::{Event, FailureKind, LoginSettings, MemoryResolver, Message, Observer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::routes::by_mx;
 use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
@@ -216,6 +218,52 @@ async fn a_connection_that_is_lost_amid_the_content_is_followed_by_none() {
     let lost = hasty(&[GREETING, OFFERS, TAKES_COMMANDS, "C: <content>\nC: QUIT\nS: <close>\n"]);
     let dialogues: [&str; 2] = [&patient(), &lost];
     assert_eq!(outcomes(&dialogues, 2).await, [DELIVERED, "deferred disconnected final 4.4.2?"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_before_the_end_of_the_content_is_followed_by_none() {
+    let lost = hasty(&[GREETING, OFFERS, TAKES_COMMANDS, "S: <reset>\n"]);
+    let server = script(&[&patient(), &lost]).await;
+    let deliverer = builder(&server.url()).build().unwrap();
+    assert!(in_time(deliverer.deliver(&envelope("a"), &message())).await.is_delivered());
+    let large = Message::from_bytes("0123456789\r\n".repeat(2 << 20)).unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &large)).await;
+    assert_eq!(shown(&report), ["deferred disconnected content 4.4.2"]);
+    in_time(server.finish()).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_no_other_connection_comes_about_that_is_what_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let server = async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let answers = "220 x\r\n|250-x\r\n250-PIPELINING\r\n250 PIPECONNECT\r\n|250 ok\r\n250 ok\r\n354 go\r\n|250 2.0.0 ok\r\n221 bye\r\n";
+        for answer in answers.split('|') {
+            first.write_all(answer.as_bytes()).await.unwrap();
+            let _ = first.read(&mut [0; 4096]).await.unwrap();
+        }
+        let (mut second, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let _ = second.read(&mut [0; 4096]).await.unwrap();
+    };
+    let server = tokio::spawn(server);
+    let deliverer = builder(&url).build().unwrap();
+    assert!(in_time(deliverer.deliver(&envelope("a"), &message())).await.is_delivered());
+    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+    let recipient = &report.recipients()[0];
+    assert_eq!(recipient.outcome.failure().unwrap().kind(), FailureKind::Connecting);
+    assert!(recipient.hop.is_none(), "{report}");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_loses_groups_is_spoken_to_without_haste_however_it_announces() {
+    let silent = [GREETING, EHLO, OFFERS, COMMANDS, "S: 250 ok\nS: <silence>\n"].concat();
+    let lock_step = [GREETING, EHLO, OFFERS, "C: MAIL *\nS: 450 4.7.1 no\nC: QUIT\n"].concat();
+    let short = |builder: DelivererBuilder| builder.timeouts(timeouts(|timeouts| timeouts.recipient = SOON));
+    let found = outcomes_with(&[&silent, &lock_step], 2, short).await;
+    assert_eq!(found, ["deferred timed-out rcpt-to 4.4.2", "deferred refused mail-from 4.7.1"]);
 }
 
 #[tokio::test]
