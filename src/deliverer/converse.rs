@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::early::is_lost_early;
+use super::early::{broke_early, is_lost_early};
 use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
@@ -187,9 +187,7 @@ impl Conversation<'_, '_> {
         queue.count();
         let mut others = Others { queue, terms: self.terms, is_last };
         self.has_left = line.session.convey(&mut transaction, task.message, &mut others).await;
-        if transaction.broke_in_group() && is_early {
-            self.visit.note_surprise();
-        } else if transaction.broke_in_group() {
+        if transaction.broke_in_group() && !is_early {
             task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
         }
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
@@ -203,11 +201,11 @@ impl Conversation<'_, '_> {
         if !self.lease.is_new() {
             return is_gone(said);
         }
-        let is_lost = is_early && said.is_ok_and(|said| all_asked(said, is_lost_early));
-        if is_lost {
+        let Some(said) = said.ok().filter(|_| is_early) else { return false };
+        if said.verdicts.iter().any(broke_early) {
             self.visit.note_surprise();
         }
-        is_lost
+        all_asked(said, is_lost_early)
     }
 
     /// Settles who was asked for, but for those for whom the transaction was full: these are left, and how many at a time

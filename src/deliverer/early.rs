@@ -161,8 +161,13 @@ impl<'a> Visit<'a> {
 
 /// Whether a connection was lost while commands that were sent early were not answered: nothing of the content was sent.
 pub(super) fn is_lost_early(verdict: &Verdict) -> bool {
+    is_lost(verdict) && broke_early(verdict)
+}
+
+/// Whether a dialogue broke off at a command that was sent early.
+pub(super) fn broke_early(verdict: &Verdict) -> bool {
     use Stage::{Data, MailFrom, RcptTo};
-    is_lost(verdict) && matches!(verdict, Verdict::Broken { stage: MailFrom | RcptTo | Data, .. })
+    matches!(verdict, Verdict::Broken { stage: MailFrom | RcptTo | Data, .. })
 }
 
 #[cfg(test)]

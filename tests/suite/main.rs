@@ -22,6 +22,7 @@ mod naive;
 mod name_servers;
 mod never_dialled;
 mod outcomes;
+mod overheard;
 mod pool;
 mod racing;
 mod rebinding;

@@ -1,9 +1,12 @@
 //! STARTTLS, and commands behind a handshake, that are said before what comes before them was read.
 
+use std::sync::Arc;
+
 use nexthop::TlsLevel::{self, Opportunistic, Required, Verified};
 use nexthop::testing::ScriptedServer;
 
-use crate::bed::{deliverer, hop, outcome, send, settings, wire};
+use crate::bed::{builder, deliverer, hop, outcome, send, settings, wire};
+use crate::overheard::Overheard;
 use crate::pki::Pki;
 
 const GREETING: &str = "S: 220 mx.example\n";
@@ -45,13 +48,17 @@ async fn outcomes(level: TlsLevel, dialogues: &[&str], messages: usize) -> (Vec<
     let first = patient();
     let script = dialogues.iter().fold(ScriptedServer::script(&first), |script, next| script.then(next));
     let server = script.tls(&pki.good()).listen_tcp().await.unwrap();
-    let deliverer = deliverer(&hop("smtp", &server), settings(&pki, level));
+    let overheard = Arc::new(Overheard::default());
+    let route = hop("smtp", &server).parse().unwrap();
+    let builder = builder(route, settings(&pki, level)).observer(overheard.clone());
+    let deliverer = builder.build().unwrap();
     assert!(send(&deliverer).await.outcome.is_delivered());
     let mut outcomes = Vec::new();
     for _ in 0..messages {
         outcomes.push(outcome(&send(&deliverer).await));
     }
     server.finish().await.unwrap();
+    overheard.assert_as_in(&[&[first.as_str()], dialogues].concat());
     (outcomes, wire(&server).await.pop().unwrap())
 }
 

@@ -11,6 +11,8 @@ mod early;
 mod implicit;
 mod matrix;
 mod names;
+#[path = "../suite/overheard.rs"]
+mod overheard;
 mod pki;
 mod resumption;
 mod settings;
