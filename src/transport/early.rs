@@ -108,19 +108,40 @@ mod tests {
     use super::*;
     use crate::proto::Output;
     use crate::route::TlsLevel;
+    use crate::tls::{Proof, TlsVersion};
 
     /// What may be said at a server that offers this, in the clear; a transaction waits to be begun.
     fn said(starttls: bool, requirement: Requirement) -> &'static str {
         let first = Capabilities { early_pipelining: true, starttls, ..Capabilities::default() };
+        let mut early = waiting(Offers { first: Some(first), secured: None });
+        early.first(requirement, None).map_or("nothing", |ahead| word(&ahead))
+    }
+
+    fn waiting(offers: Offers) -> Early {
         let flight = Flight { octets: Output::default().take_all(), is_whole: false, said: Vec::new() };
-        let offers = Offers { first: Some(first), secured: None };
-        let mut early = Early { offers, flight: Some(flight) };
-        match early.first(requirement, None) {
-            None => "nothing",
-            Some(Ahead::Nothing) => "EHLO",
-            Some(Ahead::StartTls) => "EHLO STARTTLS",
-            Some(Ahead::Commands(_)) => "EHLO MAIL",
+        Early { offers, flight: Some(flight) }
+    }
+
+    fn word(ahead: &Ahead) -> &'static str {
+        match ahead {
+            Ahead::Nothing => "EHLO",
+            Ahead::StartTls => "EHLO STARTTLS",
+            Ahead::Commands(_) => "EHLO MAIL",
         }
+    }
+
+    #[test]
+    fn law_6_behind_a_handshake_commands_go_early_where_it_proved_enough_and_that_was_announced_there() {
+        let offered = Some(Capabilities { early_pipelining: true, ..Capabilities::default() });
+        let said = |offers, proof| {
+            let proved = Secured::new(TlsVersion::V1_3, proof, false);
+            let verified = Requirement::of_exchanger(TlsLevel::Verified);
+            word(&waiting(offers).again(verified, &proved))
+        };
+        let announced = Offers { first: None, secured: offered };
+        assert_eq!(said(announced, Proof::Pkix), "EHLO MAIL");
+        assert_eq!(said(announced, Proof::Unverified), "EHLO");
+        assert_eq!(said(Offers { first: offered, secured: None }, Proof::Pkix), "EHLO");
     }
 
     #[test]

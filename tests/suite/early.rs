@@ -91,8 +91,10 @@ async fn with_chunks_content_waits_for_the_answers_to_the_recipients() {
     let answers = "S: 250 ok\nS: 250 ok\n";
     let first = [GREETING, EHLO, &offers, mail, chunk, "C: QUIT\n", answers, &goodbye[8..]].concat();
     let second = [EHLO, mail, GREETING, &offers, answers, chunk, goodbye].concat();
-    let dialogues: [&str; 2] = [&first, &second];
-    assert_eq!(outcomes(&dialogues, 2).await, [DELIVERED; 2]);
+    // the content of a message that could be taken at once waits as well
+    let other = [EHLO, mail, GREETING, OFFERS, answers, "C: <close>\n"].concat();
+    let dialogues: [&str; 4] = [&first, &second, &other, &first];
+    assert_eq!(outcomes(&dialogues, 3).await, [DELIVERED; 3]);
 }
 
 #[tokio::test]
