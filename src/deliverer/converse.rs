@@ -125,8 +125,8 @@ impl Conversation<'_, '_> {
     /// A transaction that was full is followed by another with as many recipients as that one took, for as long as it
     /// took any (check 038). Breaks off where another connection is to be used.
     async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
-        let is_early = begun.is_some() && self.lease.is_new();
         let mut begun = begun;
+        let is_early = begun.is_some() && self.lease.is_new();
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
