@@ -128,7 +128,7 @@ impl<'a> Attempt<'a, '_, '_> {
     /// dialled for those who are not settled then.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
         if let Some(first) = visits.first()
-            && let Some(slot) = self.held.take()
+            && let Some(slot) = self.held.take_if(|slot| slot.is_for(first.key()))
         {
             first.hold(Some(slot));
             return visits;
