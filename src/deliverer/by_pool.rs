@@ -5,7 +5,7 @@ use super::line::Line;
 use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::Failure;
-use crate::pool::{Entry, Lease, Place, Slot, Ticket, Turn};
+use crate::pool::{Entry, Lease, Offer, Place, Slot, Ticket, Turn};
 use crate::proto::{Recipients, Terms, Transaction, Verdict};
 
 /// A connection, or what came of having none.
@@ -49,9 +49,8 @@ impl Visit<'_> {
         pending: &mut [Pending<'_>],
     ) -> Found {
         let offer = terms.filter(|terms| self.may_be_sent_ahead(terms)).and_then(|terms| {
-            let (transaction, offer) = self.begin(terms, recipients, is_last)?;
-            *begun = Some(transaction);
-            Some(offer)
+            let flight = self.begin(terms, recipients, begun)?;
+            Some(Offer { flight, terms, is_last })
         });
         let waiting = self.pool().wait(offer);
         let mut ticket = match waiting {

@@ -12,9 +12,9 @@ use super::habits::Habit;
 use super::line::Line;
 use super::report::Hop;
 use super::settle::{Asked, Pending, Tried, waiting};
-use super::visit::Visit;
+use super::visit::{Task, Visit};
 use crate::outcome::{Delivered, Failure, is_too_many_recipients};
-use crate::pool::{Lease, Offer, Place, Queue, Slot};
+use crate::pool::{Lease, Place, Queue, Slot};
 use crate::proto::{
     Behind, Flight, Interruption, Protocol, Recipients, ReplyCode, Stage, Terms, Transaction, Verdict,
     Verdicts,
@@ -66,20 +66,24 @@ impl<'a> Visit<'a> {
         !is_whole || (self.pool().window() > 1 && terms.protocol == Protocol::Smtp)
     }
 
-    /// What may be sent for these recipients by whoever has a connection before, to a server of these terms.
+    /// Begins a transaction for these recipients: what may be sent of it to a server of these terms before there is a
+    /// connection. There is none if that is nothing of use.
     pub(super) fn begin<'t>(
         &self,
         terms: Terms,
         recipients: Recipients<'t>,
-        is_last: bool,
-    ) -> Option<(Transaction<'t>, Offer)>
+        begun: &mut Option<Transaction<'t>>,
+    ) -> Option<Flight>
     where
         'a: 't,
     {
-        let transaction = Transaction::new(terms, self.task.envelope, recipients, self.task.message.facts());
-        let is_heard = self.task.parts.session.observer.is_some();
-        let (transaction, flight) = Flight::of(transaction, self.task.message, is_heard)?;
-        Some((transaction, Offer { flight, terms, is_last }))
+        let Task { parts, envelope, message, .. } = &self.task;
+        let transaction = begun.insert(Transaction::new(terms, envelope, recipients, message.facts()));
+        let flight = Flight::of(transaction, message, parts.session.observer.is_some());
+        if flight.is_none() {
+            *begun = None;
+        }
+        flight
     }
 
     /// Transactions until every open recipient was asked for; the first may have been begun already.

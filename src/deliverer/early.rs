@@ -10,8 +10,8 @@ use super::converse::is_lost;
 use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::FailureKind;
-use crate::pool::{Key, Offer};
-use crate::proto::{ClientName, Protocol, Stage, Terms, Transaction, Verdict};
+use crate::pool::Key;
+use crate::proto::{ClientName, Flight, Protocol, Stage, Terms, Transaction, Verdict};
 use crate::route::Endpoint;
 use crate::tls::Requirement;
 use crate::transport::{Early, NotEstablished, Offers, Remedy};
@@ -122,12 +122,13 @@ impl<'a> Visit<'a> {
         'a: 't,
     {
         let Some(guess) = guess else { return Default::default() };
-        let (transaction, flight) = self.begin_guessed(guess).unzip();
-        (Early { offers: guess.offers, flight: flight.map(|offer| offer.flight) }, transaction)
+        let mut begun = None;
+        let flight = self.begin_guessed(guess, &mut begun);
+        (Early { offers: guess.offers, flight }, begun)
     }
 
     /// The commands of a transaction; none before a login. Content waits until the server has shown itself.
-    fn begin_guessed<'t>(&self, guess: &'t Guess<'_>) -> Option<(Transaction<'t>, Offer)>
+    fn begin_guessed<'t>(&self, guess: &'t Guess<'_>, begun: &mut Option<Transaction<'t>>) -> Option<Flight>
     where
         'a: 't,
     {
@@ -135,7 +136,7 @@ impl<'a> Visit<'a> {
         let offered = guess.offers.before_transaction(key.requirement);
         let offered = offered.filter(|_| key.credentials.is_none())?;
         let terms = self.terms(self.settings().terms(key.protocol, offered, false), Duration::ZERO);
-        self.begin(Terms { one_flight: 0, ..terms }, guess.asked.recipients(), false)
+        self.begin(Terms { one_flight: 0, ..terms }, guess.asked.recipients(), begun)
     }
 
     pub(super) fn learn(&self, offers: Offers) {

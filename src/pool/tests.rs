@@ -90,8 +90,8 @@ fn terms() -> Terms {
 fn offer(is_whole: bool) -> Offer {
     let envelope = Envelope::new("s@example.net").unwrap().to("a@x.example").unwrap();
     let (message, recipients) = (Message::from_bytes("x: y\r\n").unwrap(), [&envelope.recipients()[0]]);
-    let transaction = Transaction::new(terms(), &envelope, &recipients, message.facts());
-    let (_, flight) = Flight::of(transaction, &message, false).unwrap();
+    let mut transaction = Transaction::new(terms(), &envelope, &recipients, message.facts());
+    let flight = Flight::of(&mut transaction, &message, false).unwrap();
     Offer { flight: Flight { is_whole, ..flight }, terms: terms(), is_last: true }
 }
 

@@ -20,11 +20,7 @@ pub(crate) struct Flight {
 impl Flight {
     /// Takes from a transaction what it may say; `None` if that is not enough to be of use: too many recipients for one
     /// group, content that is not in memory, or a server without PIPELINING.
-    pub(crate) fn of<'a>(
-        mut transaction: Transaction<'a>,
-        message: &Message,
-        is_heard: bool,
-    ) -> Option<(Transaction<'a>, Self)> {
+    pub(crate) fn of(transaction: &mut Transaction<'_>, message: &Message, is_heard: bool) -> Option<Self> {
         let mut output = Output::default();
         if is_heard {
             output.keep_journal();
@@ -45,6 +41,6 @@ impl Flight {
         let is_opening = content.is_none() && transaction.wants_content_only();
         let said = output.take_journal();
         let flight = Self { octets: output.take_all(), is_whole, said };
-        (is_whole || is_opening).then_some((transaction, flight))
+        (is_whole || is_opening).then_some(flight)
     }
 }
