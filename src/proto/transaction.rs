@@ -396,7 +396,7 @@ impl Machine for Transaction<'_> {
         }
     }
 
-    fn has_said_all(&self) -> bool {
+    fn only_awaits_replies(&self) -> bool {
         // of content it matters how far it was written
         let is_of_content = self.awaited.next().is_none_or(Expected::is_of_content);
         matches!(self.progress, Progress::Sent | Progress::Recipients) && !is_of_content

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, after};
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
@@ -42,7 +42,9 @@ pub(crate) struct Link<S> {
     redaction: Redaction,
     /// Octets that are kept of a reply's text.
     kept_text: usize,
+    /// When everything on it must be over, and when what is awaited now.
     ends: Option<Instant>,
+    deadline: Option<Instant>,
     alarm: Alarm,
     /// Whether it was looked for octets a moment ago, and nothing was there.
     is_looked_at: bool,
@@ -84,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             redaction: Redaction::default(),
             kept_text: limits.kept_text,
             ends,
+            deadline: None,
             alarm: Alarm::default(),
             is_looked_at: false,
         }
@@ -125,9 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         timeouts: &Timeouts,
         content: &mut Option<ContentReader<'_>>,
     ) -> Result<(), Interruption> {
-        let mut clock = None;
+        self.deadline = None;
         loop {
-            let stage = match self.take_replies(machine, &mut clock)? {
+            let stage = match self.take_replies(machine)? {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
                     let piece = piece(content, timeouts.of(Stage::Content), &mut self.alarm).await?;
@@ -137,9 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let passed = self.progress(machine, timeouts.of(stage), &mut clock).await?;
+            let passed = self.progress(machine, timeouts.of(stage)).await?;
             if passed.step == Step::Wrote {
-                clock = None;
+                self.deadline = None;
             }
             if passed.waited {
                 machine.resume();
@@ -166,11 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Hands over the replies that are complete, and says what is needed then; replies give more time. A machine that
     /// needs nothing more is not bothered: what it left is found when the next one starts.
-    fn take_replies(
-        &mut self,
-        machine: &mut (dyn Machine + Send),
-        clock: &mut Option<Instant>,
-    ) -> Result<Need, Interruption> {
+    fn take_replies(&mut self, machine: &mut (dyn Machine + Send)) -> Result<Need, Interruption> {
         loop {
             let need = self.poll_machine(machine);
             if need == Need::Nothing || self.input.is_empty() {
@@ -178,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
             let (next, any) = self.next_reply(machine);
             if any {
-                *clock = None;
+                self.deadline = None;
             }
             let Some(reply) = next? else {
                 // what was taken by its code changed what is awaited
@@ -187,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
-            *clock = None;
+            self.deadline = None;
         }
     }
 
@@ -252,20 +251,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Reads or writes once, in time. Only what was written and complete replies give more time, octets of a
-    /// reply do not. The clock starts where there is something to wait for.
+    /// Reads or writes, in time: once, or for as long as the machine has nothing to say to what is written. Only what was
+    /// written and complete replies give more time, octets of a reply do not. The time begins where there is something to
+    /// wait for.
     async fn progress(
         &mut self,
         machine: &mut (dyn Machine + Send),
         limit: Duration,
-        clock: &mut Option<Instant>,
     ) -> Result<Passed, Interruption> {
         let mut waited = false;
         poll_fn(|context| {
             while let Poll::Ready(step) = self.poll_step(context) {
                 match step {
-                    Ok(Step::Wrote) if machine.has_said_all() => *clock = None,
-                    step => return Poll::Ready(self.passed(step).map(|step| Passed { step, waited })),
+                    Ok(Step::Wrote) if machine.only_awaits_replies() => self.deadline = None,
+                    step => return Poll::Ready(self.unless_over(step).map(|step| Passed { step, waited })),
                 }
             }
             waited = true;
@@ -273,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if self.broken.is_none() && machine.listen(context.waker()) {
                 return Poll::Ready(Ok(Passed { step: Step::More, waited }));
             }
-            let (deadline, late) = match (*clock.get_or_insert_with(|| after(limit)), self.ends) {
+            let (deadline, late) = match (*self.deadline.get_or_insert_with(|| after(limit)), self.ends) {
                 (deadline, Some(ends)) if ends < deadline => (ends, Interruption::SessionTimedOut),
                 (deadline, _) => (deadline, Interruption::TimedOut),
             };
@@ -282,7 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         .await
     }
 
-    fn passed(&mut self, step: io::Result<Step>) -> Result<Step, Interruption> {
+    /// A step after which there may be others.
+    fn unless_over(&mut self, step: io::Result<Step>) -> Result<Step, Interruption> {
         match step {
             Ok(Step::Closed) => Err(self.broken.take().map_or(Interruption::Disconnected, interruption)),
             Ok(step) => Ok(step),
@@ -302,12 +302,6 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
         let Self { stream, input, output, .. } = self;
         write!(f, "Link({stream:?}, {} octets were read, {output:?})", input.len())
     }
-}
-
-/// The end of a time from now on. One that no clock reaches ends in years.
-pub(crate) fn after(limit: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(limit).unwrap_or(now + Duration::from_secs(3600 * 24 * 365 * 30))
 }
 
 fn interruption(error: io::Error) -> Interruption {
