@@ -56,6 +56,8 @@ struct Said {
     chunking_unknown: bool,
     /// Whether the server said nothing at all.
     heard_nothing: bool,
+    /// Whether its commands were sent before the server was heard.
+    is_early: bool,
 }
 
 impl<'a> Visit<'a> {
@@ -126,7 +128,6 @@ impl Conversation<'_, '_> {
     /// took any (check 038). Breaks off where another connection is to be used.
     async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
         let mut begun = begun;
-        let is_early = begun.is_some() && self.lease.is_new();
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
@@ -137,7 +138,7 @@ impl Conversation<'_, '_> {
             }
             let is_last = pending.len() <= limit || waiting(pending).nth(limit).is_none();
             let said = self.transact(asked.recipients(), begun.take(), is_last).await;
-            if is_first && self.is_gone(said.as_ref(), is_early) {
+            if is_first && self.is_gone(said.as_ref()) {
                 return ControlFlow::Break(());
             }
             is_first = false;
@@ -193,15 +194,15 @@ impl Conversation<'_, '_> {
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
         let heard_nothing = transaction.heard_nothing();
         let (verdicts, _) = transaction.finish();
-        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing })
+        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing, is_early })
     }
 
     /// Whether another connection is to be used: a new one only where it may have been lost for what was said early on it.
-    fn is_gone(&self, said: Result<&Said, &Verdict>, is_early: bool) -> bool {
+    fn is_gone(&self, said: Result<&Said, &Verdict>) -> bool {
         if !self.lease.is_new() {
             return is_gone(said);
         }
-        let Some(said) = said.ok().filter(|_| is_early) else { return false };
+        let Some(said) = said.ok().filter(|said| said.is_early) else { return false };
         if said.verdicts.iter().any(broke_early) {
             self.visit.note_surprise();
         }
