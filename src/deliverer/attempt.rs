@@ -128,14 +128,14 @@ impl<'a> Attempt<'a, '_, '_> {
     /// dialled for those who are not settled then.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
         if let Some(first) = visits.first()
-            && let Some(slot) = self.held.take()
+            && let Some(slot) = self.held.take_if(|slot| slot.is_for(first.key()))
         {
             first.hold(Some(slot));
             return visits;
         }
         for place in 0..visits.len() {
             let Some(lease) = visits[place].pool().kept() else { continue };
-            match self.converse(&visits[place], lease, None).await {
+            match self.converse(&visits[place], lease, &mut None).await {
                 Conversed::Done => _ = visits.remove(place),
                 Conversed::Gone(slot) => {
                     visits[place].hold(slot);
@@ -163,7 +163,7 @@ impl<'a> Attempt<'a, '_, '_> {
         &mut self,
         visit: &Visit<'a>,
         lease: Lease<Line>,
-        begun: Option<Transaction<'_>>,
+        begun: &mut Option<Transaction<'_>>,
     ) -> Conversed {
         self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await
     }
@@ -183,12 +183,12 @@ impl<'a> Attempt<'a, '_, '_> {
                 }
                 Err(failure) => Err(visit.tried(failure, None)),
             };
-            let (lease, begun) = match opened {
+            let (lease, mut begun) = match opened {
                 Ok(opened) => opened,
                 Err(tried) => break tried,
             };
             self.task.parts.memory.forget(&visit.key().endpoint);
-            match self.converse(visit, lease, begun).await {
+            match self.converse(visit, lease, &mut begun).await {
                 Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
                 Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
             }

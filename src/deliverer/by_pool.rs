@@ -8,8 +8,8 @@ use crate::outcome::Failure;
 use crate::pool::{Entry, Lease, Place, Slot, Ticket, Turn};
 use crate::proto::{Recipients, Terms, Transaction, Verdict};
 
-/// A connection, with what was sent on it already; or what came of having none.
-type Found<'t> = Result<(Lease<Line>, Option<Transaction<'t>>), Conversed>;
+/// A connection, or what came of having none.
+type Found = Result<Lease<Line>, Conversed>;
 
 impl Visit<'_> {
     /// Uses a connection that is kept, or waits for one if there may be no more. Whoever is to make one has room for it,
@@ -17,18 +17,19 @@ impl Visit<'_> {
     pub(super) async fn by_pool(&self, pending: &mut [Pending<'_>]) -> Conversed {
         let limit = self.task.parts.limits.recipients.max(1);
         while !self.task.is_over() && open(pending).next().is_some() {
-            let asked;
+            let (asked, mut begun);
+            begun = None;
             let found = match self.pool().enter() {
                 Entry::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
-                Entry::Kept(lease) => Ok((lease, None)),
+                Entry::Kept(lease) => Ok(lease),
                 Entry::Full(terms) => {
                     asked = Asked::of(open(pending), self.task.envelope, limit);
                     let is_last = open(pending).nth(limit).is_none();
-                    self.wait(terms, asked.recipients(), is_last, pending).await
+                    self.wait(terms, asked.recipients(), is_last, &mut begun, pending).await
                 }
             };
             let conversed = match found {
-                Ok((lease, begun)) => self.converse(lease, begun, pending).await,
+                Ok(lease) => self.converse(lease, &mut begun, pending).await,
                 Err(without) => without,
             };
             if !matches!(conversed, Conversed::Gone(None)) {
@@ -38,48 +39,56 @@ impl Visit<'_> {
         Conversed::Gone(None)
     }
 
-    /// Waits for a connection, or for room to make one.
+    /// Waits for a connection, or for room to make one. What is begun then was sent on the connection already.
     async fn wait<'t>(
         &'t self,
         terms: Option<Terms>,
         recipients: Recipients<'t>,
         is_last: bool,
+        begun: &mut Option<Transaction<'t>>,
         pending: &mut [Pending<'_>],
-    ) -> Found<'t> {
-        let begun = terms
-            .filter(|terms| self.may_be_sent_ahead(terms))
-            .and_then(|terms| self.begin(terms, recipients, is_last));
-        let (transaction, offer) = begun.unzip();
-        let mut ticket = match self.pool().wait(offer) {
+    ) -> Found {
+        let offer = terms.filter(|terms| self.may_be_sent_ahead(terms)).and_then(|terms| {
+            let (transaction, offer) = self.begin(terms, recipients, is_last)?;
+            *begun = Some(transaction);
+            Some(offer)
+        });
+        let waiting = self.pool().wait(offer);
+        let mut ticket = match waiting {
             Ok(ticket) => ticket,
-            Err(Entry::Vacant(slot)) => return Err(Conversed::Gone(Some(slot))),
-            Err(Entry::Kept(lease)) => return Ok((lease, None)),
-            Err(Entry::Full(_)) => return Err(Conversed::Gone(None)),
+            Err(entry) => {
+                *begun = None;
+                return match entry {
+                    Entry::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
+                    Entry::Kept(lease) => Ok(lease),
+                    Entry::Full(_) => Err(Conversed::Gone(None)),
+                };
+            }
         };
         match self.task.in_time(&mut ticket).await {
-            Some(Some(turn)) => self.take(turn, transaction, pending),
+            Some(Some(turn)) => self.take(turn, begun, pending),
             // the pool is gone, or whoever had the connection: as if there had been none
             Some(None) => Err(Conversed::Gone(None)),
-            None => Err(self.leave(ticket, transaction, pending)),
+            None => Err(self.leave(ticket, begun, pending)),
         }
     }
 
-    /// What was waited for; a transaction was begun if there was an offer.
-    fn take<'t>(
+    /// What was waited for. What was begun goes on only where it was sent.
+    fn take(
         &self,
         turn: Turn<Line>,
-        begun: Option<Transaction<'t>>,
+        begun: &mut Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
-    ) -> Found<'t> {
+    ) -> Found {
         match turn {
             Turn::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
-            Turn::Lease(lease) => Ok((lease, None)),
+            Turn::Lease(lease) => {
+                *begun = None;
+                Ok(lease)
+            }
             Turn::Behind(lease, place) => {
-                let begun = begun.map(|mut begun| {
-                    begun.follow(place.base, place.after_reset);
-                    begun
-                });
-                Ok((lease, begun))
+                begun.iter_mut().for_each(|begun| begun.follow(place.base, place.after_reset));
+                Ok(lease)
             }
             Turn::Lost { place, written, slot } => Err(match begun {
                 Some(begun) => self.lost(begun, place, written, slot, pending),
@@ -92,11 +101,11 @@ impl Visit<'_> {
     fn leave(
         &self,
         mut ticket: Ticket<Line>,
-        begun: Option<Transaction<'_>>,
+        begun: &mut Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> Conversed {
         ticket.leave();
-        match begun.filter(|_| ticket.is_sent()) {
+        match begun.as_mut().filter(|_| ticket.is_sent()) {
             Some(sent) => {
                 let place = Place { base: 0, after_reset: false };
                 self.lost(sent, place, u64::MAX, None, pending)
@@ -108,7 +117,7 @@ impl Visit<'_> {
     /// A connection that was lost with what was sent on it by another: who may have the message is told so (law 3).
     fn lost(
         &self,
-        mut transaction: Transaction<'_>,
+        transaction: &mut Transaction<'_>,
         place: Place,
         written: u64,
         slot: Option<Slot<Line>>,

@@ -88,7 +88,7 @@ impl<'a> Visit<'a> {
     pub(super) async fn converse(
         &self,
         mut lease: Lease<Line>,
-        begun: Option<Transaction<'_>>,
+        begun: &mut Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> Conversed {
         let Some((line, _)) = lease.split() else { return Conversed::Gone(None) };
@@ -123,11 +123,14 @@ impl<'a> Visit<'a> {
     }
 }
 
-impl Conversation<'_, '_> {
+impl<'a> Conversation<'_, 'a> {
     /// A transaction that was full is followed by another with as many recipients as that one took, for as long as it
     /// took any (check 038). Breaks off where another connection is to be used.
-    async fn run(&mut self, begun: Option<Transaction<'_>>, pending: &mut [Pending<'_>]) -> ControlFlow<()> {
-        let mut begun = begun;
+    async fn run(
+        &mut self,
+        begun: &mut Option<Transaction<'_>>,
+        pending: &mut [Pending<'_>],
+    ) -> ControlFlow<()> {
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
@@ -137,7 +140,9 @@ impl Conversation<'_, '_> {
                 return ControlFlow::Continue(());
             }
             let is_last = pending.len() <= limit || waiting(pending).nth(limit).is_none();
-            let said = self.transact(asked.recipients(), begun.take(), is_last).await;
+            // without one there is nothing to be moved
+            let mut transaction = if begun.is_some() { begun.take() } else { None };
+            let said = self.transact(asked.recipients(), &mut transaction, is_last).await;
             if is_first && self.is_gone(said.as_ref()) {
                 return ControlFlow::Break(());
             }
@@ -168,26 +173,29 @@ impl Conversation<'_, '_> {
         self.terms.chunking && habits.of(key).chunking_unknown
     }
 
-    /// One transaction, or why there could be none.
-    async fn transact(
+    /// One transaction, that may have been begun, or why there could be none.
+    async fn transact<'t>(
         &mut self,
-        recipients: Recipients<'_>,
-        begun: Option<Transaction<'_>>,
+        recipients: Recipients<'t>,
+        begun: &mut Option<Transaction<'t>>,
         is_last: bool,
-    ) -> Result<Said, Verdict> {
+    ) -> Result<Said, Verdict>
+    where
+        'a: 't,
+    {
         let task = self.visit.task;
         let is_early = begun.is_some() && self.lease.is_new();
         let Some((line, queue)) = self.lease.split() else { return Err(Verdict::gone()) };
-        let mut transaction = match begun {
+        let transaction = match begun {
             Some(begun) => begun,
             None => {
                 line.session.prepare().await?;
-                Transaction::new(self.terms, task.envelope, recipients, task.message.facts())
+                begun.insert(Transaction::new(self.terms, task.envelope, recipients, task.message.facts()))
             }
         };
         queue.count();
         let mut others = Others { queue, terms: self.terms, is_last };
-        self.has_left = line.session.convey(&mut transaction, task.message, &mut others).await;
+        self.has_left = line.session.convey(transaction, task.message, &mut others).await;
         if transaction.broke_in_group() && !is_early {
             task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
         }

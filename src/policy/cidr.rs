@@ -67,8 +67,18 @@ impl Cidr {
     }
 
     /// The first address.
+    #[cfg(test)]
     pub(super) fn first(&self) -> IpAddr {
         self.0.addr()
+    }
+
+    /// Whether its first address is this one or one before it. IPv4 addresses are before IPv6 addresses.
+    pub(super) fn begins_by(&self, address: IpAddr) -> bool {
+        match (self.0, address) {
+            (IpNet::V4(block), IpAddr::V4(address)) => block.addr().to_bits() <= address.to_bits(),
+            (IpNet::V6(block), IpAddr::V6(address)) => block.addr().to_bits() <= address.to_bits(),
+            (block, _) => matches!(block, IpNet::V4(_)),
+        }
     }
 
     /// Bits of the prefix.

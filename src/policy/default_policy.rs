@@ -143,7 +143,11 @@ impl AddressPolicy for DefaultPolicy {
     }
 }
 
+#[inline]
 fn longest(rules: &[Cidr], address: IpAddr) -> Option<Cidr> {
+    if rules.is_empty() {
+        return None;
+    }
     rules.iter().copied().filter(|rule| rule.contains(address)).max_by_key(Cidr::prefix_len)
 }
 

@@ -42,7 +42,7 @@ pub(super) fn block_of(address: IpAddr) -> Option<&'static Block> {
     let (v4, v6) = BLOCKS.split_at(V4_BLOCKS);
     let of_family = if address.is_ipv4() { v4 } else { v6 };
     // of those that begin at or before it the last one that holds it: a block stands before those inside it
-    let begun = of_family.partition_point(|block| block.cidr.first() <= address);
+    let begun = of_family.partition_point(|block| block.cidr.begins_by(address));
     of_family[..begun].iter().rfind(|block| block.cidr.contains(address))
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::group::{Carried, Group};
+use super::key::Key;
 use super::shared::Shared;
 use super::turn::Turn;
 
@@ -17,6 +18,11 @@ pub(crate) struct Slot<T: Carried> {
 impl<T: Carried> Slot<T> {
     pub(super) fn new(shared: &Arc<Shared<T>>, group: &Arc<Group<T>>) -> Self {
         Self { shared: Arc::clone(shared), group: Arc::clone(group), is_held: true }
+    }
+
+    /// Whether connections of this key may take it.
+    pub(crate) fn is_for(&self, key: &Key) -> bool {
+        self.group.key == *key
     }
 
     /// Leaves the place to what is kept in the pool.

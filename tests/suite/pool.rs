@@ -237,6 +237,21 @@ async fn law_3_what_was_handed_over_and_not_written_yet_goes_elsewhere_when_the_
 }
 
 #[tokio::test]
+async fn room_that_came_to_whoever_waited_is_kept_though_nobody_was_at_home_meanwhile() {
+    // the connection of the first message ends with it, the next one is turned away, so that the address is tried last
+    let sink = Sink::listen(Manner { closes_after: Some(1), turns_away: Some(2), ..PIPELINING }).await;
+    let deliverer = deliverer(&sink, one());
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let words: Vec<_> = at_once(&deliverer, 4).await.iter().flat_map(shown).collect();
+    let delivered = words.iter().filter(|word| word.starts_with("delivered")).count();
+    assert_eq!((words.len(), delivered), (4, 3), "{words:?}");
+    // nobody had room twice, or went to the end of the line
+    assert_eq!((sink.connections(), sink.most_open()), (5, 1));
+    let subjects: Vec<_> = sink.messages()[1..].iter().map(|message| message[9..10].to_owned()).collect();
+    assert_eq!(subjects.join(""), "123");
+}
+
+#[tokio::test]
 async fn law_1_whoever_has_more_to_say_keeps_the_connection_from_those_in_line_until_all_is_said() {
     for manner in [PIPELINING, CHUNKING] {
         let sink = Sink::listen(manner).await;

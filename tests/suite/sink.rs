@@ -28,6 +28,8 @@ pub(crate) struct Manner {
     pub(crate) silent_for: Option<usize>,
     /// Answers MAIL only after this is let.
     pub(crate) is_held: bool,
+    /// Greets its client of this number, counted from 1, with 421 and closes.
+    pub(crate) turns_away: Option<usize>,
     /// Is gone for all but its first client.
     pub(crate) is_once: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) const PIPELINING: Manner = Manner {
     closes_after: None,
     silent_for: None,
     is_held: false,
+    turns_away: None,
     is_once: false,
 };
 
@@ -117,11 +120,14 @@ struct State {
 }
 
 async fn serve(mut stream: TcpStream, seen: Arc<Seen>) {
-    seen.connections.fetch_add(1, Ordering::SeqCst);
+    let number = seen.connections.fetch_add(1, Ordering::SeqCst) + 1;
     let open = seen.open.fetch_add(1, Ordering::SeqCst) + 1;
     seen.most_open.fetch_max(open, Ordering::SeqCst);
     // a client that goes away is no fault of the server
-    let _ = talk(&mut stream, &seen).await;
+    let _ = match seen.manner.turns_away == Some(number) {
+        true => stream.write_all(b"421 not now\r\n").await,
+        false => talk(&mut stream, &seen).await,
+    };
     seen.open.fetch_sub(1, Ordering::SeqCst);
 }
 
