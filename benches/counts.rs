@@ -2,10 +2,10 @@
 //! other crates, and a client that sends octets made beforehand. One connection that is kept.
 //!
 //! `cargo bench --bench counts`; a number behind `--` is the messages of a measurement, 200 without, and less where they
-//! are large; a word is a part of the names of the clients, all without. Each client runs in a process of its own, so that nothing of the server is counted. Processor time is that
-//! of a second's messages; that of the kernel for the client is in it. System calls are counted by
-//! strace(1) and instructions by valgrind(1), where these are installed and may be used; of both, what it takes to get
-//! going is taken off. What is printed is Markdown.
+//! are large; a word is a part of the names of the clients, all without. Each client runs in a process of its own, so that
+//! nothing of the server is counted. Processor time is that of a second's messages; that of the kernel for the client is
+//! in it. System calls are counted by strace(1) and instructions by valgrind(1), where these are installed and may be used;
+//! of both, what it takes to get going is taken off. What is printed is Markdown.
 
 #![expect(clippy::future_not_send, reason = "the clients share one thread")]
 

@@ -174,7 +174,6 @@ impl<'a> Attempt<'a, '_, '_> {
         visit: &Visit<'a>,
         connected: Result<(Slot<Line>, Socket), Failure>,
     ) -> ControlFlow<()> {
-        let (memory, endpoint) = (&self.task.parts.memory, &visit.key().endpoint);
         let mut connected = connected;
         let tried = loop {
             let guess = visit.guess(self.pending);
@@ -188,17 +187,22 @@ impl<'a> Attempt<'a, '_, '_> {
                 Ok(opened) => opened,
                 Err(tried) => break tried,
             };
-            memory.forget(endpoint);
+            self.task.parts.memory.forget(&visit.key().endpoint);
             match self.converse(visit, lease, &mut begun).await {
                 Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
                 Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
             }
             connected = self.planning.alongside(visit.connect()).await;
         };
+        self.learn(visit, &tried)
+    }
+
+    /// Notes what is known of an address now that it came to nothing.
+    fn learn(&mut self, visit: &Visit<'a>, tried: &Tried) -> ControlFlow<()> {
         if tried.attempt.failure().is_unreachable() {
-            memory.note(endpoint);
+            self.task.parts.memory.note(&visit.key().endpoint);
         }
-        self.failed(&tried);
+        self.failed(tried);
         if tried.attempt.failure().is_loop() {
             self.own_preference = visit.candidate().preference;
             return ControlFlow::Break(());

@@ -194,7 +194,9 @@ impl DelivererBuilder {
     /// on a connection within the last hour; `true`, and never without [`pipelining`](Self::pipelining).
     ///
     /// RFC 5321 section 4.3.1 says that a client should wait for the greeting, so that it does not speak to a server that is
-    /// not ready; who announces the keyword asks not to be waited for. Nobody else is spoken to so.
+    /// not ready; who announces the keyword asks not to be waited for. Nobody else is spoken to so. What is said then, and what
+    /// comes of a server that is not what it was, stands in the manual: [before the
+    /// greeting](crate::manual::tuning#before-the-greeting).
     pub fn early_pipelining(mut self, early: bool) -> Self {
         self.early_pipelining = early;
         self

@@ -56,6 +56,8 @@ struct Said {
     chunking_unknown: bool,
     /// Whether the server said nothing at all.
     heard_nothing: bool,
+    /// Whether its commands were sent before the server was heard.
+    is_early: bool,
 }
 
 impl<'a> Visit<'a> {
@@ -133,7 +135,6 @@ impl<'a> Conversation<'_, 'a> {
         begun: &mut Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> ControlFlow<()> {
-        let is_early = begun.is_some() && self.lease.is_new();
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
         let mut is_first = true;
@@ -146,7 +147,7 @@ impl<'a> Conversation<'_, 'a> {
             // without one there is nothing to be moved
             let mut transaction = if begun.is_some() { begun.take() } else { None };
             let said = self.transact(asked.recipients(), &mut transaction, is_last).await;
-            if is_first && self.is_gone(said.as_ref(), is_early) {
+            if is_first && self.is_gone(said.as_ref()) {
                 return ControlFlow::Break(());
             }
             is_first = false;
@@ -205,15 +206,15 @@ impl<'a> Conversation<'_, 'a> {
         let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
         let heard_nothing = transaction.heard_nothing();
         let (verdicts, _) = transaction.finish();
-        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing })
+        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing, is_early })
     }
 
     /// Whether another connection is to be used: a new one only where it may have been lost for what was said early on it.
-    fn is_gone(&self, said: Result<&Said, &Verdict>, is_early: bool) -> bool {
+    fn is_gone(&self, said: Result<&Said, &Verdict>) -> bool {
         if !self.lease.is_new() {
             return is_gone(said);
         }
-        let Some(said) = said.ok().filter(|_| is_early) else { return false };
+        let Some(said) = said.ok().filter(|said| said.is_early) else { return false };
         if said.verdicts.iter().any(broke_early) {
             self.visit.note_surprise();
         }

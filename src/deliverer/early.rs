@@ -25,8 +25,9 @@ const SIZE: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Announcements {
     known: Cache<Asker, Heard>,
+    /// Whether the host wants anything said early.
     is_on: bool,
-    /// Whether anything was ever learnt.
+    /// Whether anything was ever learnt: where no server announces it nothing is looked up.
     are_any: AtomicBool,
 }
 
@@ -61,6 +62,7 @@ impl Announcements {
         Self { known, is_on, are_any: AtomicBool::new(false) }
     }
 
+    /// What a server is believed to offer that takes commands early.
     fn of(&self, key: &Key) -> Option<Offers> {
         match self.heard(key)? {
             Heard::Announced(offers) => Some(offers),

@@ -52,8 +52,6 @@ impl<'a> Visit<'a> {
     {
         let login = self.key().credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.key().requirement;
-        let fall_back =
-            requirement.allows_cleartext() && login.is_none() && self.task.parts.tls.cleartext_after_failure;
         let (early, begun) = self.begin_early(guess);
         let mut established = self.establish(socket, requirement, login, early).await;
         if let Err(error) = &established
@@ -65,23 +63,30 @@ impl<'a> Visit<'a> {
             }
         }
         let established = match established {
-            Err(error) if error.remedy == Remedy::Cleartext && fall_back => {
+            Err(error) if error.remedy == Remedy::Cleartext && self.may_fall_back() => {
                 self.establish_anew(Requirement::CLEARTEXT, login).await?
             }
             as_required => as_required.inspect(|established| self.learn(established.offers)),
         };
         match established {
-            Ok(Established { session, secured, .. }) => {
-                let (terms, begun) = (session.terms(), begun.zip(session.ahead_at()));
-                let line = Line { session: Box::new(session), hop: self.hop(secured) };
-                let begun = begun.map(|(mut begun, place)| {
-                    begun.follow(place, false);
-                    begun
-                });
-                Ok((Lease::new(slot, line, terms), begun))
+            Ok(established) => {
+                let begun = begun.and_then(|begun| followed(begun, &established));
+                Ok((self.lease(slot, established), begun))
             }
             Err(error) => Err(self.tried(error.failure, Some(self.hop(error.secured)))),
         }
+    }
+
+    fn may_fall_back(&self) -> bool {
+        let key = self.key();
+        let may_be_clear = key.requirement.allows_cleartext() && key.credentials.is_none();
+        may_be_clear && self.task.parts.tls.cleartext_after_failure
+    }
+
+    fn lease(&self, slot: Slot<Line>, established: Established) -> Lease<Line> {
+        let Established { session, secured, .. } = established;
+        let terms = session.terms();
+        Lease::new(slot, Line { session: Box::new(session), hop: self.hop(secured) }, terms)
     }
 
     /// A session on one more connection to the same address, on which nothing is said early.
@@ -107,9 +112,9 @@ impl<'a> Visit<'a> {
         let peer = Peer { host: self.key().name.as_ref(), endpoint: &self.key().endpoint };
         let (protocol, connector) = (self.key().protocol, &self.task.parts.connector);
         let (own_names, ends) = (self.own_names(), self.task.ends);
-        let terms =
+        let demands =
             Demands { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
-        establish(socket, terms, early).await
+        establish(socket, demands, early).await
     }
 
     fn login<'l>(&'l self, credentials: &'l Credentials) -> Login<'l> {
@@ -132,4 +137,10 @@ impl<'a> Visit<'a> {
         let candidate = self.candidate();
         Hop::new(candidate.name(), self.key().endpoint.clone(), candidate.protocol, secured)
     }
+}
+
+/// A transaction that goes on where its commands were sent; none if they were not.
+fn followed<'t>(mut begun: Transaction<'t>, established: &Established) -> Option<Transaction<'t>> {
+    begun.follow(established.session.ahead_at()?, false);
+    Some(begun)
 }

@@ -24,8 +24,9 @@ pub(super) struct Held<T: Carried> {
     queue: Queue<T>,
 }
 
-/// What a pool knows of a connection in use, and who is behind on it.
+/// What a pool knows of a connection, in use or not, and who is behind on it.
 pub(crate) struct Queue<T: Carried> {
+    /// The right to have it. While nobody uses it, it counts without one.
     slot: Option<Slot<T>>,
     /// Deliveries whose offers were sent on it already, in the order of the offers.
     followers: VecDeque<Follower<T>>,
@@ -186,7 +187,7 @@ impl<T: Carried> Queue<T> {
         self.messages += 1;
     }
 
-    /// Notes that time has passed.
+    /// Notes that time has passed: its age is to be looked at before others go behind.
     pub(crate) fn resume(&mut self) {
         self.is_age_due = true;
     }

@@ -30,8 +30,8 @@ impl<T: Carried> Drop for Tended<T> {
     }
 }
 
-/// Closes connections that nobody needed for too long, looking for the first time at `next`. Ends with the pool, and when
-/// none is left: connections that are needed again and again cost no more than that look now and then.
+/// Closes connections that nobody needed for too long, looking for the first time at `next`. Ends when it looks and finds
+/// none, or no pool: connections that are needed again and again cost no more than that look now and then.
 pub(super) async fn tend<T: Carried>(pool: Tended<T>, mut next: Instant) {
     loop {
         sleep_until(next).await;

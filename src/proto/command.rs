@@ -1,4 +1,4 @@
-//! Commands as octets (RFC 5321 section 4.1). Made of parsed values only, and looked at once more here.
+//! Commands as octets (RFC 5321 section 4.1), made of parsed values only.
 
 use super::client_name::ClientName;
 use super::output::Output;

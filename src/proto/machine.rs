@@ -33,16 +33,16 @@ pub(crate) trait Machine {
         false
     }
 
+    /// Whether it queues nothing more, and awaits the same, until a reply comes: it need not be asked after each write.
+    fn only_awaits_replies(&self) -> bool {
+        false
+    }
+
     /// Takes in the next reply. The octets in `output` that were written tell whether it can be an answer.
     fn handle_reply(&mut self, reply: Reply, output: &mut Output);
 
     /// Takes in the next piece of the content, or its end.
     fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output);
-
-    /// Whether it queues nothing more, and waits for the same, until a reply comes.
-    fn has_said_all(&self) -> bool {
-        false
-    }
 
     /// Takes in that the dialogue cannot go on. Nothing that waits in `output` is sent any more.
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output);

@@ -49,7 +49,7 @@ impl Output {
         self.waiting.reserve_text(octets);
     }
 
-    /// Appends a line that is known to be one, with its end.
+    /// Appends text that is known to end a line, or to be one: the end of the last line of content, or the dot behind it.
     pub(crate) fn put(&mut self, text: &[u8]) {
         let added = self.waiting.write(|all| all.extend_from_slice(text));
         if let Some(journal) = &mut self.journal {

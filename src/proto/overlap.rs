@@ -89,8 +89,8 @@ impl Machine for Overlap<'_, '_> {
         self.transaction.handle_code(code, output)
     }
 
-    fn has_said_all(&self) -> bool {
-        self.transaction.has_said_all()
+    fn only_awaits_replies(&self) -> bool {
+        self.transaction.only_awaits_replies()
     }
 
     fn resume(&mut self) {

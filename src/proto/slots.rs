@@ -4,7 +4,8 @@ use super::machine::Interruption;
 use super::stage::Stage;
 use super::verdict::{Missing, Verdict};
 
-/// One slot a recipient, in their order, from the beginning to the end. A slot that was closed stays as it is.
+/// One slot a recipient, in their order, from the beginning to the end. A slot that was closed stays as it is, and what is
+/// said of all the others at once is kept once.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,

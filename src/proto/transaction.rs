@@ -1,6 +1,8 @@
 //! One message to some recipients: MAIL, RCPT, content by DATA or BDAT, verdicts (RFC 5321 section 3.3, RFC 2033
 //! section 4.2, RFC 2920, RFC 3030).
 
+mod failing;
+mod finals;
 mod places;
 
 use std::io;
@@ -340,12 +342,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The replies to RCPT and DATA that are still due say nothing about the recipients any more.
-    fn mail_refused(&mut self, reply: Reply) {
-        self.refused = true;
-        self.slots.close_rest(Verdict::Refused(Stage::MailFrom, reply));
-    }
-
     fn start_content(&mut self, output: &mut Output) {
         if self.slots.has_accepted() {
             self.progress = Progress::Content(DotStuffing::new(self.size_by_data()));
@@ -360,58 +356,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Octets of the content without the line end that it may lack.
-    fn size_by_data(&self) -> u64 {
-        self.size - if self.lacks_line_end { LINE_END.len() as u64 } else { 0 }
-    }
-
-    fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
-        match std::mem::replace(&mut self.progress, Progress::Sent) {
-            Progress::Content(stuffing) => stuffing.finish(output),
-            Progress::Chunks(mut chunks) => {
-                if self.lacks_line_end {
-                    if chunks.is_between() {
-                        chunks.announce(output);
-                    }
-                    chunks.piece(Bytes::from_static(LINE_END), output)?;
-                }
-                chunks.finish(output)?;
-            }
-            _ => return Ok(()),
-        }
-        self.end_content(output);
-        Ok(())
-    }
-
-    /// Notes that the content is queued to its end.
-    fn end_content(&mut self, output: &mut Output) {
-        self.end_of_content = Some(output.end());
-        match self.terms.protocol {
-            Protocol::Smtp => self.awaited.expect(Expected::Final, output),
-            Protocol::Lmtp => self.expect_finals(output),
-        }
-    }
-
-    /// Which replies LMTP has to the content is known once its end is queued and RCPT was answered.
-    fn expect_finals(&mut self, output: &mut Output) {
-        let Some(end) = self.end_of_content.filter(|_| !self.awaits_recipients()) else { return };
-        self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
-        if !self.slots.has_accepted() {
-            self.reset_behind(end, output);
-        }
-    }
-
-    /// RFC 2033 section 4.3 has no reply to content for nobody, servers have one. RSET behind it tells which it is.
-    fn reset_behind(&mut self, end: u64, output: &mut Output) {
-        self.awaited.expect_at(end, Expected::ForNobody);
-        Command::Rset.write(output);
-        self.awaited.expect(Expected::Reset, output);
-    }
-
-    fn awaits_recipients(&self) -> bool {
-        matches!(self.awaited.next(), Some(Expected::Mail | Expected::Rcpt(_)))
-    }
-
     /// After the last recipient content may begin, or the replies to what went out already are known.
     fn recipient_answered(&mut self, output: &mut Output) {
         self.go_on_without_rcpt();
@@ -420,104 +364,10 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// No further chunk goes out (RFC 3030 section 2). One that is not complete can be neither ended nor taken back.
-    fn chunk_refused(&mut self, reply: &Reply, output: &mut Output) {
-        self.slots.close_rest(Verdict::Refused(Stage::Content, reply.clone()));
-        let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
-        // how many replies LMTP has to the last chunk of what failed is not known
-        let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
-        if amid_chunk || unclear || !output.is_empty() {
-            return self.abandon(output);
-        }
-        self.progress = Progress::Sent;
-    }
-
-    /// Whoever does not know BDAT takes the octets of the content for commands: nothing it says can be tied any more.
-    fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
-        self.slots.close_rest(Verdict::Refused(stage, reply.clone()));
-        self.abandon(output);
-    }
-
     fn heard_of_content(&mut self, code: ReplyCode) {
         if self.terms.by_chunks() {
             self.bdat = self.bdat.after(code, self.slots.has_accepted());
         }
-    }
-
-    fn final_of_all(&mut self, verdict: Verdict) {
-        // where nobody was accepted, or a chunk was refused before, RSET is due whatever the server says
-        if self.slots.has_accepted() {
-            self.slots.close_rest(verdict);
-            self.ending = self.after_content();
-        }
-    }
-
-    fn final_of(&mut self, index: usize, verdict: Verdict) {
-        self.slots.close(index, verdict);
-        if self.awaited.is_empty() {
-            self.ending = self.after_content();
-        }
-    }
-
-    /// After a chunk that was refused RSET is due (RFC 3030 section 2).
-    fn after_content(&self) -> Ending {
-        match self.terms.by_chunks() && self.slots.any_refused(Stage::Final) {
-            true => Ending::Aborted,
-            false => Ending::Complete,
-        }
-    }
-
-    /// A reply while nothing that was sent waits for one. A refusal of the content ahead of its end counts and
-    /// the content is never ended; anything else is against the protocol.
-    fn unasked(&mut self, reply: Reply, output: &mut Output) {
-        if reply.code() == ReplyCode::SERVICE_CLOSING {
-            let stage = self.stage(output);
-            self.slots.close_rest(Verdict::Refused(stage, reply));
-            return self.abandon(output);
-        }
-        match reply.class() {
-            ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
-                self.heard_of_content(reply.code());
-                self.abandon(output);
-                self.slots.close_rest(Verdict::Refused(Stage::Content, reply));
-            }
-            _ => self.break_off(self.stage(output), ProtocolError::Unsolicited(reply).into(), output),
-        }
-    }
-
-    /// Whether content is on its way, and everything before it was answered.
-    fn is_amid_content(&self) -> bool {
-        let begun = matches!(self.progress, Progress::Content(_) | Progress::Chunks(_));
-        (begun || self.end_of_content.is_some()) && self.awaited.next().is_none_or(Expected::is_of_content)
-    }
-
-    /// 421 is the answer to all that is open. With LMTP each recipient has its own reply to the content: whoever has
-    /// none yet may have the message (law 3).
-    fn closing(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
-        if let Expected::FinalOf(index) = expected {
-            self.slots.close(index, Verdict::Refused(Stage::Final, reply));
-            return self.break_off(Stage::Final, Interruption::Disconnected, output);
-        }
-        self.slots.close_rest(Verdict::Refused(expected.stage(), reply));
-        self.abandon(output);
-    }
-
-    fn unexpected(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
-        self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
-    }
-
-    fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
-        let may_have_arrived = self.end_of_content.is_some_and(|end| end <= output.written());
-        self.slots.close_rest(Verdict::Broken { stage, why, may_have_arrived });
-        self.abandon(output);
-    }
-
-    /// Nothing more goes out, above all no end of the content.
-    fn abandon(&mut self, output: &mut Output) {
-        output.clear();
-        self.awaited.clear();
-        self.progress = Progress::Sent;
-        self.ending = Ending::Unusable;
     }
 
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
@@ -546,7 +396,7 @@ impl Machine for Transaction<'_> {
         }
     }
 
-    fn has_said_all(&self) -> bool {
+    fn only_awaits_replies(&self) -> bool {
         // of content it matters how far it was written
         let is_of_content = self.awaited.next().is_none_or(Expected::is_of_content);
         matches!(self.progress, Progress::Sent | Progress::Recipients) && !is_of_content

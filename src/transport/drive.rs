@@ -1,18 +1,19 @@
 //! [`Link`]: a stream with the buffers that a dialogue needs, and the loop that runs a machine over it.
 
+mod octets;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, after};
 use super::timeouts::Timeouts;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
@@ -21,13 +22,8 @@ use crate::proto::{
     ReplyLimits, ReplyParser, SpokenLine, Stage,
 };
 
-/// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
-const READ: usize = 4 * 1024;
 /// Octets of content that wait together with its end whatever is in them.
 const SMALL: usize = 16 * 1024;
-/// Slices written at once, and those of a usual message.
-const SLICES: usize = 64;
-const FEW_SLICES: usize = 4;
 
 /// A stream and what was read from it or is to be written to it.
 pub(crate) struct Link<S> {
@@ -46,7 +42,9 @@ pub(crate) struct Link<S> {
     redaction: Redaction,
     /// Octets that are kept of a reply's text.
     kept_text: usize,
+    /// When everything on it must be over, and when what is awaited now.
     ends: Option<Instant>,
+    deadline: Option<Instant>,
     alarm: Alarm,
     /// Whether it was looked for octets a moment ago, and nothing was there.
     is_looked_at: bool,
@@ -88,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             redaction: Redaction::default(),
             kept_text: limits.kept_text,
             ends,
+            deadline: None,
             alarm: Alarm::default(),
             is_looked_at: false,
         }
@@ -129,9 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         timeouts: &Timeouts,
         content: &mut Option<ContentReader<'_>>,
     ) -> Result<(), Interruption> {
-        let mut clock = None;
+        self.deadline = None;
         loop {
-            let stage = match self.take_replies(machine, &mut clock)? {
+            let stage = match self.take_replies(machine)? {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
                     let piece = piece(content, timeouts.of(Stage::Content), &mut self.alarm).await?;
@@ -141,9 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            let passed = self.progress(machine, timeouts.of(stage), &mut clock).await?;
+            let passed = self.progress(machine, timeouts.of(stage)).await?;
             if passed.step == Step::Wrote {
-                clock = None;
+                self.deadline = None;
             }
             if passed.waited {
                 machine.resume();
@@ -170,11 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Hands over the replies that are complete, and says what is needed then; replies give more time. A machine that
     /// needs nothing more is not bothered: what it left is found when the next one starts.
-    fn take_replies(
-        &mut self,
-        machine: &mut (dyn Machine + Send),
-        clock: &mut Option<Instant>,
-    ) -> Result<Need, Interruption> {
+    fn take_replies(&mut self, machine: &mut (dyn Machine + Send)) -> Result<Need, Interruption> {
         loop {
             let need = self.poll_machine(machine);
             if need == Need::Nothing || self.input.is_empty() {
@@ -182,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
             let (next, any) = self.next_reply(machine);
             if any {
-                *clock = None;
+                self.deadline = None;
             }
             let Some(reply) = next? else {
                 // what was taken by its code changed what is awaited
@@ -191,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let reply = self.kept(need, self.redaction.reply(reply));
             self.hear(need, &reply);
             machine.handle_reply(reply, &mut self.output);
-            *clock = None;
+            self.deadline = None;
         }
     }
 
@@ -256,20 +251,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Reads or writes once, in time. Only what was written and complete replies give more time, octets of a
-    /// reply do not. The clock starts where there is something to wait for.
+    /// Reads or writes, in time: once, or for as long as the machine has nothing to say to what is written. Only what was
+    /// written and complete replies give more time, octets of a reply do not. The time begins where there is something to
+    /// wait for.
     async fn progress(
         &mut self,
         machine: &mut (dyn Machine + Send),
         limit: Duration,
-        clock: &mut Option<Instant>,
     ) -> Result<Passed, Interruption> {
         let mut waited = false;
         poll_fn(|context| {
             while let Poll::Ready(step) = self.poll_step(context) {
                 match step {
-                    Ok(Step::Wrote) if machine.has_said_all() => *clock = None,
-                    step => return Poll::Ready(self.passed(step).map(|step| Passed { step, waited })),
+                    Ok(Step::Wrote) if machine.only_awaits_replies() => self.deadline = None,
+                    step => return Poll::Ready(self.unless_over(step).map(|step| Passed { step, waited })),
                 }
             }
             waited = true;
@@ -277,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if self.broken.is_none() && machine.listen(context.waker()) {
                 return Poll::Ready(Ok(Passed { step: Step::More, waited }));
             }
-            let (deadline, late) = match (*clock.get_or_insert_with(|| after(limit)), self.ends) {
+            let (deadline, late) = match (*self.deadline.get_or_insert_with(|| after(limit)), self.ends) {
                 (deadline, Some(ends)) if ends < deadline => (ends, Interruption::SessionTimedOut),
                 (deadline, _) => (deadline, Interruption::TimedOut),
             };
@@ -286,7 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         .await
     }
 
-    fn passed(&mut self, step: io::Result<Step>) -> Result<Step, Interruption> {
+    /// A step after which there may be others.
+    fn unless_over(&mut self, step: io::Result<Step>) -> Result<Step, Interruption> {
         match step {
             Ok(Step::Closed) => Err(self.broken.take().map_or(Interruption::Disconnected, interruption)),
             Ok(step) => Ok(step),
@@ -294,119 +290,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Reads if there is something to read, else writes: a reply that is here is seen before more goes out.
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        let is_looked_at = std::mem::take(&mut self.is_looked_at) && !self.output.is_empty();
-        if !is_looked_at && let Poll::Ready(read) = self.poll_read(context) {
-            return Poll::Ready(read.map(|count| if count == 0 { Step::Closed } else { Step::Read }));
-        }
-        if self.broken.is_some() {
-            self.output.clear();
-            return Poll::Pending;
-        }
-        match self.poll_output(context) {
-            Poll::Ready(Err(error)) => {
-                // a server may refuse, and close before it has read all: what it said is still to be read
-                self.broken = Some(error);
-                Poll::Pending
-            }
-            other => other,
-        }
-    }
-
-    fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        if !self.output.is_empty() {
-            let count = ready!(self.poll_write(context))?;
-            return Poll::Ready(if count == 0 {
-                Err(io::ErrorKind::WriteZero.into())
-            } else {
-                Ok(Step::Wrote)
-            });
-        }
-        if !self.flushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-            self.flushed = true;
-        }
-        Poll::Pending
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut room = [const { MaybeUninit::uninit() }; READ];
-        let mut read = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
-        let octets = read.filled();
-        self.read_at = self.output.written();
-        if self.input.is_empty() && !self.parser.is_amid_reply() {
-            self.began_at = self.read_at;
-        }
-        self.input.extend_from_slice(octets);
-        Poll::Ready(Ok(octets.len()))
-    }
-
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match self.output.slice_count() {
-            0..=FEW_SLICES => self.poll_write_slices::<FEW_SLICES>(context),
-            _ => self.poll_write_slices::<SLICES>(context),
-        }
-    }
-
-    fn poll_write_slices<const N: usize>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); N];
-        let used = self.output.slices(&mut slices);
-        let stream = Pin::new(&mut self.stream);
-        let count = ready!(match &slices[..used] {
-            [only] => stream.poll_write(context, only),
-            slices => stream.poll_write_vectored(context, slices),
-        })?;
-        self.output.advance(count);
-        self.flushed = false;
-        Poll::Ready(Ok(count))
-    }
-
     /// Lets go of whoever used it last.
     pub(crate) fn rest(&mut self) {
         self.alarm.rest();
-    }
-
-    /// Gives back what large messages and long replies took and an idle session needs not keep.
-    fn give_back(&mut self) {
-        self.output.give_back();
-        self.input.give_back();
-    }
-
-    /// A reply that waits though nobody asked for anything.
-    pub(crate) fn unasked(&mut self) -> Option<Reply> {
-        self.parser.next(&mut self.input).ok().flatten().map(|reply| self.redaction.reply(reply))
-    }
-
-    /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
-    /// server.
-    pub(crate) async fn is_quiet(&mut self) -> bool {
-        let waiting = self.look().await.is_ready();
-        !waiting && self.is_between_replies()
-    }
-
-    /// Whether nothing was said that nobody asked for; the connection may be gone.
-    pub(crate) async fn heard_nothing(&mut self) -> bool {
-        let _ = self.look().await;
-        self.is_between_replies()
-    }
-
-    /// Reads what has arrived, without waiting.
-    async fn look(&mut self) -> Poll<io::Result<usize>> {
-        let read = poll_fn(|context| Poll::Ready(self.poll_read(context))).await;
-        self.is_looked_at = read.is_pending();
-        read
-    }
-
-    fn is_between_replies(&self) -> bool {
-        self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
-    }
-
-    /// Says that nothing more will be written; in TLS by close_notify (RFC 8446 section 6.1).
-    pub(crate) async fn shutdown(&mut self, limit: Duration) {
-        // nothing depends on it any more
-        let _ = timeout(limit, self.stream.shutdown()).await;
     }
 }
 
@@ -416,12 +302,6 @@ impl<S: fmt::Debug> fmt::Debug for Link<S> {
         let Self { stream, input, output, .. } = self;
         write!(f, "Link({stream:?}, {} octets were read, {output:?})", input.len())
     }
-}
-
-/// The end of a time from now on. One that no clock reaches ends in years.
-pub(crate) fn after(limit: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(limit).unwrap_or(now + Duration::from_secs(3600 * 24 * 365 * 30))
 }
 
 fn interruption(error: io::Error) -> Interruption {

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::drive::after;
+use super::alarm::after;
 use super::early::{Early, Haste, Offers};
 use super::login::{Login, log_in};
 use super::session::{Session, SessionSettings};
@@ -88,22 +88,25 @@ impl From<Failure> for NotEstablished {
 /// STARTTLS was said (law 6), before the login nothing of the envelope.
 pub(crate) async fn establish(
     socket: Socket,
-    terms: Demands<'_>,
+    demands: Demands<'_>,
     early: Early,
 ) -> Result<Established, NotEstablished> {
-    let session_ends = terms.settings.timeouts.session.map(after);
-    let terms = Demands { ends: terms.ends.into_iter().chain(session_ends).min(), ..terms };
-    let established = match terms.requirement.start {
-        Start::Immediate => terms.immediate(socket, early).await,
-        Start::StartTls => terms.by_starttls(socket, early).await,
-        Start::Never => terms.in_the_clear(socket, early).await,
+    let session_ends = demands.settings.timeouts.session.map(after);
+    let demands = Demands { ends: demands.ends.into_iter().chain(session_ends).min(), ..demands };
+    let established = match demands.requirement.start {
+        Start::Immediate => demands.immediate(socket, early).await,
+        Start::StartTls => demands.by_starttls(socket, early).await,
+        Start::Never => demands.in_the_clear(socket, early).await,
     }?;
-    match terms.requirement.is_met_by(established.secured.as_ref()) {
-        true => terms.log_in(established).await,
+    match demands.requirement.is_met_by(established.secured.as_ref()) {
+        true => demands.log_in(established).await,
         false => {
             established.session.quit().await;
-            let error =
-                if terms.login.is_some() { TlsError::NotOfferedForCredentials } else { TlsError::NotOffered };
+            let error = if demands.login.is_some() {
+                TlsError::NotOfferedForCredentials
+            } else {
+                TlsError::NotOffered
+            };
             Err(Failure::securing(error, Stage::StartTls).into())
         }
     }

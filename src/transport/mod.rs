@@ -13,8 +13,8 @@ mod session;
 mod stream;
 mod timeouts;
 
+pub(crate) use alarm::{after, end_of};
 pub(crate) use connect::connect;
-pub(crate) use drive::after;
 pub(crate) use early::{Early, Offers};
 pub(crate) use establish::{Demands, Established, NotEstablished, Remedy, establish};
 pub(crate) use login::Login;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::drive::{Link, after};
+use super::alarm::after;
+use super::drive::Link;
 use super::login::Dialogue;
 use super::timeouts::Timeouts;
 use crate::mail::{ContentReader, DnsName, Envelope, Message};

@@ -7,7 +7,7 @@ use nexthop::deliverer::BuildError;
 use nexthop::plan::PlanSettings;
 use nexthop::testing::ScriptedServer;
 use nexthop::tls::{ClientIdentity, Roots, TlsSettingsError};
-use nexthop::{Route, TlsSettings};
+use nexthop::{LoginSettings, Route, TlsSettings};
 
 use crate::bed::{builder, hop, outcome, send, sent, settings, wire};
 use crate::pki::Pki;
@@ -150,6 +150,21 @@ async fn check_166_cleartext_after_a_failure_can_be_turned_off() {
     tls.cleartext_after_failure = false;
     let report = sent(&hop("smtp", &server), tls).await;
     assert_eq!(outcome(&report), "deferred 4.7.5 securing start-tls");
+    assert_eq!(wire(&server).await, ["EHLO STARTTLS"]);
+}
+
+/// A password that may go in the clear on loopback still goes to nobody whose handshake failed.
+#[tokio::test]
+async fn law_10_check_166_no_cleartext_after_a_failure_where_credentials_are_to_be_sent() {
+    let pki = Pki::new();
+    let script = "S: 220 x\nC: EHLO *\nS: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nS: <close>";
+    let server = ScriptedServer::script(script).then("S: 220 x").listen_tcp().await.unwrap();
+    let mut login = LoginSettings::default();
+    login.cleartext_on_loopback = true;
+    let relay = format!("smtp://ann:secret@127.0.0.1:{}", server.address().port());
+    let builder = builder(relay.parse().unwrap(), settings(&pki, Opportunistic));
+    let deliverer = builder.login(login).build().unwrap();
+    assert_eq!(outcome(&send(&deliverer).await), "deferred 4.7.5 securing start-tls");
     assert_eq!(wire(&server).await, ["EHLO STARTTLS"]);
 }
 

@@ -1,0 +1,84 @@
+//! The end of the content, and the replies to it.
+
+use bytes::Bytes;
+
+use super::{
+    Command, Ending, Expected, LINE_END, Output, Progress, Protocol, Stage, Transaction, Verdict, WrongSize,
+};
+
+impl Transaction<'_> {
+    pub(super) fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
+        match std::mem::replace(&mut self.progress, Progress::Sent) {
+            Progress::Content(stuffing) => stuffing.finish(output),
+            Progress::Chunks(mut chunks) => {
+                if self.lacks_line_end {
+                    if chunks.is_between() {
+                        chunks.announce(output);
+                    }
+                    chunks.piece(Bytes::from_static(LINE_END), output)?;
+                }
+                chunks.finish(output)?;
+            }
+            _ => return Ok(()),
+        }
+        self.end_content(output);
+        Ok(())
+    }
+
+    /// Octets of the content without the line end that it may lack.
+    pub(super) fn size_by_data(&self) -> u64 {
+        self.size - if self.lacks_line_end { LINE_END.len() as u64 } else { 0 }
+    }
+
+    /// Notes that the content is queued to its end.
+    fn end_content(&mut self, output: &mut Output) {
+        self.end_of_content = Some(output.end());
+        match self.terms.protocol {
+            Protocol::Smtp => self.awaited.expect(Expected::Final, output),
+            Protocol::Lmtp => self.expect_finals(output),
+        }
+    }
+
+    /// Which replies LMTP has to the content is known once its end is queued and RCPT was answered.
+    pub(super) fn expect_finals(&mut self, output: &mut Output) {
+        let Some(end) = self.end_of_content.filter(|_| !self.awaits_recipients()) else { return };
+        self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
+        if !self.slots.has_accepted() {
+            self.reset_behind(end, output);
+        }
+    }
+
+    /// RFC 2033 section 4.3 has no reply to content for nobody, servers have one. RSET behind it tells which it is.
+    fn reset_behind(&mut self, end: u64, output: &mut Output) {
+        self.awaited.expect_at(end, Expected::ForNobody);
+        Command::Rset.write(output);
+        self.awaited.expect(Expected::Reset, output);
+    }
+
+    pub(super) fn awaits_recipients(&self) -> bool {
+        matches!(self.awaited.next(), Some(Expected::Mail | Expected::Rcpt(_)))
+    }
+
+    pub(super) fn final_of_all(&mut self, verdict: Verdict) {
+        // where nobody was accepted, or a chunk was refused before, RSET is due whatever the server says
+        if self.slots.has_accepted() {
+            self.slots.close_rest(verdict);
+            self.ending = self.after_content();
+        }
+    }
+
+    pub(super) fn final_of(&mut self, index: usize, verdict: Verdict) {
+        self.slots.close(index, verdict);
+        if self.awaited.is_empty() {
+            self.ending = self.after_content();
+        }
+    }
+
+    /// After a chunk that was refused RSET is due (RFC 3030 section 2).
+    fn after_content(&self) -> Ending {
+        match self.terms.by_chunks() && self.slots.any_refused(Stage::Final) {
+            true => Ending::Aborted,
+            false => Ending::Complete,
+        }
+    }
+}
