@@ -88,17 +88,20 @@ impl Haste {
     }
 
     /// Whether a failure may be due to it: a server that changed, or somebody between, cut the connection, or EHLO is not
-    /// known any more, whose place HELO cannot take where others stand behind it.
+    /// known any more, whose place HELO cannot take where others stand behind it. A greeting that refuses for good is not
+    /// believed before it was said to a client that waited for it: it may be the answer to a client that did not.
     pub(super) fn may_have_caused(self, failure: &Failure) -> bool {
         let is_unknown = || {
             failure.stage() == Some(Stage::Hello)
                 && failure.kind() == FailureKind::Refused
                 && failure.reply().is_some_and(is_hello_unknown)
         };
+        let is_cut_off = failure.kind() == FailureKind::Disconnected
+            || failure.stage() == Some(Stage::Greeting) && failure.is_permanent();
         match self {
             Self::None => false,
-            Self::Hello => failure.kind() == FailureKind::Disconnected,
-            Self::Ahead => failure.kind() == FailureKind::Disconnected || is_unknown(),
+            Self::Hello => is_cut_off,
+            Self::Ahead => is_cut_off || is_unknown(),
         }
     }
 }
