@@ -198,6 +198,17 @@ async fn a_refusal_for_good_of_a_connection_that_was_spoken_to_early_is_believed
 }
 
 #[tokio::test]
+async fn an_early_sender_that_came_out_of_order_comes_again_in_order() {
+    let early = hasty(&[GREETING, OFFERS, "S: 503 5.5.1 EHLO first\nS: 503 no\nS: 503 no\nC: <close>\n"]);
+    let dialogues: [&str; 4] = [&patient(), &early, &patient(), &patient()];
+    assert_eq!(outcomes(&dialogues, 3).await, [DELIVERED; 3]);
+    let (once, answers) =
+        ([GREETING, EHLO, OFFERS, COMMANDS].concat(), "S: 503 no\nS: 503 no\nS: 503 no\nC: QUIT\n");
+    let dialogues: [&str; 3] = [&patient(), &early, &[once.as_str(), answers].concat()];
+    assert_eq!(outcomes(&dialogues, 2).await, [DELIVERED, "failed refused mail-from 5.0.0"]);
+}
+
+#[tokio::test]
 async fn an_empty_message_is_content_too_and_waits_for_the_answers() {
     let offers = OFFERS.replace("250 PIPECONNECT", "250-CHUNKING\nS: 250 PIPECONNECT");
     let commands = "C: MAIL *\nC: RCPT *\n";
