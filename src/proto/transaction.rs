@@ -522,9 +522,21 @@ impl<'a> Transaction<'a> {
 
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
-        let next =
-            self.awaited.first().filter(|(end, next)| *end <= output.written() || !next.is_of_content());
-        next.map_or(Stage::Content, |(_, next)| next.stage())
+        match self.awaited.first() {
+            Some((end, next)) if end <= output.written() || !next.is_of_content() => next.stage(),
+            Some(_) => Stage::Content,
+            None => self.stage_to_come(),
+        }
+    }
+
+    /// Of what is said next, where all that was said is answered: a server may speak before it is.
+    fn stage_to_come(&self) -> Stage {
+        match self.progress {
+            Progress::Mail => Stage::MailFrom,
+            Progress::Rcpt(index) if self.slots.open_from(index).is_some() => Stage::RcptTo,
+            Progress::Rcpt(_) | Progress::Data if !self.terms.by_chunks() => Stage::Data,
+            _ => Stage::Content,
+        }
     }
 }
 
