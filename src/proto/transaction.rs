@@ -369,11 +369,13 @@ impl<'a> Transaction<'a> {
         match std::mem::replace(&mut self.progress, Progress::Sent) {
             Progress::Content(stuffing) => stuffing.finish(output),
             Progress::Chunks(mut chunks) => {
-                if self.lacks_line_end {
-                    if chunks.is_between() {
-                        chunks.announce(output);
-                    }
+                if std::mem::take(&mut self.lacks_line_end) {
                     chunks.piece(Bytes::from_static(LINE_END), output)?;
+                }
+                // the rest of it lies in a chunk of its own: the end is asked for once more
+                if chunks.is_between() {
+                    self.progress = Progress::Chunks(chunks);
+                    return Ok(());
                 }
                 chunks.finish(output)?;
             }
@@ -590,6 +592,8 @@ impl Machine for Transaction<'_> {
                 Ok(())
             }
             (Progress::Chunks(chunks), Some(piece)) => chunks.piece(piece, output),
+            // it was handed over with a piece of which a part lies in another chunk, and is asked for behind that
+            (Progress::Chunks(chunks), None) if chunks.is_between() => return,
             (Progress::Content(_) | Progress::Chunks(_), None) => self.content_ends(output),
             _ => return,
         };
