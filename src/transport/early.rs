@@ -1,7 +1,7 @@
 //! [`Early`]: what is said on a new connection before the server said what it takes.
 
 use crate::outcome::{Failure, FailureKind};
-use crate::proto::{Ahead, Capabilities, Flight, Stage, is_hello_unknown};
+use crate::proto::{Ahead, Capabilities, Flight, Reply, ReplyCode, Stage, is_hello_unknown};
 use crate::tls::{Requirement, Secured, Start};
 
 /// What a server is remembered to offer where it announced that it takes commands early, by where it said so.
@@ -85,6 +85,11 @@ impl Haste {
 
     pub(super) fn behind_starttls(ahead: &Ahead) -> Self {
         if ahead.is_nothing() { Self::None } else { Self::Ahead }
+    }
+
+    /// Whether a command came at the wrong time for it (RFC 5321 section 4.2.4), as it does for whoever sees no EHLO before it.
+    pub(super) fn is_out_of_order(self, reply: &Reply) -> bool {
+        self == Self::Ahead && reply.code() == ReplyCode::BAD_SEQUENCE
     }
 
     /// Whether a failure may be due to it: a server that changed, or somebody between, cut the connection, or EHLO is not
