@@ -11,7 +11,7 @@ use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::FailureKind;
 use crate::pool::Key;
-use crate::proto::{ClientName, Flight, Protocol, Stage, Terms, Transaction, Verdict};
+use crate::proto::{ClientName, Flight, Protocol, ReplyCode, Stage, Terms, Transaction, Verdict};
 use crate::route::Endpoint;
 use crate::tls::Requirement;
 use crate::transport::{Early, NotEstablished, Offers, Remedy};
@@ -162,15 +162,21 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// Whether a connection was lost while commands that were sent early were not answered: nothing of the content was sent.
+/// Whether a connection was lost while commands that were sent early were not answered, or took them for out of order:
+/// nothing of the content was sent.
 pub(super) fn is_lost_early(verdict: &Verdict) -> bool {
-    is_lost(verdict) && broke_early(verdict)
+    is_lost(verdict) && broke_early(verdict) || is_out_of_order(verdict)
 }
 
 /// Whether a dialogue broke off at a command that was sent early.
 pub(super) fn broke_early(verdict: &Verdict) -> bool {
     use Stage::{Data, MailFrom, RcptTo};
-    matches!(verdict, Verdict::Broken { stage: MailFrom | RcptTo | Data, .. })
+    matches!(verdict, Verdict::Broken { stage: MailFrom | RcptTo | Data, .. }) || is_out_of_order(verdict)
+}
+
+/// Whether MAIL came at the wrong time (RFC 5321 section 4.2.4), as it does for whoever sees no EHLO before it.
+fn is_out_of_order(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(Stage::MailFrom, reply) if reply.code() == ReplyCode::BAD_SEQUENCE)
 }
 
 #[cfg(test)]

@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn attack_blocks_stand_in_order_so_that_none_is_passed_over() {
+        let (v4, v6) = BLOCKS.split_at(V4_BLOCKS);
+        for family in [v4, v6] {
+            let places = family.iter().map(|block| (block.cidr.first(), block.cidr.prefix_len()));
+            assert!(places.is_sorted());
+        }
+    }
+
+    #[test]
     fn the_block_that_is_found_is_the_most_specific_one() {
         for block in BLOCKS {
             let inside = BLOCKS.iter().filter(|inner| block.cidr.contains(inner.cidr.first()));

@@ -241,6 +241,45 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn what_is_said_of_each_is_what_was_said_first(
+            missing in prop::collection::vec(any::<bool>(), 1..6),
+            steps in prop::collection::vec((0..5u8, 0..6usize), 0..20),
+        ) {
+            use Stage::{Content, Data, Final, RcptTo};
+            let mut said: Vec<_> = missing.iter().map(|missing| missing.then_some(Stage::MailFrom)).collect();
+            let missing = missing.iter().map(|missing| missing.then_some(Missing::Utf8Mailbox));
+            let mut slots = Slots::new(missing, 2048);
+            for (step, index) in steps {
+                let index = index % said.len();
+                let (places, stage) = match step {
+                    0 => (0..0, Content),
+                    1 => (index..index + 1, RcptTo),
+                    2 => (index..index + 1, Final),
+                    3 => (0..said.len(), Data),
+                    _ => (0..said.len(), RcptTo),
+                };
+                match step {
+                    0 => slots.accept(index),
+                    1 | 2 => slots.close(index, refused(stage)),
+                    _ => slots.close_rest(refused(stage)),
+                }
+                said[places].iter_mut().for_each(|said| *said = said.or(Some(stage)));
+            }
+            let verdicts = slots.take_verdicts();
+            let stage = |verdict: &Verdict| match verdict {
+                Verdict::Refused(stage, _) => Some(*stage),
+                Verdict::Unsupported(_) => Some(Stage::MailFrom),
+                _ => None,
+            };
+            prop_assert_eq!(verdicts.iter().map(stage).collect::<Vec<_>>(), said.clone());
+            let (own, rest) = verdicts.into_parts();
+            let parts = own.map(|own| stage(own.as_ref().unwrap_or(&rest)));
+            prop_assert_eq!(parts.collect::<Vec<_>>(), said);
+        }
+    }
+
     #[test]
     fn a_slot_that_was_closed_stays_as_it_is() {
         let mut slots = Slots::new([None, None, None].into_iter(), 2048);

@@ -372,9 +372,21 @@ impl<'a> Transaction<'a> {
 
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
-        let next =
-            self.awaited.first().filter(|(end, next)| *end <= output.written() || !next.is_of_content());
-        next.map_or(Stage::Content, |(_, next)| next.stage())
+        match self.awaited.first() {
+            Some((end, next)) if end <= output.written() || !next.is_of_content() => next.stage(),
+            Some(_) => Stage::Content,
+            None => self.stage_to_come(),
+        }
+    }
+
+    /// Of what is said next, where all that was said is answered: a server may speak before it is.
+    fn stage_to_come(&self) -> Stage {
+        match self.progress {
+            Progress::Mail => Stage::MailFrom,
+            Progress::Rcpt(index) if self.slots.open_from(index).is_some() => Stage::RcptTo,
+            Progress::Rcpt(_) | Progress::Data if !self.terms.by_chunks() => Stage::Data,
+            _ => Stage::Content,
+        }
     }
 }
 
@@ -428,6 +440,8 @@ impl Machine for Transaction<'_> {
                 Ok(())
             }
             (Progress::Chunks(chunks), Some(piece)) => chunks.piece(piece, output),
+            // it was handed over with a piece of which a part lies in another chunk, and is asked for behind that
+            (Progress::Chunks(chunks), None) if chunks.is_between() => return,
             (Progress::Content(_) | Progress::Chunks(_), None) => self.content_ends(output),
             _ => return,
         };

@@ -133,7 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let stage = match self.take_replies(machine)? {
                 Need::Nothing => return Ok(()),
                 Need::Content if self.broken.is_none() => {
-                    let piece = piece(content, timeouts.of(Stage::Content), &mut self.alarm).await?;
+                    let limit = timeouts.of(Stage::Content);
+                    let piece = piece(content, limit, &mut self.alarm, &mut self.is_looked_at).await?;
                     self.take_piece(machine, piece, content);
                     continue;
                 }
@@ -312,11 +313,13 @@ fn too_slow() -> Interruption {
     Interruption::Content(Arc::new(io::ErrorKind::TimedOut.into()))
 }
 
-/// The next piece of the content, in time. What is in memory is there at once.
+/// The next piece of the content, in time. What is in memory is there at once; while another one is waited for the server
+/// may speak.
 async fn piece(
     content: &mut Option<ContentReader<'_>>,
     limit: Duration,
     alarm: &mut Alarm,
+    is_looked_at: &mut bool,
 ) -> Result<Option<bytes::Bytes>, Interruption> {
     let Some(source) = content else { return Ok(None) };
     let (mut next, mut deadline) = (pin!(source.next()), None);
@@ -324,6 +327,7 @@ async fn piece(
         if let Poll::Ready(piece) = next.as_mut().poll(context) {
             return Poll::Ready(piece.map_err(|error| Interruption::Content(Arc::new(error))));
         }
+        *is_looked_at = false;
         let deadline = *deadline.get_or_insert_with(|| after(limit));
         alarm.poll(deadline, context).map(|()| Err(too_slow()))
     })

@@ -1,7 +1,7 @@
 //! [`Early`]: what is said on a new connection before the server said what it takes.
 
 use crate::outcome::{Failure, FailureKind};
-use crate::proto::{Ahead, Capabilities, Flight, Stage, is_hello_unknown};
+use crate::proto::{Ahead, Capabilities, Flight, Reply, ReplyCode, Stage, is_hello_unknown};
 use crate::tls::{Requirement, Secured, Start};
 
 /// What a server is remembered to offer where it announced that it takes commands early, by where it said so.
@@ -87,18 +87,26 @@ impl Haste {
         if ahead.is_nothing() { Self::None } else { Self::Ahead }
     }
 
+    /// Whether a command came at the wrong time for it (RFC 5321 section 4.2.4), as it does for whoever sees no EHLO before it.
+    pub(super) fn is_out_of_order(self, reply: &Reply) -> bool {
+        self == Self::Ahead && reply.code() == ReplyCode::BAD_SEQUENCE
+    }
+
     /// Whether a failure may be due to it: a server that changed, or somebody between, cut the connection, or EHLO is not
-    /// known any more, whose place HELO cannot take where others stand behind it.
+    /// known any more, whose place HELO cannot take where others stand behind it. A greeting that refuses for good is not
+    /// believed before it was said to a client that waited for it: it may be the answer to a client that did not.
     pub(super) fn may_have_caused(self, failure: &Failure) -> bool {
         let is_unknown = || {
             failure.stage() == Some(Stage::Hello)
                 && failure.kind() == FailureKind::Refused
                 && failure.reply().is_some_and(is_hello_unknown)
         };
+        let is_cut_off = failure.kind() == FailureKind::Disconnected
+            || failure.stage() == Some(Stage::Greeting) && failure.is_permanent();
         match self {
             Self::None => false,
-            Self::Hello => failure.kind() == FailureKind::Disconnected,
-            Self::Ahead => failure.kind() == FailureKind::Disconnected || is_unknown(),
+            Self::Hello => is_cut_off,
+            Self::Ahead => is_cut_off || is_unknown(),
         }
     }
 }

@@ -160,6 +160,9 @@ impl Demands<'_> {
         }
         let haste = if session.ahead_at().is_some() { Haste::Ahead } else { Haste::None };
         let reply = session.start_tls().await.map_err(|failure| lost_at_starttls(failure, haste))?;
+        if haste.is_out_of_order(&reply) {
+            return Err(NotEstablished::of(Failure::starttls_refused(reply), Remedy::Patience));
+        }
         if reply.class() != ReplyClass::Completed {
             return self.without(session, reply).await;
         }
@@ -272,9 +275,10 @@ fn is_as_expected(session: &Session<Stream>, expected: Option<Capabilities>) -> 
     session.ahead_at().is_none() || expected.as_ref() == Some(session.capabilities())
 }
 
-/// A server that goes away at STARTTLS is as one whose handshake fails, unless it was told too early to begin.
+/// A server that goes away at STARTTLS, or says nothing, is as one whose handshake fails, unless it was told too early to begin.
 fn lost_at_starttls(failure: Failure, haste: Haste) -> NotEstablished {
-    if haste.may_have_caused(&failure) {
+    let is_lost_early = haste == Haste::Ahead && failure.kind() == FailureKind::TimedOut;
+    if is_lost_early || haste.may_have_caused(&failure) {
         return NotEstablished::of(failure, Remedy::Patience);
     }
     match failure.kind() {

@@ -460,4 +460,37 @@ mod tests {
             assert!(!shown.contains(part), "{shown}");
         }
     }
+
+    #[test]
+    fn law_2_what_was_said_while_content_was_read_answers_nothing() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(async {
+            let (near, mut far) = duplex(4096);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("m");
+            std::fs::write(&path, "a: b\r\n").unwrap();
+            let message = Message::from_file(&path).await.unwrap();
+            let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+            far.write_all(b"220 there\r\n").await.unwrap();
+            let settings = SessionSettings::new(ClientName::parse("client.example").unwrap());
+            let opening = tokio::spawn(Session::open(near, Protocol::Smtp, settings));
+            let _ = far.read(&mut [0; 512]).await.unwrap();
+            far.write_all(b"250-there\r\n250-PIPELINING\r\n250 CHUNKING\r\n").await.unwrap();
+            let mut session = opening.await.unwrap().unwrap();
+            // until it is let go nothing is read from the file
+            let (let_go, held) = std::sync::mpsc::channel::<()>();
+            let holding = tokio::task::spawn_blocking(move || held.recv());
+            let mut sending = std::pin::pin!(session.send(&envelope, &message));
+            assert!(futures_util::poll!(sending.as_mut()).is_pending());
+            far.write_all(b"250 a reply to nothing\r\n").await.unwrap();
+            let_go.send(()).unwrap();
+            holding.await.unwrap().unwrap();
+            // it goes away once it was sent anything
+            tokio::spawn(async move { far.read(&mut [0; 512]).await });
+            let outcomes = sending.await;
+            let failure = outcomes[0].failure().unwrap();
+            assert_eq!(failure.kind(), crate::outcome::FailureKind::Protocol, "{failure}");
+            assert!(!failure.may_have_arrived(), "{failure}");
+        });
+    }
 }

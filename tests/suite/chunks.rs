@@ -216,3 +216,33 @@ async fn check_055_125_a_nul_arrives_where_binarymime_is_offered_and_nowhere_els
         assert_eq!(count(&server, "MAIL FROM:<s@example.net> SIZE=11 BODY=BINARYMIME"), taken);
     }
 }
+
+#[tokio::test]
+async fn a_short_last_segment_may_lie_in_two_chunks() {
+    let content = "0123456789\r\n".repeat(MIB / 12 + 100);
+    let beyond = content.len() - MIB;
+    for last in [beyond - 1, beyond, beyond + 1, 16 * 1024] {
+        let segments = content.split_at(content.len() - last);
+        let message = Message::from_segments([segments.0, segments.1].map(|part| part.to_owned().into()));
+        let server = smtp().listen_tcp().await.unwrap();
+        let deliverer = builder(&server.url()).build().unwrap();
+        let report = in_time(deliverer.deliver(&envelope("a"), &message.unwrap())).await;
+        assert_eq!(shown(&report), ["delivered 2.0.0"], "{last} of {beyond}");
+        assert!(server.messages().remove(0).content == content.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_line_end_that_the_content_lacks_may_lie_in_two_chunks() {
+    for size in [MIB - 3, MIB - 2, MIB - 1, MIB, 2 * MIB - 1] {
+        for rules in [smtp(), smtp().without("PIPELINING"), lmtp()] {
+            let server = rules.listen_tcp().await.unwrap();
+            let content = "x".repeat(size);
+            let deliverer = builder(&server.url()).build().unwrap();
+            let message = Message::from_bytes(content.clone()).unwrap();
+            let report = in_time(deliverer.deliver(&envelope("a"), &message)).await;
+            assert_eq!(shown(&report), ["delivered 2.0.0"], "{size}");
+            assert!(server.messages().remove(0).content == (content + "\r\n").as_bytes());
+        }
+    }
+}

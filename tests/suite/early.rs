@@ -170,11 +170,9 @@ async fn a_server_that_knows_no_ehlo_any_more_is_greeted_with_helo_on_another_co
 #[tokio::test]
 async fn a_refusal_of_the_connection_or_of_ehlo_has_the_outcome_that_it_always_has_and_costs_no_other_connection()
  {
-    for (refusal, outcome) in [
-        ("554 no mail", "deferred refused greeting 4.3.2"),
-        ("521 no mail at all", "failed refused greeting 5.3.2"),
-        ("421 busy", "deferred refused greeting 4.3.2"),
-    ] {
+    for (refusal, outcome) in
+        [("554 no mail", "deferred refused greeting 4.3.2"), ("421 busy", "deferred refused greeting 4.3.2")]
+    {
         let refusal = format!("S: {refusal}\n");
         let refused = hasty(&[&refusal, "C: <close>\n"]);
         let dialogues: [&str; 3] = [&patient(), &refused, &patient()];
@@ -187,6 +185,57 @@ async fn a_refusal_of_the_connection_or_of_ehlo_has_the_outcome_that_it_always_h
         let outcome = "deferred refused hello 4.3.2";
         assert_eq!(outcomes(&dialogues, 3).await, [DELIVERED, outcome, DELIVERED]);
     }
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_of_a_connection_that_was_spoken_to_early_is_believed_when_it_is_said_to_a_patient_client()
+ {
+    let refused = hasty(&["S: 521 5.5.1 protocol error\n", "C: <close>\n"]);
+    let dialogues: [&str; 4] = [&patient(), &refused, &patient(), &patient()];
+    assert_eq!(outcomes(&dialogues, 3).await, [DELIVERED; 3]);
+    let dialogues: [&str; 3] = [&patient(), &refused, "S: 521 no mail at all\nC: QUIT\n"];
+    assert_eq!(outcomes(&dialogues, 2).await, [DELIVERED, "failed refused greeting 5.3.2"]);
+}
+
+#[tokio::test]
+async fn an_early_sender_that_came_out_of_order_comes_again_in_order() {
+    let early = hasty(&[GREETING, OFFERS, "S: 503 5.5.1 EHLO first\nS: 503 no\nS: 503 no\nC: <close>\n"]);
+    let dialogues: [&str; 4] = [&patient(), &early, &patient(), &patient()];
+    assert_eq!(outcomes(&dialogues, 3).await, [DELIVERED; 3]);
+    let (once, answers) =
+        ([GREETING, EHLO, OFFERS, COMMANDS].concat(), "S: 503 no\nS: 503 no\nS: 503 no\nC: QUIT\n");
+    let dialogues: [&str; 3] = [&patient(), &early, &[once.as_str(), answers].concat()];
+    assert_eq!(outcomes(&dialogues, 2).await, [DELIVERED, "failed refused mail-from 5.0.0"]);
+}
+
+#[tokio::test]
+async fn an_empty_message_is_content_too_and_waits_for_the_answers() {
+    let offers = OFFERS.replace("250 PIPECONNECT", "250-CHUNKING\nS: 250 PIPECONNECT");
+    let commands = "C: MAIL *\nC: RCPT *\n";
+    let second = [
+        EHLO,
+        commands,
+        GREETING,
+        &offers,
+        "S: 250 ok\nS: 250 ok\nC: BDAT 0 LAST\nC: QUIT\nS: 250 2.0.0 ok\n",
+    ];
+    let first = [
+        GREETING,
+        EHLO,
+        &offers,
+        commands,
+        "C: BDAT 0 LAST\nC: QUIT\nS: 250 ok\nS: 250 ok\nS: 250 2.0.0 ok\n",
+    ];
+    let server = script(&[&first.concat(), &second.concat()]).await;
+    let overheard = Arc::new(Overheard::default());
+    let deliverer = builder(&server.url()).observer(overheard.clone()).build().unwrap();
+    let empty = Message::from_bytes("").unwrap();
+    for _ in 0..2 {
+        let report = in_time(deliverer.deliver(&envelope("a"), &empty)).await;
+        assert_eq!(shown(&report), [DELIVERED]);
+    }
+    in_time(server.finish()).await.unwrap();
+    overheard.assert_as_in(&[&first.concat(), &second.concat()]);
 }
 
 #[tokio::test]

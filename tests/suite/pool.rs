@@ -404,3 +404,16 @@ async fn a_server_that_closes_after_each_message_keeps_nobody_in_line_for_ever()
         assert_eq!((sink.messages().len(), sink.most_open()), (200, 1));
     }
 }
+
+#[test]
+fn connections_of_a_runtime_that_has_ended_are_left_alone_by_the_next_one() {
+    let new = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let servers = new();
+    let server = servers.block_on(ScriptedServer::smtp().listen_tcp()).unwrap();
+    let deliverer = builder(&server.url()).pool(nexthop::PoolSettings::default()).build().unwrap();
+    for connections in 1..=3 {
+        let report = new().block_on(in_time(deliverer.deliver(&envelope("a"), &message())));
+        assert_eq!(shown(&report), ["delivered 2.0.0"]);
+        assert_eq!(server.connections(), connections);
+    }
+}

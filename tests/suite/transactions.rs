@@ -276,3 +276,32 @@ async fn check_118_what_was_answered_before_the_end_counts() {
         assert_eq!(words.iter().filter(|word| word.starts_with("deferred ")).count(), 9, "{end}: {words:?}");
     }
 }
+
+#[tokio::test]
+async fn what_ends_a_session_behind_an_answer_is_said_of_what_would_have_come_next() {
+    for (offers, rest, outcome) in [
+        (
+            "DSN",
+            "C: MAIL *\nS: <raw \"250 ok\\r\\n421 4.3.2 bye\\r\\n\">\n",
+            "deferred refused rcpt-to 4.3.2",
+        ),
+        (
+            "DSN",
+            "C: MAIL *\nS: 250 ok\nC: RCPT *\nS: <raw \"250 ok\\r\\n421 4.3.2 bye\\r\\n\">\n",
+            "deferred refused data 4.3.2",
+        ),
+        ("DSN", "C: MAIL *\nS: <raw \"250 ok\\r\\n250 ok\\r\\n\">\n", "deferred protocol rcpt-to 4.5.0"),
+        (
+            "PIPELINING",
+            "C: MAIL *\nC: RCPT *\nC: DATA\nS: <raw \"250 ok\\r\\n250 ok\\r\\n421 4.3.2 bye\\r\\n\">\n",
+            "deferred refused data 4.3.2",
+        ),
+    ] {
+        let opening = format!("S: 220 mx.example\nC: EHLO *\nS: 250-mx.example\nS: 250 {offers}\n");
+        let server = script(&[&[opening.as_str(), rest].concat()]).await;
+        let deliverer = builder(&server.url()).build().unwrap();
+        let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+        assert_eq!(shown(&report), [outcome]);
+        in_time(server.finish()).await.unwrap();
+    }
+}

@@ -1,9 +1,11 @@
 //! STARTTLS, and commands behind a handshake, that are said before what comes before them was read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nexthop::TlsLevel::{self, Opportunistic, Required, Verified};
 use nexthop::testing::ScriptedServer;
+use nexthop::transport::Timeouts;
 
 use crate::bed::{builder, deliverer, hop, outcome, send, settings, wire};
 use crate::overheard::Overheard;
@@ -18,6 +20,8 @@ const SECURES: &str = "S: 220 go\nS: <tls>\n";
 const COMMANDS: &str = "C: MAIL FROM:<news@example.net>\nC: RCPT TO:<ann@example.org>\nC: DATA\n";
 const TAKES_COMMANDS: &str = "S: 250 ok\nS: 250 ok\nS: 354 go\n";
 const CONTENT: &str = "C: <content>\nC: QUIT\nS: 250 2.0.0 taken\nS: 221 bye\n";
+/// Long enough for a server on this host to answer.
+const SOON: Duration = Duration::from_millis(500);
 const DEFERRED: &str = "deferred 4.7.5 securing start-tls";
 
 /// A session with a client that waits for each answer before TLS and behind it.
@@ -44,13 +48,22 @@ fn hasty_in_tls(answers: &[&str]) -> String {
 /// What becomes of a message after each of these dialogues but the first, which is that of [`patient`]; and what the client
 /// said on the last connection.
 async fn outcomes(level: TlsLevel, dialogues: &[&str], messages: usize) -> (Vec<String>, String) {
+    outcomes_with(level, dialogues, messages, Timeouts::default()).await
+}
+
+async fn outcomes_with(
+    level: TlsLevel,
+    dialogues: &[&str],
+    messages: usize,
+    timeouts: Timeouts,
+) -> (Vec<String>, String) {
     let pki = Pki::new();
     let first = patient();
     let script = dialogues.iter().fold(ScriptedServer::script(&first), |script, next| script.then(next));
     let server = script.tls(&pki.good()).listen_tcp().await.unwrap();
     let overheard = Arc::new(Overheard::default());
     let route = hop("smtp", &server).parse().unwrap();
-    let builder = builder(route, settings(&pki, level)).observer(overheard.clone());
+    let builder = builder(route, settings(&pki, level)).timeouts(timeouts).observer(overheard.clone());
     let deliverer = builder.build().unwrap();
     assert!(send(&deliverer).await.outcome.is_delivered());
     let mut outcomes = Vec::new();
@@ -198,4 +211,19 @@ async fn a_server_that_offers_something_else_inside_tls_is_left_and_spoken_to_wi
 async fn ehlo_refused_behind_the_handshake_has_its_usual_outcome() {
     let refused = hasty_in_tls(&["S: 451 later\nS: 503 no\nS: 503 no\nS: 503 no\nC: <close>\n"]);
     assert_eq!(outcomes(Verified, &[&refused], 1).await.0, ["deferred 4.3.2 refused hello"]);
+}
+
+#[tokio::test]
+async fn an_early_starttls_that_came_out_of_order_or_got_lost_comes_again_in_order() {
+    for lost in ["S: 503 5.5.1 EHLO first\nC: <close>\n", "S: <silence>\n"] {
+        for (level, delivered) in [(Verified, PKIX), (Opportunistic, UNVERIFIED)] {
+            let (early, patient) = (hasty(&[lost]), patient());
+            // it is not believed for a while
+            let dialogues: [&str; 3] = [&early, &patient, &patient];
+            let mut timeouts = Timeouts::default();
+            timeouts.hello = SOON;
+            let found = outcomes_with(level, &dialogues, 2, timeouts).await;
+            assert_eq!(found.0, [delivered; 2], "{lost}");
+        }
+    }
 }

@@ -11,11 +11,13 @@ impl Transaction<'_> {
         match std::mem::replace(&mut self.progress, Progress::Sent) {
             Progress::Content(stuffing) => stuffing.finish(output),
             Progress::Chunks(mut chunks) => {
-                if self.lacks_line_end {
-                    if chunks.is_between() {
-                        chunks.announce(output);
-                    }
+                if std::mem::take(&mut self.lacks_line_end) {
                     chunks.piece(Bytes::from_static(LINE_END), output)?;
+                }
+                // the rest of it lies in a chunk of its own: the end is asked for once more
+                if chunks.is_between() {
+                    self.progress = Progress::Chunks(chunks);
+                    return Ok(());
                 }
                 chunks.finish(output)?;
             }
