@@ -33,9 +33,13 @@ impl Offers {
         requirement.start == Start::StartTls && self.first.is_none_or(|first| first.starttls)
     }
 
-    /// What was remembered of the last EHLO before a transaction.
+    /// What was remembered of the last EHLO before a transaction. Where TLS is wanted that is one in TLS: that STARTTLS was
+    /// not offered the last time is no reason not to wait whether it is this time (law 6).
     pub(crate) fn before_transaction(&self, requirement: Requirement) -> Option<Capabilities> {
-        if self.lead_to_starttls(requirement) { self.secured } else { self.first }
+        match requirement.start {
+            Start::StartTls => self.secured.filter(|_| self.lead_to_starttls(requirement)),
+            Start::Immediate | Start::Never => self.first,
+        }
     }
 }
 
@@ -44,9 +48,10 @@ impl Early {
     /// that does not prove what it must (law 6).
     pub(super) fn first(&mut self, requirement: Requirement, proved: Option<&Secured>) -> Option<Ahead> {
         self.offers.first?;
-        Some(match self.offers.lead_to_starttls(requirement) {
-            true => Ahead::StartTls,
-            false => self.commands(requirement, proved),
+        Some(match requirement.start {
+            Start::StartTls if self.offers.lead_to_starttls(requirement) => Ahead::StartTls,
+            Start::StartTls => Ahead::Nothing,
+            Start::Immediate | Start::Never => self.commands(requirement, proved),
         })
     }
 
@@ -159,7 +164,8 @@ mod tests {
             assert_eq!(said(true, Requirement::of_exchanger(level)), "EHLO STARTTLS", "{level}");
         }
         assert_eq!(said(true, Requirement::of_exchanger(TlsLevel::Opportunistic)), "EHLO STARTTLS");
-        assert_eq!(said(false, Requirement::of_exchanger(TlsLevel::Opportunistic)), "EHLO MAIL");
+        // whether STARTTLS is offered this time is not known
+        assert_eq!(said(false, Requirement::of_exchanger(TlsLevel::Opportunistic)), "EHLO");
         assert_eq!(said(true, Requirement::CLEARTEXT), "EHLO MAIL");
     }
 }

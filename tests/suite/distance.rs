@@ -129,7 +129,9 @@ async fn by_starttls(keywords: &[&'static str]) -> [u32; 2] {
 
 async fn in_the_clear(keywords: &[&'static str]) -> [u32; 2] {
     let far = Far::new(keywords, None).await;
-    let deliverer = builder(&far.url("127.0.0.1")).build().unwrap();
+    let mut tls = TlsSettings::default();
+    tls.level = TlsLevel::Off;
+    let deliverer = builder(&far.url("127.0.0.1")).tls(tls).build().unwrap();
     two(&far, &deliverer, false).await
 }
 

@@ -4,16 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use nexthop::deliverer::DelivererBuilder;
 use nexthop::testing::ScriptedServer;
-use nexthop::{Event, FailureKind, LoginSettings, MemoryResolver, Message, Observer};
+use nexthop::{Event, FailureKind, LoginSettings, MemoryResolver, Message, Observer, TlsLevel, TlsSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::overheard::Overheard;
 use crate::routes::by_mx;
 use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
-use crate::support::{
-    CLIENT, SOON, builder, envelope, in_time, message, said, script, shown, taken, timeouts,
-};
+use crate::support::{self, CLIENT, SOON, envelope, in_time, message, said, script, shown, taken, timeouts};
 
 const EHLO: &str = "C: EHLO client.example\n";
 const COMMANDS: &str = "C: MAIL FROM:<s@example.net>\nC: RCPT TO:<a@x.example>\nC: DATA\n";
@@ -21,6 +19,17 @@ const GREETING: &str = "S: 220 mx.example\n";
 const OFFERS: &str = "S: 250-mx.example\nS: 250-PIPELINING\nS: 250 PIPECONNECT\n";
 const TAKES_COMMANDS: &str = "S: 250 ok\nS: 250 ok\nS: 354 go\n";
 const CONTENT: &str = "C: <content>\nC: QUIT\nS: 250 2.0.0 taken\nS: 221 bye\n";
+
+/// Everything goes to these next hops in the clear: where TLS is wanted the envelope waits for it.
+fn builder(route: &str) -> DelivererBuilder {
+    support::builder(route).tls(without_tls())
+}
+
+fn without_tls() -> TlsSettings {
+    let mut tls = TlsSettings::default();
+    tls.level = TlsLevel::Off;
+    tls
+}
 
 /// A session with a client that waits for the greeting, at a server that offers this.
 fn patient_to(offers: &str) -> String {
@@ -384,7 +393,7 @@ async fn check_077_a_stranger_with_our_own_name_is_a_loop_however_early_it_was_s
         let server = script(&[&patient(), &own]).await;
         let dns =
             MemoryResolver::builder().mx("x.example", 10, "mx.example").ipv4("mx.example", [127, 0, 0, 1]);
-        let deliverer = by_mx(dns, server.address().port()).build().unwrap();
+        let deliverer = by_mx(dns, server.address().port()).tls(without_tls()).build().unwrap();
         assert!(in_time(deliverer.deliver(&envelope("a"), &message())).await.is_delivered());
         let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
         assert_eq!(shown(&report), ["failed routing hello 5.4.6"]);
