@@ -23,10 +23,16 @@ use rates::rates;
 use sink::{Identity, Sink, SinkSettings};
 
 const MESSAGES: usize = 100;
-const ROUND: Duration = Duration::from_millis(100);
+const ROUND: Duration = Duration::from_millis(200);
 const KIB: usize = 1024;
-const KINDS: [Kind; 5] =
-    [Kind::NexthopChunks, Kind::NexthopData, Kind::BareChunks, Kind::Lettre, Kind::MailSend];
+const KINDS: [Kind; 6] = [
+    Kind::NexthopChunks,
+    Kind::NexthopData,
+    Kind::NexthopChunksInTurn,
+    Kind::BareChunks,
+    Kind::Lettre,
+    Kind::MailSend,
+];
 
 /// What is delivered: its name, octets, recipients, and the part of the messages that are counted of it.
 const CASES: [(&str, usize, usize, usize); 3] =

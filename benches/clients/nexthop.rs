@@ -1,4 +1,4 @@
-//! This crate: one deliverer, and always as many deliveries waiting as are under way.
+//! This crate: one deliverer, and as many deliveries under way for each connection as the job says.
 
 use std::cell::Cell;
 use std::time::Duration;
