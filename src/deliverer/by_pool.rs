@@ -52,17 +52,11 @@ impl Visit<'_> {
             let flight = self.begin(terms, recipients, begun)?;
             Some(Offer { flight, terms, is_last })
         });
-        let waiting = self.pool().wait(offer);
-        let mut ticket = match waiting {
+        let mut ticket = match self.pool().wait(offer) {
             Ok(ticket) => ticket,
-            Err(entry) => {
-                *begun = None;
-                return match entry {
-                    Entry::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
-                    Entry::Kept(lease) => Ok(lease),
-                    Entry::Full(_) => Err(Conversed::Gone(None)),
-                };
-            }
+            Err(Entry::Vacant(slot)) => return self.take(Turn::Vacant(slot), begun, pending),
+            Err(Entry::Kept(lease)) => return self.take(Turn::Lease(lease), begun, pending),
+            Err(Entry::Full(_)) => return Err(Conversed::Gone(None)),
         };
         match self.task.in_time(&mut ticket).await {
             Some(Some(turn)) => self.take(turn, begun, pending),
