@@ -277,6 +277,21 @@ async fn a_connection_that_grew_old_takes_no_further_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_goes_behind_on_a_connection_that_grew_old_during_a_message() {
+    for (age, is_sent) in [(9, true), (10, false)] {
+        let books = Books::new(|settings| settings.age = Duration::from_secs(10));
+        let mut lease = books.lease(&key(1));
+        let place = Place { base: 0, after_reset: false };
+        let _next = books.line(Some(offer(false)));
+        // its age is known before time passes
+        assert!(behind(&mut lease, &Terms { kept_text: 1, ..terms() }, place).is_none());
+        tokio::time::advance(Duration::from_secs(age)).await;
+        lease.split().unwrap().1.resume();
+        assert_eq!(behind(&mut lease, &terms(), place).is_some(), is_sent, "{age}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_should_have_been_closed_by_now_keeps_nobody_waiting() {
     let books = Books::new(|_| ());
     books.idle(1);

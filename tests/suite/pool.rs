@@ -9,7 +9,7 @@ use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Report
 
 use crate::routes::{by_mx, neighbours};
 use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
-use crate::support::{builder, envelope, in_time, message, nothing_kept, shown};
+use crate::support::{builder, envelope, in_time, message, nothing_kept, script, shown};
 use crate::traps::Dialled;
 
 /// One connection, kept for long.
@@ -416,4 +416,19 @@ fn connections_of_a_runtime_that_has_ended_are_left_alone_by_the_next_one() {
         assert_eq!(shown(&report), ["delivered 2.0.0"]);
         assert_eq!(server.connections(), connections);
     }
+}
+
+#[tokio::test]
+async fn what_was_offered_and_not_sent_is_said_when_the_connection_is_handed_on() {
+    let commands = "C: MAIL FROM:<s@example.net>\nC: RCPT TO:<a@x.example>\nC: DATA\n";
+    let taken = [commands, "S: 250 ok\nS: 250 ok\nS: 354 go\nC: <content>\nS: 250 2.0.0 taken\n"].concat();
+    // nobody goes behind a transaction that is refused
+    let refused = [commands, "S: 450 4.2.0 not now\nS: 503 no\nS: 503 no\nC: RSET\nS: 250 ok\n"].concat();
+    let opening = "S: 220 there\nC: EHLO client.example\nS: 250-there\nS: 250 PIPELINING\n";
+    let server = script(&[&[opening, &taken, &refused, &taken].concat()]).await;
+    let route = format!("smtp://127.0.0.1:{}", server.address().port());
+    let deliverer = builder(&route).pool(one()).build().unwrap();
+    in_turn(&deliverer, &envelope("a"), 1).await;
+    let words: Vec<_> = at_once(&deliverer, 2).await.iter().flat_map(shown).collect();
+    assert!(words[0].starts_with("deferred") && words[1].starts_with("delivered"), "{words:?}");
 }
