@@ -29,7 +29,6 @@ pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -
         .plan(plan)
         .pool(nothing_kept())
         // it shows the dialogue by the letter: no content before the recipients are known (RFC 3030 section 2)
-        .one_flight(0)
         .login(login(arguments));
     let builder = arguments.connection.apply(builder);
     let builder = match credentials(arguments)? {

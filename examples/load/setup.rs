@@ -12,6 +12,9 @@ use crate::common::identity;
 /// Longer than any load takes.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
+/// Bytes of the largest message that goes together with its commands.
+const SINGLE_FLIGHT: usize = 64 * 1024;
+
 pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     let mut plan = PlanSettings::default();
     plan.own_addresses = identity::own_addresses();
@@ -21,9 +24,15 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
         .resolver(resolver.with_settings(arguments.connection.lookups()))
         .address_policy(arguments.connection.allow(DefaultPolicy::default()))
         .plan(plan)
-        .pool(pool(arguments));
+        .pool(pool(arguments))
+        .single_flight_limit(single_flight_limit(arguments));
     let built = arguments.connection.apply(builder).build();
     built.map_err(|error| Trouble::new(CONFIGURATION, error))
+}
+
+/// A depth above 1 is of use only where content goes together with its commands.
+fn single_flight_limit(arguments: &Arguments) -> usize {
+    if arguments.single_flight || arguments.pipeline_depth > 1 { SINGLE_FLIGHT } else { 0 }
 }
 
 fn pool(arguments: &Arguments) -> PoolSettings {

@@ -80,7 +80,7 @@ pub struct DelivererBuilder {
     pipelining: bool,
     early_pipelining: bool,
     chunking: bool,
-    one_flight: usize,
+    single_flight_limit: usize,
     pool: PoolSettings,
     refuse_long_lines: bool,
     tls: TlsSettings,
@@ -104,6 +104,15 @@ pub enum BuildError {
     /// No resolver was chosen, and the crate was built without one.
     #[error("no resolver was chosen, and the crate was built without the feature `hickory`")]
     NoResolver,
+    /// Several messages at a time may be unacknowledged on a connection, and content may not precede the replies to RCPT.
+    #[error(
+        "PoolSettings::window is {window} and single_flight_limit is 0: more than one unacknowledged message on a \
+         connection needs a single_flight_limit above 0"
+    )]
+    WindowWithoutSingleFlight {
+        /// The setting [`PoolSettings::window`].
+        window: usize,
+    },
     /// The TLS settings name files that cannot be used, or promise what cannot be kept.
     #[error(transparent)]
     Tls(#[from] TlsSettingsError),
@@ -124,7 +133,7 @@ impl DelivererBuilder {
             pipelining: true,
             early_pipelining: true,
             chunking: true,
-            one_flight: 64 * 1024,
+            single_flight_limit: 0,
             pool: PoolSettings::default(),
             refuse_long_lines: false,
             tls: TlsSettings::default(),
@@ -208,11 +217,16 @@ impl DelivererBuilder {
         self
     }
 
-    /// Octets of the largest message that goes out together with its commands, in one round trip, where the server
-    /// offers PIPELINING and CHUNKING; 65 536. With 0 content never goes out before the recipients were answered, as
-    /// RFC 3030 section 2 has it to the letter.
-    pub fn one_flight(mut self, octets: usize) -> Self {
-        self.one_flight = octets;
+    /// Allows messages of up to this many bytes to go out together with their commands, in one round trip, where the server
+    /// offers PIPELINING and CHUNKING; at most 1 MiB. With 0 content never precedes the replies to RCPT (RFC 3030
+    /// section 2). Default: 0. [`NextHop::with_single_flight_limit`](crate::NextHop::with_single_flight_limit) sets it for
+    /// one next hop.
+    ///
+    /// Enable it only for servers that are known to read a chunk whatever they reply to it. A server that refuses all
+    /// recipients, and then refuses BDAT without reading the chunk, executes the content as commands: whoever may send to
+    /// an unknown mailbox there can forge mail that comes from this host. The manual says [more](crate::manual::tuning#single-flight).
+    pub fn single_flight_limit(mut self, bytes: usize) -> Self {
+        self.single_flight_limit = bytes;
         self
     }
 
@@ -271,9 +285,13 @@ impl DelivererBuilder {
     ///
     /// # Errors
     /// A client name that cannot stand in EHLO, no usable resolver, a file that
-    /// cannot be used, no trust anchors where certificates are to be verified.
+    /// cannot be used, no trust anchors where certificates are to be verified,
+    /// a [`PoolSettings::window`] above 1 without [`single_flight_limit`](Self::single_flight_limit).
     pub fn build(self) -> Result<Deliverer, BuildError> {
         let client_name = ClientName::parse(&self.client_name)?;
+        if self.pool.window > 1 && self.single_flight_limit == 0 {
+            return Err(BuildError::WindowWithoutSingleFlight { window: self.pool.window });
+        }
         let mut plan = self.plan;
         plan.own_names.extend(client_name.domain().cloned());
         let names_of_sources = self.sources.iter().filter_map(|source| source.client_name.as_ref()?.domain());
@@ -289,7 +307,7 @@ impl DelivererBuilder {
             replies: self.replies,
             pipelining: self.pipelining,
             chunking: self.chunking,
-            one_flight: self.one_flight,
+            single_flight_limit: self.single_flight_limit,
             refuse_long_lines: self.refuse_long_lines,
             observer: self.observer,
             trace: self.trace,

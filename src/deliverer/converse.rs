@@ -16,8 +16,8 @@ use super::visit::{Task, Visit};
 use crate::outcome::{Delivered, Failure, is_too_many_recipients};
 use crate::pool::{Lease, Place, Queue, Slot};
 use crate::proto::{
-    Behind, Flight, Interruption, Protocol, Recipients, ReplyCode, Stage, Terms, Transaction, Verdict,
-    Verdicts,
+    Behind, Flight, Interruption, Protocol, Recipients, ReplyClass, ReplyCode, ReplyFault, Stage, Terms,
+    Transaction, Verdict, Verdicts,
 };
 
 /// How long a connection may have been idle and still be trusted with content before the server has answered anything:
@@ -54,18 +54,20 @@ struct Said {
     accepted: usize,
     /// Whether the server does not know the command that it announced for content.
     chunking_unknown: bool,
-    /// Whether the server said nothing at all.
-    heard_nothing: bool,
+    /// How its replies did not fit the commands.
+    fault: Option<ReplyFault>,
+    /// `true` if each command waited for the reply to the one before.
+    is_lock_step: bool,
     /// Whether its commands were sent before the server was heard.
     is_early: bool,
 }
 
 impl<'a> Visit<'a> {
     /// Whether it is of use to leave what is to be said to whoever has a connection before: not a whole message where no
-    /// two may be under way.
+    /// two may be under way, and nothing under LMTP, where nothing goes behind content.
     pub(super) fn may_be_sent_ahead(&self, terms: &Terms) -> bool {
-        let is_whole = terms.is_one_flight(self.task.message.facts().size);
-        !is_whole || (self.pool().window() > 1 && terms.protocol == Protocol::Smtp)
+        let is_whole = terms.is_single_flight(self.task.message.facts().size);
+        terms.protocol == Protocol::Smtp && (!is_whole || self.pool().window() > 1)
     }
 
     /// Begins a transaction for these recipients: what may be sent of it to a server of these terms before there is a
@@ -112,10 +114,11 @@ impl<'a> Visit<'a> {
     /// What is known of the server, less what it is known to break.
     pub(super) fn terms(&self, mut terms: Terms, idle_for: Duration) -> Terms {
         let habit = self.task.parts.habits.of(self.key());
-        terms.chunking &= !habit.chunking_unknown;
-        terms.pipelining &= !habit.lock_step;
+        let may_use_chunks = !habit.surplus_replies || Terms::needs_chunks(self.task.message.facts());
+        terms.chunking &= !habit.chunking_unknown && may_use_chunks;
+        terms.pipelining &= !habit.is_lock_step();
         if idle_for > STILL_ALIVE {
-            terms.one_flight = 0;
+            terms.single_flight_limit = 0;
         }
         terms
     }
@@ -158,7 +161,7 @@ impl<'a> Conversation<'_, 'a> {
                     return ControlFlow::Continue(());
                 }
             };
-            if said.chunking_unknown && self.learns_that_chunks_are_unknown() {
+            if said.chunking_unknown && said.took_nothing() && self.learns_that_chunks_are_unknown() {
                 return ControlFlow::Break(());
             }
             match self.note(pending, said) {
@@ -200,21 +203,42 @@ impl<'a> Conversation<'_, 'a> {
         queue.count();
         let mut others = Others { queue, terms: self.terms, is_last };
         self.has_left = line.session.convey(transaction, task.message, &mut others).await;
-        if transaction.broke_in_group() && !is_early {
-            task.parts.habits.note(self.visit.key(), Habit::LOCK_STEP);
+        let mut said = Said {
+            accepted: transaction.accepted(),
+            chunking_unknown: transaction.chunking_unknown(),
+            fault: transaction.fault(),
+            is_lock_step: transaction.is_lock_step(),
+            verdicts: transaction.finish().0,
+            is_early,
+        };
+        // what was sent early may have been the cause
+        if is_early {
+            said.fault = None;
         }
-        let (accepted, chunking_unknown) = (transaction.accepted(), transaction.chunking_unknown());
-        let heard_nothing = transaction.heard_nothing();
-        let (verdicts, _) = transaction.finish();
-        Ok(Said { verdicts, accepted, chunking_unknown, heard_nothing, is_early })
+        self.learn_fault(&said);
+        Ok(said)
     }
 
-    /// Whether another connection is to be used: a new one only where it may have been lost for what was said early on it.
+    /// Notes for an hour that the replies of the server did not fit the commands.
+    fn learn_fault(&self, said: &Said) {
+        let habit = match said.fault {
+            Some(ReplyFault::Surplus) => Habit::SURPLUS_REPLIES,
+            Some(ReplyFault::Group) if !said.is_lock_step => Habit::LOCK_STEP,
+            Some(ReplyFault::Group) | None => return,
+        };
+        self.visit.task.parts.habits.note(self.visit.key(), habit);
+    }
+
+    /// Returns `true` if the message is to go over another connection: one that had been used before was lost or was out of
+    /// step, a group of commands was not answered as it should, or a new one may have been lost for what was sent early.
     fn is_gone(&self, said: Result<&Said, &Verdict>) -> bool {
-        if !self.lease.is_new() {
-            return is_gone(said);
+        if !self.lease.is_new() && is_gone(said) {
+            return true;
         }
-        let Some(said) = said.ok().filter(|said| said.is_early) else { return false };
+        if said.is_ok_and(Said::asks_for_lock_step) {
+            return self.visit.task.parts.habits.of(self.visit.key()).is_lock_step();
+        }
+        let Some(said) = said.ok().filter(|said| said.is_early && self.lease.is_new()) else { return false };
         if said.verdicts.iter().any(broke_early) {
             self.visit.note_surprise();
         }
@@ -270,19 +294,46 @@ impl<'a> Conversation<'_, 'a> {
     }
 }
 
-/// Waits for the reply to a QUIT that was sent already.
+impl Said {
+    /// Returns `true` if the server took nothing of the message, cannot have it, and did not judge its content.
+    fn can_be_repeated(&self) -> bool {
+        self.took_nothing() && !self.verdicts.iter().any(Verdict::is_refused_content)
+    }
+
+    fn took_nothing(&self) -> bool {
+        !self.verdicts.iter().any(Verdict::may_have_arrived)
+    }
+
+    /// Returns `true` if the same may be said once more in lock step, for a group of commands was not answered as it should.
+    fn asks_for_lock_step(&self) -> bool {
+        self.fault.is_some() && !self.is_lock_step && self.can_be_repeated() && self.any_broken()
+    }
+
+    fn any_broken(&self) -> bool {
+        self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Broken { .. }))
+    }
+
+    /// Returns `true` if a connection that had been used before ended, or if a reply on it may be left from that time.
+    fn is_of_another_time(&self) -> bool {
+        let is_stale =
+            self.fault.is_some() || self.is_lock_step && self.verdicts.iter().all(is_refused_sender);
+        self.can_be_repeated()
+            && (is_stale || self.verdicts.iter().any(|verdict| is_lost(verdict) || is_closing(verdict)))
+    }
+}
+
+/// Waits until a connection is closed on which QUIT was sent already.
 async fn left(mut lease: Lease<Line>) {
     if let Some((line, _)) = lease.split() {
         line.session.left().await;
     }
 }
 
-/// Whether a connection was gone before it took anything. 421 to the first command was said to nobody (RFC 5321
-/// section 3.8).
+/// Returns `true` if a connection that had been used before was gone, or out of step, before the server accepted anything
+/// (RFC 5321 section 3.8).
 fn is_gone(said: Result<&Said, &Verdict>) -> bool {
     match said {
-        Ok(said) if said.heard_nothing => all_asked(said, is_lost),
-        Ok(said) => said.verdicts.iter().all(is_closing),
+        Ok(said) => said.is_of_another_time(),
         Err(verdict) => is_lost(verdict) || is_closing(verdict),
     }
 }
@@ -298,9 +349,16 @@ pub(super) fn is_lost(verdict: &Verdict) -> bool {
     matches!(why, Interruption::Disconnected | Interruption::Io(_))
 }
 
+/// Returns `true` if the server closed the session by 421 instead of doing what a command asked for.
 fn is_closing(verdict: &Verdict) -> bool {
-    let Verdict::Refused(Stage::MailFrom, reply) = verdict else { return false };
-    reply.code() == ReplyCode::SERVICE_CLOSING
+    let Verdict::Refused(stage, reply) = verdict else { return false };
+    reply.code() == ReplyCode::SERVICE_CLOSING && !matches!(stage, Stage::Content | Stage::Final)
+}
+
+/// Returns `true` if MAIL was refused for good. On a connection that had been used before, in lock step, that may be a reply
+/// too many to something else.
+fn is_refused_sender(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(Stage::MailFrom, reply) if reply.class() == ReplyClass::Permanent)
 }
 
 /// Who waits for a connection, and what they have to say.

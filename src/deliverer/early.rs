@@ -111,7 +111,7 @@ impl<'a> Visit<'a> {
     {
         let parts = self.task.parts;
         let offers = parts.announcements.of(self.key())?;
-        if parts.habits.of(self.key()).lock_step {
+        if parts.habits.of(self.key()).is_lock_step() {
             return None;
         }
         let asked = Asked::of(open(pending), self.task.envelope, parts.limits.recipients.max(1));
@@ -138,7 +138,7 @@ impl<'a> Visit<'a> {
         let offered = guess.offers.before_transaction(key.requirement);
         let offered = offered.filter(|_| key.credentials.is_none())?;
         let terms = self.terms(self.settings().terms(key.protocol, offered, false), Duration::ZERO);
-        self.begin(Terms { one_flight: 0, ..terms }, guess.asked.recipients(), begun)
+        self.begin(Terms { single_flight_limit: 0, ..terms }, guess.asked.recipients(), begun)
     }
 
     pub(super) fn learn(&self, offers: Offers) {

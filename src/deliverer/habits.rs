@@ -19,8 +19,11 @@ const SIZE: u64 = 4096;
 pub(super) struct Habit {
     /// It offers CHUNKING and does not know BDAT.
     pub(super) chunking_unknown: bool,
-    /// It offers PIPELINING and lost a group of commands.
+    /// It offers PIPELINING and does not answer a group of commands as it should.
     pub(super) lock_step: bool,
+    /// It sends more replies than it gets commands. Commands go in lock step then and content by DATA, for 354 is a reply
+    /// that cannot be mistaken.
+    pub(super) surplus_replies: bool,
 }
 
 /// The habits of servers, by endpoint and what a connection must prove: what is learnt where anybody may have had a say
@@ -33,8 +36,15 @@ pub(super) struct Habits {
 }
 
 impl Habit {
-    pub(super) const CHUNKING_UNKNOWN: Self = Self { chunking_unknown: true, lock_step: false };
-    pub(super) const LOCK_STEP: Self = Self { chunking_unknown: false, lock_step: true };
+    pub(super) const CHUNKING_UNKNOWN: Self = Self { chunking_unknown: true, ..Self::NONE };
+    pub(super) const LOCK_STEP: Self = Self { lock_step: true, ..Self::NONE };
+    pub(super) const SURPLUS_REPLIES: Self = Self { surplus_replies: true, ..Self::NONE };
+    const NONE: Self = Self { chunking_unknown: false, lock_step: false, surplus_replies: false };
+
+    /// Returns `true` if each command waits for the reply to the one before.
+    pub(super) fn is_lock_step(self) -> bool {
+        self.lock_step || self.surplus_replies
+    }
 }
 
 impl Habits {
@@ -55,6 +65,7 @@ impl Habits {
         let both = Habit {
             chunking_unknown: known.chunking_unknown || new.chunking_unknown,
             lock_step: known.lock_step || new.lock_step,
+            surplus_replies: known.surplus_replies || new.surplus_replies,
         };
         self.known.insert((key.endpoint.clone(), key.requirement), both);
         self.are_any.store(true, Ordering::Release);
@@ -75,7 +86,7 @@ mod tests {
         let habits = Habits::new();
         habits.note(&key(1, TlsLevel::Opportunistic), Habit::CHUNKING_UNKNOWN);
         habits.note(&key(1, TlsLevel::Opportunistic), Habit::LOCK_STEP);
-        let both = Habit { chunking_unknown: true, lock_step: true };
+        let both = Habit { chunking_unknown: true, lock_step: true, surplus_replies: false };
         assert_eq!(habits.of(&key(1, TlsLevel::Opportunistic)), both);
         assert_eq!(habits.of(&key(2, TlsLevel::Opportunistic)), Habit::default());
         assert_eq!(habits.of(&key(1, TlsLevel::Verified)), Habit::default());

@@ -200,6 +200,7 @@ impl<'a> Visit<'a> {
         SessionSettings {
             client_name: own_name.unwrap_or(settings.client_name),
             eight_bit_clean: self.key().eight_bit_clean,
+            single_flight_limit: self.key().single_flight_limit,
             ..settings
         }
     }
@@ -278,6 +279,9 @@ fn key(
         source: source.map(|source| source.address),
         client_name: source.and_then(|source| source.client_name.clone()),
         eight_bit_clean: parts.session.eight_bit_clean || relay.is_some_and(NextHop::takes_eight_bit),
+        single_flight_limit: relay
+            .and_then(NextHop::single_flight_limit)
+            .unwrap_or(parts.session.single_flight_limit),
         is_stranger: candidate.origin.is_some_and(Origin::is_stranger),
     }
 }

@@ -16,6 +16,7 @@ impl Failure {
         match verdict {
             Verdict::Delivered(reply) => Ok(Delivered { reply: Some(reply) }),
             Verdict::Refused(stage, reply) => Err(Self::refused(stage, reply, others)),
+            Verdict::ClosedBehind(stage, reply) => Err(Self::closed_behind(stage, reply)),
             Verdict::Unsupported(missing) => Err(Self::unsupported(missing)),
             Verdict::Broken { stage, why, may_have_arrived } => {
                 Err(Self::broken(stage, why, may_have_arrived))
@@ -28,6 +29,15 @@ impl Failure {
         let what = format!("the server said {reply} to {}", asked(stage));
         let numbers = own_status(stage, &reply, lasting);
         Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)
+    }
+
+    /// Builds the failure for 421 in reply to an earlier command, when the end of the content had been written.
+    fn closed_behind(stage: Stage, reply: Reply) -> Self {
+        let mut failure = Self::refused(stage, reply, false);
+        let inner = failure.inner();
+        inner.what.push_str(" when it had the whole message, which may have arrived");
+        inner.may_have_arrived = true;
+        failure
     }
 
     fn unsupported(missing: Missing) -> Self {

@@ -27,6 +27,8 @@ pub(crate) struct Key {
     pub(crate) client_name: Option<ClientName>,
     /// Whether octets above 127 are sent without being asked for.
     pub(crate) eight_bit_clean: bool,
+    /// Bytes of the largest message that goes out together with its commands.
+    pub(crate) single_flight_limit: usize,
     /// Whether a server of this host's own name is a loop.
     pub(crate) is_stranger: bool,
 }
@@ -45,6 +47,7 @@ impl Key {
             source: None,
             client_name: None,
             eight_bit_clean: false,
+            single_flight_limit: 0,
             is_stranger: false,
         }
     }

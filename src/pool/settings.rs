@@ -22,9 +22,10 @@ pub struct PoolSettings {
     pub messages: usize,
     /// Idle connections in all; 100. The one that was idle longest is closed for another.
     pub idle_connections: usize,
-    /// Messages that may be on their way on one connection before the first of them is answered, over SMTP, where the
-    /// server offers PIPELINING and CHUNKING and they are small enough for one flight; 1. More is for relays that are
-    /// known to cope: should the connection break, each whose end was written and that was not answered may have arrived.
+    /// Maximum number of unacknowledged messages per connection, over SMTP, where the server offers PIPELINING and CHUNKING
+    /// and each message goes out in a single flight. A value above 1 needs
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit). If the connection breaks,
+    /// every unacknowledged message is reported with `may_have_arrived`; raise this only for relays you trust. Default: 1.
     pub window: usize,
 }
 

@@ -78,7 +78,7 @@ fn terms() -> Terms {
         capabilities: Capabilities { pipelining: true, ..Capabilities::default() },
         pipelining: true,
         chunking: false,
-        one_flight: 0,
+        single_flight_limit: 0,
         eight_bit_clean: false,
         refuse_long_lines: false,
         authenticated: false,

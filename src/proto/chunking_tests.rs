@@ -28,7 +28,7 @@ fn lmtp() -> Terms {
 
 /// The content waits for the replies to RCPT.
 fn waiting(terms: Terms) -> Terms {
-    Terms { one_flight: 0, ..terms }
+    Terms { single_flight_limit: 0, ..terms }
 }
 
 /// Plays with one recipient and content of so many octets, in pieces of 64 KiB.
@@ -142,7 +142,7 @@ fn check_120_bdat_waits_for_all_recipients_if_nothing_is_to_go_out_in_one_flight
 #[test]
 fn check_120_bdat_waits_where_the_message_is_too_big_for_one_flight() {
     for (limit, flight) in [(22, true), (21, false)] {
-        with(Terms { one_flight: limit, ..smtp() }, "a", |mut play| {
+        with(Terms { single_flight_limit: limit, ..smtp() }, "a", |mut play| {
             assert_eq!(play.sent().contains("BDAT"), flight, "{limit}");
         });
     }
@@ -151,7 +151,7 @@ fn check_120_bdat_waits_where_the_message_is_too_big_for_one_flight() {
 #[test]
 fn check_120_more_than_one_chunk_is_never_one_flight() {
     for (size, flight) in [(MIB, true), (MIB + 1, false)] {
-        with_octets(Terms { one_flight: usize::MAX, ..smtp() }, size, |mut play| {
+        with_octets(Terms { single_flight_limit: usize::MAX, ..smtp() }, size, |mut play| {
             assert_eq!(play.sent().contains("BDAT"), flight, "{size}");
         });
     }
@@ -262,7 +262,7 @@ fn check_037_without_an_accepted_recipient_no_bdat_is_sent() {
 fn check_115_mail_refused_ahead_of_the_content() {
     with(waiting(smtp()), "ab", |mut play| {
         play.sent();
-        assert_eq!(play.says("550 no\r\n503\r\n250\r\n"), "");
+        assert_eq!(play.says("550 no\r\n503\r\n503\r\n"), "");
         assert_eq!(play.ends(), (vec!["mail-from 550 no".into(); 2], Ending::Aborted));
     });
 }
@@ -340,44 +340,18 @@ fn check_104_lmtp_answers_the_last_chunk_once_for_each_accepted_recipient() {
 }
 
 #[test]
-fn check_108_rset_behind_a_flight_for_nobody_tells_what_lmtp_answers() {
+fn check_108_nothing_follows_content_of_lmtp_for_nobody() {
     for (before, verdict) in
         [("250\r\n550 no\r\n", "rcpt-to 550 no"), ("550 no\r\n503\r\n", "mail-from 550 no")]
     {
-        for (replies, ending) in [
-            ("554 no recipients\r\n250 reset\r\n", Ending::Complete),
-            ("250 reset, or not\r\n", Ending::Unusable),
-            ("554 no recipients\r\n550 no\r\n", Ending::Unusable),
-            ("354 what\r\n", Ending::Unusable),
-        ] {
+        for replies in ["", "554 no recipients\r\n", "250 what\r\n"] {
             with(lmtp(), "a", |mut play| {
                 play.sent();
-                assert_eq!(play.says(before), "RSET\r\n");
-                play.says(replies);
-                assert_eq!(play.ends(), (vec![verdict.into()], ending), "{replies}");
+                assert_eq!(play.says(format!("{before}{replies}")), "", "{replies}");
+                assert_eq!(play.ends(), (vec![verdict.into()], Ending::Unusable), "{replies}");
             });
         }
     }
-}
-
-#[test]
-fn check_108_the_reply_of_lmtp_to_a_flight_for_nobody_may_come_before_rset_is_written() {
-    with(lmtp(), "a", |mut play| {
-        play.sent();
-        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n");
-        assert_eq!(play.sent(), "RSET\r\n");
-        play.says("250\r\n");
-        assert_eq!(play.ends(), (vec!["rcpt-to 550 no".into()], Ending::Complete));
-    });
-}
-
-#[test]
-fn attack_a22_a_reply_to_rset_before_it_was_written_ends_the_session() {
-    with(lmtp(), "a", |mut play| {
-        play.sent();
-        play.hears(b"250\r\n550 no\r\n554 no recipients\r\n250\r\n");
-        assert_eq!(play.ends().1, Ending::Unusable);
-    });
 }
 
 #[test]
@@ -593,8 +567,8 @@ fn check_044_attack_a27_a_refusal_in_mid_chunk_counts_and_the_chunk_is_not_compl
 #[test]
 fn check_014_421_ends_a_flight_wherever_it_comes_and_refusals_stand() {
     for (before, verdicts) in [
-        ("", ["mail-from 421 bye", "mail-from 421 bye"]),
-        ("250\r\n550 no\r\n", ["rcpt-to 550 no", "rcpt-to 421 bye"]),
+        ("", ["mail-from 421 bye, may have arrived"; 2]),
+        ("250\r\n550 no\r\n", ["rcpt-to 550 no", "rcpt-to 421 bye, may have arrived"]),
         ("250\r\n550 no\r\n250\r\n", ["rcpt-to 550 no", "final 421 bye"]),
     ] {
         with(smtp(), "ab", |mut play| {
@@ -657,6 +631,10 @@ fn check_123_a_server_that_does_not_know_bdat_is_known_and_left() {
                 play.sent();
                 play.says("250\r\n250\r\n250\r\n");
                 play.says(format!("{code} what\r\n"));
+                if terms.protocol == Protocol::Lmtp {
+                    assert!(!play.machine.chunking_unknown(), "one reply is about one recipient");
+                    play.says(format!("{code} what\r\n"));
+                }
                 assert!(play.machine.chunking_unknown(), "{code}");
                 assert_eq!(play.ends(), (vec![format!("final {code} what"); 2], Ending::Unusable));
             });
@@ -736,7 +714,7 @@ fn what_is_still_to_come_is_known_in_every_form() {
     };
     for (terms, opened, answered) in [
         (smtp(), (false, true, false), (false, true, false)),
-        (lmtp(), (true, false, false), (false, true, false)),
+        (lmtp(), (false, true, false), (false, true, false)),
         (waiting(smtp()), (true, false, false), (false, true, false)),
         (Terms { chunking: false, ..smtp() }, (true, false, false), (true, false, false)),
         (chunking(Protocol::Smtp, false), (false, false, false), (false, false, false)),
@@ -848,9 +826,9 @@ fn check_056_141_what_is_declared_is_announced() {
 
 fn form() -> impl Strategy<Value = Terms> {
     let forms = (any::<bool>(), any::<bool>(), prop::sample::select(vec![0, 64 * 1024]));
-    forms.prop_map(|(lmtp, pipelining, one_flight)| {
+    forms.prop_map(|(lmtp, pipelining, single_flight_limit)| {
         let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
-        Terms { one_flight, ..chunking(protocol, pipelining) }
+        Terms { single_flight_limit, ..chunking(protocol, pipelining) }
     })
 }
 

@@ -41,12 +41,14 @@ impl Chunks {
         self.lacking > 0
     }
 
-    /// Announces the next chunk and queues what was read of it.
-    pub(super) fn announce(&mut self, output: &mut Output) {
+    /// Announces the next chunk and queues what was read of it. Returns the place in the stream behind the command.
+    pub(super) fn announce(&mut self, output: &mut Output) -> u64 {
         self.lacking = self.unannounced.min(CHUNK);
         self.unannounced -= self.lacking;
         Command::Bdat(self.lacking, self.unannounced == 0).write(output);
+        let place = output.end();
         self.fill(output);
+        place
     }
 
     /// Takes in a piece and queues it up to the border of the chunk, without a copy.

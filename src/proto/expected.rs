@@ -18,9 +18,7 @@ pub(super) enum Expected {
     Final,
     /// The content, for the recipient of this index.
     FinalOf(usize),
-    /// Content that nobody is to get, where that is answered.
-    ForNobody,
-    /// RSET behind such content.
+    /// RSET behind a refusal of DATA: its reply shows whether replies and commands are in step.
     Reset,
     /// A dot that nobody is to get.
     LoneDot,
@@ -29,11 +27,11 @@ pub(super) enum Expected {
 impl Expected {
     pub(super) fn stage(self) -> Stage {
         match self {
-            Self::ResetBefore | Self::Mail => Stage::MailFrom,
+            Self::Mail => Stage::MailFrom,
             Self::Rcpt(_) => Stage::RcptTo,
             Self::Data => Stage::Data,
             Self::Chunk => Stage::Content,
-            Self::ForNobody | Self::Reset => Stage::Reset,
+            Self::ResetBefore | Self::Reset => Stage::Reset,
             Self::Final | Self::FinalOf(_) | Self::LoneDot => Stage::Final,
         }
     }
@@ -47,7 +45,11 @@ impl Expected {
         }
     }
 
+    pub(super) fn is_rcpt(self) -> bool {
+        matches!(self, Self::Rcpt(_))
+    }
+
     pub(super) fn is_of_content(self) -> bool {
-        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_) | Self::ForNobody)
+        matches!(self, Self::Chunk | Self::Final | Self::FinalOf(_))
     }
 }

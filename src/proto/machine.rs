@@ -46,6 +46,39 @@ pub(crate) trait Machine {
 
     /// Takes in that the dialogue cannot go on. Nothing that waits in `output` is sent any more.
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output);
+
+    /// Returns `true` if any input now would be surplus: nothing that was written awaits a reply, and no content is on
+    /// its way. The driver asks before it writes while a part of a line has been read.
+    fn rejects_input(&self, _output: &Output) -> bool {
+        false
+    }
+
+    /// Returns `true` if no other machine awaits replies on the connection, so that input left at the end is surplus.
+    fn owns_input(&self) -> bool {
+        false
+    }
+
+    /// Takes in that input was left after the last reply that was due.
+    fn handle_surplus(&mut self, _surplus: &Surplus) {}
+}
+
+/// Input that is left where no reply is due.
+#[derive(Debug, Default)]
+pub(crate) struct Surplus {
+    /// The last 421 among the replies.
+    pub(crate) notice: Option<Reply>,
+    /// Codes of the complete replies, in order.
+    pub(crate) codes: Vec<ReplyCode>,
+    /// `true` if something else follows them.
+    pub(crate) is_garbled: bool,
+}
+
+impl Surplus {
+    /// Returns `true` if the server only gives notice that it closes the connection, as it may at any time (RFC 5321
+    /// section 3.8).
+    pub(crate) fn is_notice(&self) -> bool {
+        !self.is_garbled && self.codes == [ReplyCode::SERVICE_CLOSING]
+    }
 }
 
 /// What a machine needs.
@@ -106,6 +139,9 @@ pub enum ProtocolError {
     /// A reply whose code has no meaning at that point.
     #[error("a reply with a code that has no meaning here")]
     Unexpected(Reply),
+    /// Input that is left where no reply is due: it cannot be known which reply is the one too many.
+    #[error("more replies than commands")]
+    Surplus,
 }
 
 impl ProtocolError {
@@ -113,7 +149,7 @@ impl ProtocolError {
         match self {
             Self::Unsolicited(reply) => Self::Unsolicited(reply.shortened(max)),
             Self::Unexpected(reply) => Self::Unexpected(reply.shortened(max)),
-            Self::Reply(_) => self,
+            Self::Reply(_) | Self::Surplus => self,
         }
     }
 }
@@ -154,16 +190,16 @@ impl<A: Copy> Awaited<A> {
     }
 
     /// What the reply that just came answers; `None` if it answers nothing.
-    pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
-        self.take_if(output, |_| true)
-    }
-
-    /// What the reply that just came answers, if it is what is wanted.
     #[inline]
-    pub(crate) fn take_if(&mut self, output: &Output, is_wanted: impl FnOnce(A) -> bool) -> Option<A> {
-        let (_, what) = self.first().filter(|(end, what)| *end <= output.heard_at() && is_wanted(*what))?;
+    pub(crate) fn take(&mut self, output: &Output) -> Option<A> {
+        let (_, what) = self.first().filter(|(end, _)| *end <= output.heard_at())?;
         self.0.pop_front();
         Some(what)
+    }
+
+    /// Returns `true` if a reply is due to something that was written.
+    pub(crate) fn is_due(&self, output: &Output) -> bool {
+        self.first().is_some_and(|(end, _)| end <= output.written())
     }
 
     /// What is answered next.

@@ -32,6 +32,8 @@ mod sasl;
 mod single;
 mod slots;
 mod stage;
+#[cfg(test)]
+mod surplus_tests;
 mod terms;
 mod transaction;
 #[cfg(test)]
@@ -63,6 +65,6 @@ pub(crate) use single::Single;
 pub(crate) use slots::Verdicts;
 pub use stage::Stage;
 pub(crate) use terms::Terms;
-pub(crate) use transaction::{Ending, Transaction};
+pub(crate) use transaction::{Ending, ReplyFault, Transaction};
 pub use verdict::Missing;
 pub(crate) use verdict::Verdict;

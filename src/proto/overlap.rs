@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::flight::Flight;
-use super::machine::{Interruption, Machine, Need};
+use super::machine::{Awaited, Interruption, Machine, Need, Surplus};
 use super::output::Output;
 use super::reply::{Reply, ReplyCode};
-use super::transaction::Transaction;
+use super::stage::Stage;
+use super::transaction::{Ending, Transaction};
 
 /// Who knows what may be sent behind a message.
 pub(crate) trait Behind {
@@ -35,20 +36,20 @@ pub(crate) trait Behind {
 pub(crate) struct Overlap<'m, 'a> {
     transaction: &'m mut Transaction<'a>,
     behind: &'m mut (dyn Behind + Send),
-    /// Whether QUIT was queued; nothing goes behind that.
-    has_left: bool,
+    /// The reply to QUIT, once that was queued; nothing goes behind it.
+    quit: Option<Awaited<()>>,
     /// Whether something may have changed since somebody was looked for to go behind.
     is_due: bool,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
     pub(crate) fn new(transaction: &'m mut Transaction<'a>, behind: &'m mut (dyn Behind + Send)) -> Self {
-        Self { transaction, behind, has_left: false, is_due: true }
+        Self { transaction, behind, quit: None, is_due: true }
     }
 
     /// Whether QUIT was sent with the end of the content.
     pub(crate) fn has_left(&self) -> bool {
-        self.has_left
+        self.quit.is_some()
     }
 
     /// Whether anything may go behind it. Whoever has to be asked for once more needs the connection for another message.
@@ -72,7 +73,24 @@ impl<'m, 'a> Overlap<'m, 'a> {
         }
         if self.behind.is_last() {
             Command::Quit.write(output);
-            self.has_left = true;
+            let mut quit = Awaited::new();
+            quit.expect((), output);
+            self.quit = Some(quit);
+        }
+    }
+
+    /// Returns `true` if only the reply to QUIT is due.
+    fn awaits_quit(&self) -> bool {
+        let is_usable = self.transaction.ending() != Ending::Unusable;
+        is_usable && self.transaction.is_settled() && self.quit.as_ref().is_some_and(|quit| !quit.is_empty())
+    }
+
+    /// Takes in the reply to QUIT. One that is no consent belongs to something before it.
+    fn quit_answered(&mut self, code: ReplyCode, output: &Output) {
+        let is_due = self.quit.as_mut().is_some_and(|quit| quit.take(output).is_some());
+        self.quit = Some(Awaited::new());
+        if !is_due || !code.is_completed() {
+            self.transaction.handle_surplus(&Surplus { codes: vec![code], ..Surplus::default() });
         }
     }
 }
@@ -81,12 +99,15 @@ impl Machine for Overlap<'_, '_> {
     fn poll(&mut self, output: &mut Output) -> Need {
         let need = self.transaction.poll(output);
         self.queue_behind(output);
-        let is_followed = self.has_left || self.behind.is_followed();
+        if self.awaits_quit() {
+            return Need::Io(Stage::Quit);
+        }
+        let is_followed = self.has_left() || self.behind.is_followed();
         if is_followed && self.transaction.is_settled() { Need::Nothing } else { need }
     }
 
     fn handle_code(&mut self, code: ReplyCode, output: &mut Output) -> bool {
-        self.transaction.handle_code(code, output)
+        !self.awaits_quit() && self.transaction.handle_code(code, output)
     }
 
     fn only_awaits_replies(&self) -> bool {
@@ -94,16 +115,19 @@ impl Machine for Overlap<'_, '_> {
     }
 
     fn resume(&mut self) {
-        self.is_due = !self.has_left;
+        self.is_due = !self.has_left();
         self.behind.resume();
     }
 
     fn listen(&mut self, waker: &Waker) -> bool {
-        !self.has_left && self.may_be_followed() && self.behind.listen(waker)
+        !self.has_left() && self.may_be_followed() && self.behind.listen(waker)
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
-        self.transaction.handle_reply(reply, output);
+        match self.awaits_quit() {
+            true => self.quit_answered(reply.code(), output),
+            false => self.transaction.handle_reply(reply, output),
+        }
     }
 
     fn handle_content(&mut self, piece: Option<Bytes>, output: &mut Output) {
@@ -111,6 +135,23 @@ impl Machine for Overlap<'_, '_> {
     }
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
+        if self.awaits_quit() {
+            // QUIT changes nothing any more
+            self.quit = Some(Awaited::new());
+            return output.clear();
+        }
         self.transaction.handle_interruption(why, output);
+    }
+
+    fn rejects_input(&self, output: &Output) -> bool {
+        self.quit.is_none() && self.transaction.rejects_input(output)
+    }
+
+    fn owns_input(&self) -> bool {
+        self.quit.is_none() && !self.behind.is_followed()
+    }
+
+    fn handle_surplus(&mut self, surplus: &Surplus) {
+        self.transaction.handle_surplus(surplus);
     }
 }

@@ -120,6 +120,9 @@ impl<'a> Play<'a> {
 
     pub(super) fn ends(mut self) -> (Vec<String>, Ending) {
         assert_eq!(self.need(), Need::Nothing);
+        if let Some(surplus) = self.parser.take_surplus(&mut self.input) {
+            self.machine.handle_surplus(&surplus);
+        }
         let (verdicts, ending) = self.machine.finish();
         (verdicts.iter().map(shown).collect(), ending)
     }
@@ -129,6 +132,7 @@ pub(super) fn shown(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Delivered(reply) => format!("delivered {reply}"),
         Verdict::Refused(stage, reply) => format!("{stage} {reply}"),
+        Verdict::ClosedBehind(stage, reply) => format!("{stage} {reply}, may have arrived"),
         Verdict::Unsupported(missing) => format!("{missing:?}"),
         Verdict::Broken { stage, may_have_arrived: true, .. } => format!("{stage} broken, may have arrived"),
         Verdict::Broken { stage, .. } => format!("{stage} broken"),
@@ -142,7 +146,7 @@ pub(super) fn terms(protocol: Protocol, pipelining: bool) -> Terms {
         capabilities,
         pipelining: true,
         chunking: true,
-        one_flight: 64 * 1024,
+        single_flight_limit: 64 * 1024,
         eight_bit_clean: false,
         refuse_long_lines: false,
         authenticated: false,

@@ -35,6 +35,9 @@ impl ReplyCode {
     /// The host never takes mail (RFC 7504).
     pub const NO_MAIL_SERVICE: Self = Self(521);
 
+    /// The reply to QUIT (RFC 5321 section 4.1.1.10).
+    pub(crate) const CLOSING_CHANNEL: Self = Self(221);
+
     /// The sequence of commands is wrong.
     pub(crate) const BAD_SEQUENCE: Self = Self(503);
 

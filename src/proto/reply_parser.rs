@@ -1,6 +1,7 @@
 //! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
 
 use super::input::Input;
+use super::machine::Surplus;
 use super::reply::{Reply, ReplyCode};
 
 /// How much a server may say in one reply.
@@ -23,6 +24,9 @@ impl Default for ReplyLimits {
         Self { line: 12_296, lines: 1000, reply: 65_536, kept_text: 2048 }
     }
 }
+
+/// Surplus replies that are looked at; more say nothing new.
+const MAX_SURPLUS: usize = 16;
 
 /// Why octets are not a reply. After any of these the connection is of no more use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +117,30 @@ impl ReplyParser {
         Ok(Heard::Nothing)
     }
 
+    /// Takes what is left of `input` where no reply is due; `None` if nothing is.
+    pub(crate) fn take_surplus(&mut self, input: &mut Input) -> Option<Surplus> {
+        if input.is_empty() && !self.is_amid_reply() {
+            return None;
+        }
+        let mut surplus = Surplus::default();
+        while surplus.codes.len() < MAX_SURPLUS {
+            match self.next(input) {
+                Ok(Some(reply)) => {
+                    surplus.codes.push(reply.code());
+                    surplus.notice = Some(reply).filter(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        surplus.is_garbled = !input.is_empty() || self.is_amid_reply();
+        // a refusal that is not complete counts as one
+        let class = self.code.map(|code| code.as_u16() / 100).or_else(|| digit(input.rest().first()));
+        surplus
+            .codes
+            .extend(class.filter(|class| matches!(class, 4 | 5)).map(|class| ReplyCode::new(class * 100)));
+        Some(surplus)
+    }
+
     /// Whether a reply has begun and not ended.
     pub(crate) fn is_amid_reply(&self) -> bool {
         self.code.is_some()
@@ -163,6 +191,10 @@ impl ReplyParser {
         let fits = lines <= self.limits.lines && octets + 6 * lines <= self.limits.reply;
         fits.then_some(()).ok_or(ReplyError::ReplyTooLong)
     }
+}
+
+fn digit(octet: Option<&u8>) -> Option<u16> {
+    octet.filter(|octet| octet.is_ascii_digit()).map(|octet| u16::from(octet - b'0'))
 }
 
 /// Code, whether this is the last line, and text. Bare codes are legal (RFC 5321 section 4.2).

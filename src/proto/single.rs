@@ -38,11 +38,6 @@ impl Single {
         Self::new(Command::Quit, Stage::Quit, output)
     }
 
-    /// QUIT that was queued already.
-    pub(crate) fn awaited_quit(output: &Output) -> Self {
-        Self::awaited(Stage::Quit, output)
-    }
-
     fn new(command: Command<'_>, stage: Stage, output: &mut Output) -> Self {
         command.write(output);
         Self::awaited(stage, output)

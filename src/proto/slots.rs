@@ -1,6 +1,7 @@
 //! [`Slots`]: what is known of each recipient of a transaction.
 
-use super::machine::Interruption;
+use super::machine::Surplus;
+use super::reply::ReplyClass;
 use super::stage::Stage;
 use super::verdict::{Missing, Verdict};
 
@@ -44,6 +45,13 @@ pub(crate) struct Verdicts {
 }
 
 impl Slot {
+    fn verdict_mut(&mut self) -> Option<&mut Verdict> {
+        match self {
+            Self::Closed(verdict) => Some(verdict),
+            Self::Open | Self::Accepted => None,
+        }
+    }
+
     /// What was said of this recipient alone.
     fn verdict(&self) -> Option<&Verdict> {
         match self {
@@ -133,17 +141,6 @@ impl Slots {
         self.slots.len() == 1 || self.counts.open == 0 && self.counts.refused == 0
     }
 
-    /// Whether the dialogue broke off while replies to recipients or DATA were due.
-    pub(super) fn broke_amid_recipients(&self) -> bool {
-        let broke = |verdict: &Verdict| match verdict {
-            Verdict::Broken { stage: Stage::RcptTo | Stage::Data, why, .. } => {
-                matches!(why, Interruption::TimedOut | Interruption::Protocol(_))
-            }
-            _ => false,
-        };
-        self.verdicts().any(broke)
-    }
-
     /// All that was said of anybody, each at least once.
     fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
         self.rest.iter().chain(self.slots.iter().filter_map(Slot::verdict))
@@ -182,6 +179,43 @@ impl Slots {
         }
         self.rest = Some(verdict.shortened(self.kept_text));
         (self.counts.open, self.counts.accepted) = (0, 0);
+    }
+
+    /// Replaces every verdict that came of a reply and that `is_void` picks: the reply may belong to something else.
+    /// Returns `true` if there was any.
+    pub(super) fn replace(&mut self, is_void: impl Fn(&Verdict) -> bool, verdict: &Verdict) -> bool {
+        let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
+        let mut any = false;
+        for void in own.chain(&mut self.rest).filter(|found| is_void(found)) {
+            self.counts.refused =
+                self.counts.refused.saturating_sub(usize::from(void.is_refused_recipient()));
+            *void = verdict.clone().shortened(self.kept_text);
+            any = true;
+        }
+        any
+    }
+
+    /// Replaces the verdicts of final replies that are in doubt, for the server sent this behind them.
+    ///
+    /// The first reply after the content is the first recipient's. A surplus reply is taken for one that stands behind
+    /// another of its class, or at the end: those behind it are then moved by one, and whose verdict would be another one
+    /// is in doubt. So is a 2yz reply that is followed by a refusal of nothing.
+    pub(super) fn replace_doubtful_finals(&mut self, surplus: &Surplus, verdict: &Verdict) {
+        let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
+        let mut finals: Vec<_> =
+            own.chain(&mut self.rest).filter(|found| found.final_class().is_some()).collect();
+        let mut classes: Vec<_> = finals.iter().filter_map(|found| found.final_class()).collect();
+        let count = classes.len();
+        classes.extend(surplus.codes.iter().map(|code| code.class()));
+        let mut may_be_moved = surplus.codes.len() > 1 && count > 1;
+        for (place, found) in finals.iter_mut().enumerate() {
+            may_be_moved |= place > 0 && classes[place - 1] == classes[place];
+            let Some(next) = classes.get(place + 1) else { return };
+            let is_contradicted = place + 1 == count && classes[place] == ReplyClass::Completed;
+            if classes[place] != *next && (may_be_moved || is_contradicted) {
+                **found = verdict.clone();
+            }
+        }
     }
 }
 

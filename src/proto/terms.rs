@@ -20,7 +20,7 @@ pub(crate) struct Terms {
     /// Whether content may go out by BDAT, if the server offers it.
     pub(crate) chunking: bool,
     /// Octets of the largest message whose content goes out by BDAT together with its commands; 0: none does.
-    pub(crate) one_flight: usize,
+    pub(crate) single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
     /// Whether messages with lines of more than 998 octets are not sent.
@@ -41,12 +41,17 @@ impl Terms {
         self.chunking && self.capabilities.chunking
     }
 
+    /// Returns `true` if content may go by BDAT only (RFC 3030 section 3).
+    pub(crate) fn needs_chunks(facts: &ContentFacts) -> bool {
+        is_binary(facts)
+    }
+
     /// Whether a message of so many octets goes out together with its commands.
-    pub(crate) fn is_one_flight(&self, octets: u64) -> bool {
+    pub(crate) fn is_single_flight(&self, octets: u64) -> bool {
         self.by_chunks()
             && !self.lock_step()
-            && octets <= (self.one_flight as u64).min(CHUNK)
-            && self.one_flight > 0
+            && octets <= (self.single_flight_limit as u64).min(CHUNK)
+            && self.single_flight_limit > 0
     }
 
     /// What the server lacks for a recipient of a message for which this is lacking; `ascii` tells whether the mailboxes

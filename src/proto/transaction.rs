@@ -15,7 +15,7 @@ use super::chunks::{Chunks, WrongSize};
 use super::command::{Command, MailParameters};
 use super::content::DotStuffing;
 use super::expected::Expected;
-use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
+use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError, Surplus};
 use super::output::Output;
 use super::protocol::Protocol;
 use super::recipients::Recipients;
@@ -59,9 +59,16 @@ pub(crate) struct Transaction<'a> {
     refused: bool,
     /// Whether any reply came.
     heard: bool,
+    /// `true` once DATA was answered by 354, which cannot be mistaken for another reply.
+    had_go_ahead: bool,
+    /// `true` if content by BDAT waits for all replies to MAIL and RCPT.
+    chunks_wait: bool,
+    fault: Option<ReplyFault>,
     bdat: Bdat,
     /// The place in the stream before MAIL.
     beginning: u64,
+    /// The place in the stream from which on a reply may be about the content.
+    start_of_content: Option<u64>,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
@@ -83,6 +90,15 @@ enum Progress {
     Chunks(Chunks),
     /// Nothing more: replies are awaited, or none.
     Sent,
+}
+
+/// How the replies of a server did not fit its commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyFault {
+    /// A group of commands was not answered completely, or not in a way that makes sense (RFC 2920 section 3.1).
+    Group,
+    /// There were more replies than commands, or a reply that belongs to another command.
+    Surplus,
 }
 
 /// In which state the transaction leaves the session.
@@ -130,8 +146,12 @@ impl<'a> Transaction<'a> {
             progress,
             refused: false,
             heard: false,
+            had_go_ahead: false,
+            chunks_wait: false,
+            fault: None,
             bdat: Bdat::Unheard,
             beginning: 0,
+            start_of_content: None,
             end_of_content: None,
             ending,
         }
@@ -154,8 +174,19 @@ impl<'a> Transaction<'a> {
     }
 
     /// Whether no reply came yet.
-    pub(crate) fn heard_nothing(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn heard_nothing(&self) -> bool {
         !self.heard
+    }
+
+    /// Returns how the replies did not fit the commands, if they did not.
+    pub(crate) fn fault(&self) -> Option<ReplyFault> {
+        self.fault
+    }
+
+    /// Returns `true` if each command had its reply before the next one was sent.
+    pub(crate) fn is_lock_step(&self) -> bool {
+        self.terms.lock_step()
     }
 
     /// Whether every command is queued for which no reply has to be waited for, and content may follow.
@@ -164,11 +195,9 @@ impl<'a> Transaction<'a> {
         queued && !self.has_sent_all()
     }
 
-    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it. Of a flight under LMTP
-    /// that is known once the recipients were answered.
+    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it.
     pub(crate) fn has_sent_all(&self) -> bool {
-        let more_may_follow = self.awaited.iter().any(|due| due == Expected::Data)
-            || self.terms.protocol == Protocol::Lmtp && self.awaits_recipients();
+        let more_may_follow = self.awaited.iter().any(|due| due == Expected::Data);
         matches!(self.progress, Progress::Sent) && !more_may_follow
     }
 
@@ -181,6 +210,7 @@ impl<'a> Transaction<'a> {
     pub(crate) fn shift(&mut self, base: u64) {
         self.awaited.shift(base);
         self.beginning += base;
+        self.start_of_content = self.start_of_content.map(|start| start + base);
         self.end_of_content = self.end_of_content.map(|end| end + base);
     }
 
@@ -196,7 +226,8 @@ impl<'a> Transaction<'a> {
             Progress::Data if self.terms.by_chunks() => self.begin_chunks(output),
             Progress::Data => self.send_data(output),
             Progress::Chunks(ref mut chunks) if chunks.is_between() => {
-                chunks.announce(output);
+                let place = chunks.announce(output);
+                self.start_of_content.get_or_insert(place);
                 self.chunk_grew(output);
             }
             Progress::Recipients | Progress::Content(_) | Progress::Chunks(_) | Progress::Sent => {
@@ -237,13 +268,12 @@ impl<'a> Transaction<'a> {
         self.awaited.expect(Expected::Data, output);
     }
 
-    /// A small message goes out with its commands, in one round trip. RFC 3030 section 2 has BDAT wait for the replies
-    /// to RCPT so that nothing is sent in vain; here that is a chunk at most, and servers tie replies to commands by
-    /// their order as with any other group (RFC 2920 section 3.1).
+    /// Sends a small message together with its commands where the operator allows it. RFC 3030 section 2 has BDAT wait for
+    /// the replies to RCPT: a server that refuses BDAT without reading the chunk executes the content as commands.
     fn begin_chunks(&mut self, output: &Output) {
         let one_group = output.end() - self.beginning < GROUP as u64;
         self.progress = Progress::Recipients;
-        if self.terms.is_one_flight(self.size) && one_group && !self.slots.all_closed() {
+        if self.terms.is_single_flight(self.size) && one_group && !self.slots.all_closed() {
             self.progress = Progress::Chunks(Chunks::new(self.size));
         }
         self.go_on_without_rcpt();
@@ -251,12 +281,15 @@ impl<'a> Transaction<'a> {
 
     /// Once no reply to RCPT is due any more the content may begin, or nothing.
     fn go_on_without_rcpt(&mut self) {
-        if matches!(self.progress, Progress::Recipients) && self.awaited.is_empty() {
-            self.progress = match self.slots.has_accepted() {
-                true => Progress::Chunks(Chunks::new(self.size)),
-                false => Progress::Sent,
-            };
+        if !matches!(self.progress, Progress::Recipients) || !self.awaited.is_empty() {
+            return;
         }
+        if !self.slots.has_accepted() {
+            self.progress = Progress::Sent;
+            return;
+        }
+        self.chunks_wait = true;
+        self.progress = Progress::Chunks(Chunks::new(self.size));
     }
 
     /// The reply to a chunk is due once it is complete; that to the last one belongs to the end of the content.
@@ -276,11 +309,13 @@ impl<'a> Transaction<'a> {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             return self.closing(expected, reply, output);
         }
-        if expected.goes_on_with(reply.code()) {
+        if self.goes_on(expected, reply.code()) {
             return self.go_on(expected, reply.code(), output);
         }
-        if expected.is_of_content() {
-            self.heard_of_content(reply.code());
+        match expected {
+            Expected::FinalOf(_) => self.heard_final_of_one(reply.code()),
+            Expected::Chunk | Expected::Final => self.heard_of_content(reply.code()),
+            _ => {}
         }
         if self.bdat == Bdat::Unknown {
             return self.bdat_unknown(expected.stage(), &reply, output);
@@ -291,14 +326,18 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Returns `true` if a reply with this code only lets it go on. A server that refused MAIL accepts no recipient.
+    #[inline]
+    fn goes_on(&self, expected: Expected, code: ReplyCode) -> bool {
+        expected.goes_on_with(code) && !(self.refused && expected.is_rcpt())
+    }
+
     /// Takes in a reply that only lets it go on.
     #[inline]
     fn go_on(&mut self, expected: Expected, code: ReplyCode, output: &mut Output) {
         match expected {
             Expected::Rcpt(index) => {
-                if !self.refused {
-                    self.slots.accept(index);
-                }
+                self.slots.accept(index);
                 self.recipient_answered(output);
             }
             Expected::Data => self.start_content(output),
@@ -313,16 +352,21 @@ impl<'a> Transaction<'a> {
             (Expected::ResetBefore, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
+            // a server that refused MAIL accepts no recipient: the replies are those of other commands
+            (Expected::Rcpt(_), ReplyClass::Completed) if self.refused => {
+                self.unexpected(expected.stage(), reply, output);
+            }
             (Expected::Rcpt(_), _) if self.refused => {}
             (Expected::Rcpt(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.slots.close(index, Verdict::Refused(Stage::RcptTo, reply));
             }
             (Expected::Data, ReplyClass::Transient | ReplyClass::Permanent) => {
-                self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
+                self.data_refused(reply, output)
             }
-            (Expected::ForNobody, ReplyClass::Transient | ReplyClass::Permanent) => {}
             (Expected::Reset, ReplyClass::Completed) => self.ending = Ending::Complete,
-            (Expected::ForNobody | Expected::Reset, _) => self.abandon(output),
+            (Expected::Final | Expected::FinalOf(_), _) if reply.code() == ReplyCode::CLOSING_CHANNEL => {
+                self.unexpected(expected.stage(), reply, output);
+            }
             (Expected::Chunk, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.chunk_refused(&reply, output);
             }
@@ -336,14 +380,17 @@ impl<'a> Transaction<'a> {
             (Expected::FinalOf(index), ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.final_of(index, Verdict::Refused(Stage::Final, reply));
             }
-            (_, ReplyClass::Completed | ReplyClass::Intermediate) => {
+            (_, ReplyClass::Completed | ReplyClass::Intermediate)
+            | (Expected::Reset, ReplyClass::Transient | ReplyClass::Permanent) => {
                 self.unexpected(expected.stage(), reply, output)
             }
         }
     }
 
     fn start_content(&mut self, output: &mut Output) {
+        self.had_go_ahead = true;
         if self.slots.has_accepted() {
+            self.start_of_content = Some(output.end() + 1);
             self.progress = Progress::Content(DotStuffing::new(self.size_by_data()));
             return;
         }
@@ -367,6 +414,16 @@ impl<'a> Transaction<'a> {
     fn heard_of_content(&mut self, code: ReplyCode) {
         if self.terms.by_chunks() {
             self.bdat = self.bdat.after(code, self.slots.has_accepted());
+        }
+    }
+
+    fn heard_final_of_one(&mut self, code: ReplyCode) {
+        if self.terms.by_chunks() {
+            self.bdat = self.bdat.after_final_of_one(code);
+            // the last one of them
+            if self.awaited.is_empty() {
+                self.bdat = self.bdat.concluded();
+            }
         }
     }
 
@@ -415,9 +472,12 @@ impl Machine for Transaction<'_> {
     }
 
     fn handle_code(&mut self, code: ReplyCode, output: &mut Output) -> bool {
-        let Some(expected) = self.awaited.take_if(output, |expected| expected.goes_on_with(code)) else {
+        let Some(expected) = self.awaited.next().filter(|expected| self.goes_on(*expected, code)) else {
             return false;
         };
+        if self.awaited.take(output).is_none() {
+            return false;
+        }
         self.hear(expected);
         self.go_on(expected, code, output);
         true
@@ -455,6 +515,19 @@ impl Machine for Transaction<'_> {
         // content is read ahead of the replies
         let stage = if matches!(why, Interruption::Content(_)) { Stage::Content } else { self.stage(output) };
         self.break_off(stage, why, output);
+    }
+
+    fn rejects_input(&self, output: &Output) -> bool {
+        let is_about_content = self.start_of_content.is_some_and(|start| start <= output.written());
+        !is_about_content && !self.awaited.is_due(output)
+    }
+
+    fn owns_input(&self) -> bool {
+        true
+    }
+
+    fn handle_surplus(&mut self, surplus: &Surplus) {
+        self.left_over(surplus);
     }
 }
 

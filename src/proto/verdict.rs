@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::machine::Interruption;
-use super::reply::Reply;
+use super::reply::{Reply, ReplyClass};
 use super::stage::Stage;
 
 /// What happened to one recipient in one dialogue.
@@ -13,6 +13,8 @@ pub(crate) enum Verdict {
     Delivered(Reply),
     /// The server refused with a 4yz or 5yz reply.
     Refused(Stage, Reply),
+    /// The server closed the session by 421 in reply to an earlier command, when the end of the content had been written.
+    ClosedBehind(Stage, Reply),
     /// The server does not offer what the message needs; nothing was sent of it.
     Unsupported(Missing),
     /// The dialogue broke off.
@@ -30,6 +32,38 @@ impl Verdict {
         Self::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
     }
 
+    /// Returns `true` if the server may have the message, or has it.
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Delivered(_) | Self::ClosedBehind(..) => true,
+            Self::Broken { may_have_arrived, .. } => *may_have_arrived,
+            Self::Refused(..) | Self::Unsupported(_) => false,
+        }
+    }
+
+    /// Returns the class of the reply to the content that led to this verdict.
+    pub(super) fn final_class(&self) -> Option<ReplyClass> {
+        match self {
+            Self::Delivered(reply) | Self::Refused(Stage::Final, reply) => Some(reply.class()),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if it came of a reply in the dialogue.
+    pub(super) fn is_of_reply(&self) -> bool {
+        !matches!(self, Self::Unsupported(_) | Self::Broken { .. })
+    }
+
+    /// Returns `true` if the content was refused, or its end.
+    pub(crate) fn is_refused_content(&self) -> bool {
+        matches!(self, Self::Refused(Stage::Content | Stage::Final, _))
+    }
+
+    /// Returns `true` if a refusal came before the content: in reply to MAIL, RCPT or DATA.
+    pub(crate) fn is_refused_before_content(&self) -> bool {
+        matches!(self, Self::Refused(Stage::MailFrom | Stage::RcptTo | Stage::Data, _))
+    }
+
     /// Whether the recipient itself was refused.
     pub(crate) fn is_refused_recipient(&self) -> bool {
         matches!(self, Self::Refused(Stage::RcptTo, _))
@@ -40,6 +74,7 @@ impl Verdict {
         match self {
             Self::Delivered(reply) => Self::Delivered(reply.shortened(max)),
             Self::Refused(stage, reply) => Self::Refused(stage, reply.shortened(max)),
+            Self::ClosedBehind(stage, reply) => Self::ClosedBehind(stage, reply.shortened(max)),
             Self::Broken { stage, why, may_have_arrived } => {
                 Self::Broken { stage, why: why.shortened(max), may_have_arrived }
             }

@@ -43,7 +43,7 @@ const SMTP_PORT: u16 = 25;
 /// assert!(matches!(hop.target(), HopTarget::Tcp { port: 2424, .. }));
 /// ```
 ///
-/// Weight and sources have no text form.
+/// Weight, sources, eight-bit cleanness and the single flight have no text form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     protocol: Protocol,
@@ -55,6 +55,7 @@ pub struct NextHop {
     any_certificate: bool,
     credentials: Option<Credentials>,
     eight_bit_clean: bool,
+    single_flight_limit: Option<usize>,
     weight: Option<u16>,
     sources: Vec<IpAddr>,
 }
@@ -109,6 +110,7 @@ impl NextHop {
             any_certificate: false,
             credentials: None,
             eight_bit_clean: false,
+            single_flight_limit: None,
             weight: None,
             sources: Vec::new(),
         }
@@ -156,6 +158,15 @@ impl NextHop {
     #[must_use]
     pub fn taking_eight_bit(mut self) -> Self {
         self.eight_bit_clean = true;
+        self
+    }
+
+    /// Allows messages of up to this many bytes to go out together with their commands here, as
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) does for every next hop; 0
+    /// forbids it. Default: the limit of the deliverer. Read there what the server must be known to do.
+    #[must_use]
+    pub fn with_single_flight_limit(mut self, bytes: usize) -> Self {
+        self.single_flight_limit = Some(bytes);
         self
     }
 
@@ -247,6 +258,11 @@ impl NextHop {
     /// Whether it is known to take octets above 127.
     pub fn takes_eight_bit(&self) -> bool {
         self.eight_bit_clean
+    }
+
+    /// Returns the limit of [`with_single_flight_limit`](Self::with_single_flight_limit), if one was set.
+    pub fn single_flight_limit(&self) -> Option<usize> {
+        self.single_flight_limit
     }
 
     /// The credentials that the route gives for it.

@@ -46,6 +46,8 @@ pub(crate) struct Link<S> {
     ends: Option<Instant>,
     deadline: Option<Instant>,
     alarm: Alarm,
+    /// The server's notice that it closes the connection, if it came behind the last reply that was due.
+    notice: Option<Reply>,
     /// Whether it was looked for octets a moment ago, and nothing was there.
     is_looked_at: bool,
 }
@@ -88,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             ends,
             deadline: None,
             alarm: Alarm::default(),
+            notice: None,
             is_looked_at: false,
         }
     }
@@ -119,6 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         while let Err(why) = self.run_on(machine, timeouts, &mut content).await {
             machine.handle_interruption(why, &mut self.output);
         }
+        if machine.owns_input() {
+            self.hand_over_surplus(machine).await;
+        }
         self.give_back();
     }
 
@@ -141,6 +147,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
+            if self.has_begun_reply() && machine.rejects_input(&self.output) {
+                return Err(ProtocolError::Surplus.into());
+            }
             let passed = self.progress(machine, timeouts.of(stage)).await?;
             if passed.step == Step::Wrote {
                 self.deadline = None;
@@ -148,6 +157,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if passed.waited {
                 machine.resume();
             }
+        }
+    }
+
+    /// Hands over what is left of the input where no reply is due any more. What has arrived by now is looked at without
+    /// waiting.
+    async fn hand_over_surplus(&mut self, machine: &mut (dyn Machine + Send)) {
+        if self.input.is_empty() && self.broken.is_none() {
+            let _ = self.look().await;
+        }
+        if let Some(surplus) = self.parser.take_surplus(&mut self.input) {
+            machine.handle_surplus(&surplus);
+            self.notice = surplus.notice;
         }
     }
 

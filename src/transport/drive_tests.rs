@@ -396,16 +396,50 @@ async fn check_015_what_came_together_with_the_last_reply_belongs_to_no_message(
 #[tokio::test]
 async fn law_2_a_reply_that_began_before_the_end_of_the_content_delivers_nobody() {
     let (mut session, mut server) = opened(Protocol::Smtp, settings(), "250-PIPELINING\r\n").await;
-    let message = Message::from_bytes("a: b\r\n").unwrap();
+    // more than the stream holds, so that the server speaks amid it
+    let message = Message::from_bytes("a: b\r\n".repeat(30_000)).unwrap();
     let envelope = envelope(1);
     let played = async {
         server.hears("DATA\r\n").await;
-        server.says("250\r\n250\r\n354 go\r\n250 2.0.0 que").await;
-        server.hears(".\r\n").await;
+        server.says("250\r\n250\r\n354 go\r\n").await;
+        server.hears("b\r\n").await;
+        server.says("250 2.0.0 que").await;
+        server.hears("\r\n.\r\n").await;
         server.says("ued\r\n550 5.7.1 no\r\n").await;
     };
     let (outcomes, ()) = tokio::join!(session.send(&envelope, &message), played);
     assert_eq!(failure(&outcomes[0]), (FailureKind::Protocol, Some(Stage::Final), true));
+}
+
+#[tokio::test]
+async fn attack_a22_no_content_is_sent_while_a_part_of_a_surplus_reply_is_there() {
+    for (keywords, replies) in [
+        ("250-PIPELINING\r\n", "250\r\n250\r\n354 go\r\n250 2.0.0 que"),
+        ("250-PIPELINING\r\n250-CHUNKING\r\n", "250\r\n250\r\n250 2.0.0 que"),
+    ] {
+        let (mut session, mut server) = opened(Protocol::Smtp, settings(), keywords).await;
+        let message = Message::from_bytes("a: b\r\n").unwrap();
+        let envelope = envelope(1);
+        let played = async {
+            server
+                .hears(if keywords.contains("CHUNKING") {
+                    ">\r\nRCPT TO:<r0@x.example>\r\n"
+                } else {
+                    "DATA\r\n"
+                })
+                .await;
+            server.says(replies).await;
+            server.rest().await
+        };
+        let sent = async {
+            let outcomes = session.send(&envelope, &message).await;
+            drop(session);
+            outcomes
+        };
+        let (outcomes, rest) = tokio::join!(sent, played);
+        assert_eq!(failure(&outcomes[0]), (FailureKind::Protocol, Some(Stage::Content), false));
+        assert_eq!(rest, b"", "{keywords}");
+    }
 }
 
 #[tokio::test]

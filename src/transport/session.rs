@@ -33,10 +33,10 @@ pub struct SessionSettings {
     pub pipelining: bool,
     /// Whether content goes out in chunks of known length where the server offers CHUNKING (RFC 3030); `true`.
     pub chunking: bool,
-    /// Octets of the largest message that goes out together with its commands, in one round trip, where the server
-    /// offers PIPELINING and CHUNKING; 65 536. With 0 content never goes out before the recipients were answered, as
-    /// RFC 3030 section 2 has it to the letter.
-    pub one_flight: usize,
+    /// Bytes of the largest message that goes out together with its commands, in one round trip, where the server offers
+    /// PIPELINING and CHUNKING. With 0 content never precedes the replies to RCPT (RFC 3030 section 2). Default: 0. See
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) for the risk.
+    pub single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
@@ -58,7 +58,7 @@ impl SessionSettings {
             replies: ReplyLimits::default(),
             pipelining: true,
             chunking: true,
-            one_flight: 64 * 1024,
+            single_flight_limit: 0,
             eight_bit_clean: false,
             refuse_long_lines: false,
             observer: None,
@@ -73,7 +73,7 @@ impl SessionSettings {
             capabilities,
             pipelining: self.pipelining,
             chunking: self.chunking,
-            one_flight: self.one_flight,
+            single_flight_limit: self.single_flight_limit,
             eight_bit_clean: self.eight_bit_clean,
             refuse_long_lines: self.refuse_long_lines,
             authenticated,
@@ -309,11 +309,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         has_left
     }
 
-    /// Waits for the reply to a QUIT that was sent already, and closes.
+    /// Closes after a QUIT that was sent with the last message.
     pub(crate) async fn left(&mut self) {
         if self.is_usable() {
-            let mut quit = Single::awaited_quit(&self.link.output);
-            self.run(&mut quit, None).await;
             self.link.shutdown(self.settings.timeouts.quit).await;
         }
     }
@@ -472,7 +470,8 @@ mod tests {
             let message = Message::from_file(&path).await.unwrap();
             let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
             far.write_all(b"220 there\r\n").await.unwrap();
-            let settings = SessionSettings::new(ClientName::parse("client.example").unwrap());
+            let mut settings = SessionSettings::new(ClientName::parse("client.example").unwrap());
+            settings.single_flight_limit = 65_536;
             let opening = tokio::spawn(Session::open(near, Protocol::Smtp, settings));
             let _ = far.read(&mut [0; 512]).await.unwrap();
             far.write_all(b"250-there\r\n250-PIPELINING\r\n250 CHUNKING\r\n").await.unwrap();

@@ -129,7 +129,7 @@ async fn check_119_smtp_a_small_message_in_a_chunk_takes_one_turn() {
 
 #[tokio::test]
 async fn check_120_smtp_content_may_wait_for_the_recipients() {
-    let Some(turns) = turns_for(100, |builder| builder.one_flight(0)).await else { return };
+    let Some(turns) = turns_for(100, |builder| builder.single_flight_limit(0)).await else { return };
     // EHLO; MAIL and RCPT; BDAT, the content and QUIT
     assert_eq!(turns, 3);
 }

@@ -103,7 +103,7 @@ async fn check_120_with_one_flight_of_0_bdat_waits_for_the_recipients() {
         S: 221 bye
     "])
     .await;
-    let deliverer = builder(&server.url()).one_flight(0).build().unwrap();
+    let deliverer = builder(&server.url()).single_flight_limit(0).build().unwrap();
     let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["failed refused rcpt-to 5.0.0"]);
     assert_eq!(count(&server, "BDAT"), 0);

@@ -1,8 +1,8 @@
 //! What goes wrong in a transaction, and what is left of it then.
 
 use super::{
-    Ending, Expected, Interruption, Output, Progress, Protocol, ProtocolError, Reply, ReplyClass, ReplyCode,
-    Stage, Transaction, Verdict,
+    Bdat, Command, Ending, Expected, Interruption, Output, Progress, ProtocolError, Reply, ReplyClass,
+    ReplyCode, ReplyFault, Stage, Surplus, Transaction, Verdict,
 };
 
 impl Transaction<'_> {
@@ -11,11 +11,10 @@ impl Transaction<'_> {
     pub(super) fn unasked(&mut self, reply: Reply, output: &mut Output) {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             let stage = self.stage(output);
-            self.slots.close_rest(Verdict::Refused(stage, reply));
-            return self.abandon(output);
+            return self.closed(stage, reply, output);
         }
         match reply.class() {
-            ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content() => {
+            ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content(output) => {
                 self.heard_of_content(reply.code());
                 self.abandon(output);
                 self.slots.close_rest(Verdict::Refused(Stage::Content, reply));
@@ -24,31 +23,89 @@ impl Transaction<'_> {
         }
     }
 
-    /// Whether content is on its way, and everything before it was answered.
-    fn is_amid_content(&self) -> bool {
-        let begun = matches!(self.progress, Progress::Content(_) | Progress::Chunks(_));
-        (begun || self.end_of_content.is_some()) && self.awaited.next().is_none_or(Expected::is_of_content)
+    /// Returns `true` if the reply that just came began when some of the content had been written, and everything before
+    /// that was answered.
+    fn is_amid_content(&self, output: &Output) -> bool {
+        let had_begun = self.start_of_content.is_some_and(|start| start <= output.heard_at());
+        had_begun && self.awaited.next().is_none_or(Expected::is_of_content)
     }
 
     /// 421 is the answer to all that is open. With LMTP each recipient has its own reply to the content: whoever has
     /// none yet may have the message (law 3).
     pub(super) fn closing(&mut self, expected: Expected, reply: Reply, output: &mut Output) {
-        if let Expected::FinalOf(index) = expected {
-            self.slots.close(index, Verdict::Refused(Stage::Final, reply));
-            return self.break_off(Stage::Final, Interruption::Disconnected, output);
+        match expected {
+            Expected::FinalOf(index) => {
+                self.slots.close(index, Verdict::Refused(Stage::Final, reply));
+                self.break_off(Stage::Final, Interruption::Disconnected, output);
+            }
+            Expected::Final => {
+                self.slots.close_rest(Verdict::Refused(Stage::Final, reply));
+                self.abandon(output);
+            }
+            earlier => self.closed(earlier.stage(), reply, output),
         }
-        self.slots.close_rest(Verdict::Refused(expected.stage(), reply));
+    }
+
+    /// Ends by 421 in reply to something before the end of the content. If that was written the server may have it (law 3).
+    fn closed(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
+        self.slots.close_rest(match self.end_was_written(output) {
+            true => Verdict::ClosedBehind(stage, reply),
+            false => Verdict::Refused(stage, reply),
+        });
         self.abandon(output);
+    }
+
+    fn end_was_written(&self, output: &Output) -> bool {
+        self.end_of_content.is_some_and(|end| end <= output.written())
     }
 
     pub(super) fn unexpected(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
         self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
     }
 
+    /// Ends without a reply to what is open. Replies that may belong to other commands count for nothing then.
     pub(super) fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
-        let may_have_arrived = self.end_of_content.is_some_and(|end| end <= output.written());
-        self.slots.close_rest(Verdict::Broken { stage, why, may_have_arrived });
+        let may_have_arrived = self.end_was_written(output);
+        let is_out_of_step = matches!(why, Interruption::Protocol(_));
+        let is_servers_doing = !matches!(why, Interruption::Content(_) | Interruption::SessionTimedOut);
+        let is_incomplete_group = is_servers_doing && !self.is_lock_step() && self.owes_replies();
+        let verdict = Verdict::Broken { stage, why, may_have_arrived };
+        self.slots.close_rest(verdict.clone());
+        if !self.is_in_step(output) && (is_out_of_step || is_incomplete_group) {
+            let had_refusals = self.slots.replace(Verdict::is_refused_before_content, &verdict);
+            self.note_fault(&verdict, had_refusals);
+        }
+        if self.bdat == Bdat::Doubted {
+            self.bdat = Bdat::Unknown;
+            self.slots.replace(|found| found.final_class().is_some(), &verdict);
+        }
         self.abandon(output);
+    }
+
+    /// Returns `true` once replies and commands are known to be in step: after 354, or after content by BDAT began, which
+    /// waits for all other replies and goes out only if no input is left then.
+    fn is_in_step(&self, output: &Output) -> bool {
+        let is_amid_chunks = self.start_of_content.is_some_and(|start| start <= output.written());
+        self.had_go_ahead || self.chunks_wait && is_amid_chunks
+    }
+
+    /// Returns `true` if replies are due that tell about recipients.
+    fn owes_replies(&self) -> bool {
+        self.awaited.iter().any(|due| !matches!(due, Expected::Reset | Expected::ResetBefore))
+    }
+
+    /// A group that was not answered completely, or made no sense, shows that the server does not support groups. A
+    /// connection that was lost is such a sign only where it would have let a refusal count.
+    fn note_fault(&mut self, verdict: &Verdict, had_refusals: bool) {
+        let Verdict::Broken { why, .. } = verdict else { return };
+        let is_sign = match why {
+            Interruption::Protocol(_) => true,
+            Interruption::TimedOut => self.heard,
+            _ => had_refusals,
+        };
+        if is_sign {
+            self.fault = Some(ReplyFault::Group);
+        }
     }
 
     /// Nothing more goes out, above all no end of the content.
@@ -65,21 +122,57 @@ impl Transaction<'_> {
         self.slots.close_rest(Verdict::Refused(Stage::MailFrom, reply));
     }
 
+    /// A refusal of DATA for recipients that were accepted may be the reply to RCPT of the last one, if there was a surplus
+    /// reply before. RSET, which is due anyway, shows it: its reply would then be the one to DATA.
+    pub(super) fn data_refused(&mut self, reply: Reply, output: &mut Output) {
+        let is_checked = reply.class() == ReplyClass::Permanent && self.slots.has_accepted();
+        self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
+        if is_checked {
+            Command::Rset.write(output);
+            self.awaited.expect(Expected::Reset, output);
+        }
+    }
+
     /// No further chunk goes out (RFC 3030 section 2). One that is not complete can be neither ended nor taken back.
     pub(super) fn chunk_refused(&mut self, reply: &Reply, output: &mut Output) {
         self.slots.close_rest(Verdict::Refused(Stage::Content, reply.clone()));
         let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
         // how many replies LMTP has to the last chunk of what failed is not known
-        let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
+        let unclear = self.end_of_content.is_some() && self.terms.protocol == super::Protocol::Lmtp;
         if amid_chunk || unclear || !output.is_empty() {
             return self.abandon(output);
         }
         self.progress = Progress::Sent;
     }
 
-    /// Whoever does not know BDAT takes the octets of the content for commands: nothing it says can be tied any more.
+    /// A server that does not know BDAT takes the octets of the content for commands: nothing that it replies can be tied
+    /// to a command any more.
     pub(super) fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
-        self.slots.close_rest(Verdict::Refused(stage, reply.clone()));
+        let verdict = Verdict::Refused(stage, reply.clone());
+        self.slots.close_rest(verdict.clone());
+        self.slots.replace(|found| found.final_class().is_some(), &verdict);
         self.abandon(output);
+    }
+
+    /// Takes in what is left of the input when every reply that was due has come. A notice that the server closes the
+    /// connection changes nothing. Otherwise it cannot be known which reply is the one too many.
+    pub(super) fn left_over(&mut self, surplus: &Surplus) {
+        if std::mem::replace(&mut self.ending, Ending::Unusable) == Ending::Unusable || surplus.is_notice() {
+            return;
+        }
+        self.fault = Some(ReplyFault::Surplus);
+        if surplus.codes.is_empty() {
+            return;
+        }
+        let stage = if self.end_of_content.is_some() { Stage::Final } else { Stage::RcptTo };
+        let may_have_arrived = self.end_of_content.is_some();
+        let verdict = Verdict::Broken { stage, why: ProtocolError::Surplus.into(), may_have_arrived };
+        match (self.end_of_content.is_some(), self.terms.by_chunks()) {
+            // 354 cannot be mistaken: only final replies may have changed places
+            (true, false) => self.slots.replace_doubtful_finals(surplus, &verdict),
+            (true, true) => _ = self.slots.replace(Verdict::is_of_reply, &verdict),
+            (false, _) if self.is_lock_step() => {}
+            (false, _) => _ = self.slots.replace(Verdict::is_refused_before_content, &verdict),
+        }
     }
 }

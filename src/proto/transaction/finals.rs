@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    Command, Ending, Expected, LINE_END, Output, Progress, Protocol, Stage, Transaction, Verdict, WrongSize,
-};
+use super::{Ending, Expected, LINE_END, Output, Progress, Protocol, Stage, Transaction, Verdict, WrongSize};
 
 impl Transaction<'_> {
     pub(super) fn content_ends(&mut self, output: &mut Output) -> Result<(), WrongSize> {
@@ -45,16 +43,11 @@ impl Transaction<'_> {
     pub(super) fn expect_finals(&mut self, output: &mut Output) {
         let Some(end) = self.end_of_content.filter(|_| !self.awaits_recipients()) else { return };
         self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
+        // RFC 2033 section 4.3 has no reply to content for nobody, some servers have one. Nothing is sent behind content
+        // of LMTP, so there is no telling.
         if !self.slots.has_accepted() {
-            self.reset_behind(end, output);
+            self.abandon(output);
         }
-    }
-
-    /// RFC 2033 section 4.3 has no reply to content for nobody, servers have one. RSET behind it tells which it is.
-    fn reset_behind(&mut self, end: u64, output: &mut Output) {
-        self.awaited.expect_at(end, Expected::ForNobody);
-        Command::Rset.write(output);
-        self.awaited.expect(Expected::Reset, output);
     }
 
     pub(super) fn awaits_recipients(&self) -> bool {

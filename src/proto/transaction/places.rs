@@ -1,6 +1,6 @@
 //! Where a transaction stands in the stream, and what may go behind it.
 
-use super::{Ending, Expected, Transaction};
+use super::{Ending, Expected, Protocol, Transaction};
 
 /// Octets of `RSET` with its line end.
 const RESET: u64 = 6;
@@ -25,9 +25,11 @@ impl Transaction<'_> {
         self.ending
     }
 
-    /// Whether the end of the content is queued and nothing went wrong, so that another transaction may be sent behind.
+    /// Whether the end of the content is queued and nothing went wrong, so that something may be sent behind. Under LMTP
+    /// nothing may: each recipient has a reply of its own, and one that is missing could not be told from that to a command.
     pub(crate) fn may_be_followed(&self) -> bool {
-        let is_sound = !self.refused && self.ending != Ending::Unusable;
+        let is_sound =
+            !self.refused && self.ending != Ending::Unusable && self.terms.protocol == Protocol::Smtp;
         is_sound && self.end_of_content.is_some() && !self.terms.lock_step()
     }
 
@@ -39,11 +41,5 @@ impl Transaction<'_> {
     /// Whether it is known that nobody has to be asked for once more on the connection.
     pub(crate) fn may_be_last(&self) -> bool {
         self.slots.need_no_other()
-    }
-
-    /// Whether commands that were sent in a group went unanswered, as at a server that offers PIPELINING and loses what it
-    /// read ahead.
-    pub(crate) fn broke_in_group(&self) -> bool {
-        !self.terms.lock_step() && self.slots.broke_amid_recipients()
     }
 }

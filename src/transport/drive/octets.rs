@@ -103,19 +103,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Reads what has arrived, without waiting.
-    async fn look(&mut self) -> Poll<io::Result<usize>> {
+    pub(super) async fn look(&mut self) -> Poll<io::Result<usize>> {
         let read = poll_fn(|context| Poll::Ready(self.poll_read(context))).await;
         self.is_looked_at = read.is_pending();
         read
     }
 
     fn is_between_replies(&self) -> bool {
-        self.input.is_empty() && !self.parser.is_amid_reply() && self.output.is_empty()
+        !self.has_begun_reply() && self.output.is_empty()
+    }
+
+    /// Whether a part of a reply was read.
+    pub(super) fn has_begun_reply(&self) -> bool {
+        !self.input.is_empty() || self.parser.is_amid_reply()
     }
 
     /// A reply that waits though nobody asked for anything.
     pub(crate) fn unasked(&mut self) -> Option<Reply> {
-        self.parser.next(&mut self.input).ok().flatten().map(|reply| self.redaction.reply(reply))
+        let unasked = self.notice.take().or_else(|| self.parser.next(&mut self.input).ok().flatten());
+        unasked.map(|reply| self.redaction.reply(reply))
     }
 
     /// Gives back what large messages and long replies took and an idle session needs not keep.
