@@ -13,6 +13,8 @@ use super::parts::Parts;
 pub(crate) struct Output {
     waiting: Parts,
     written: u64,
+    /// `true` once nothing can be written any more.
+    is_cut: bool,
     /// How much was written when the reply that is handed over began to come; `None`: as much as now.
     heard_at: Option<u64>,
     /// Lines that were queued, for whoever listens; `None` if nobody does.
@@ -111,6 +113,16 @@ impl Output {
     /// The place in the whole stream behind the last octet that was written.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Notes that nothing can be written any more, though replies may still come.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
+        self.clear();
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Notes how much was written when the reply that is handed over next began to come.

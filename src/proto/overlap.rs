@@ -36,10 +36,18 @@ pub(crate) trait Behind {
 pub(crate) struct Overlap<'m, 'a> {
     transaction: &'m mut Transaction<'a>,
     behind: &'m mut (dyn Behind + Send),
-    /// The reply to QUIT, once that was queued; nothing goes behind it.
-    quit: Option<Awaited<()>>,
+    /// QUIT, once that was queued; nothing goes behind it.
+    quit: Option<Quit>,
     /// Whether something may have changed since somebody was looked for to go behind.
     is_due: bool,
+}
+
+/// A QUIT that was sent with the end of the content.
+#[derive(Debug)]
+enum Quit {
+    Awaited(Awaited<()>),
+    Answered(ReplyCode),
+    Unanswered,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
@@ -75,21 +83,22 @@ impl<'m, 'a> Overlap<'m, 'a> {
             Command::Quit.write(output);
             let mut quit = Awaited::new();
             quit.expect((), output);
-            self.quit = Some(quit);
+            self.quit = Some(Quit::Awaited(quit));
         }
     }
 
     /// Returns `true` if only the reply to QUIT is due.
     fn awaits_quit(&self) -> bool {
         let is_usable = self.transaction.ending() != Ending::Unusable;
-        is_usable && self.transaction.is_settled() && self.quit.as_ref().is_some_and(|quit| !quit.is_empty())
+        is_usable && self.transaction.is_settled() && matches!(self.quit, Some(Quit::Awaited(_)))
     }
 
-    /// Takes in the reply to QUIT. One that is no consent belongs to something before it.
+    /// Takes in the reply to QUIT, which changes nothing. One that came before QUIT was written is a reply too many.
     fn quit_answered(&mut self, code: ReplyCode, output: &Output) {
-        let is_due = self.quit.as_mut().is_some_and(|quit| quit.take(output).is_some());
-        self.quit = Some(Awaited::new());
-        if !is_due || !code.is_completed() {
+        let quit = self.quit.replace(Quit::Answered(code));
+        if let Some(Quit::Awaited(mut quit)) = quit
+            && quit.take(output).is_none()
+        {
             self.transaction.handle_surplus(&Surplus { codes: vec![code], ..Surplus::default() });
         }
     }
@@ -137,7 +146,7 @@ impl Machine for Overlap<'_, '_> {
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         if self.awaits_quit() {
             // QUIT changes nothing any more
-            self.quit = Some(Awaited::new());
+            self.quit = Some(Quit::Unanswered);
             return output.clear();
         }
         self.transaction.handle_interruption(why, output);
@@ -148,10 +157,22 @@ impl Machine for Overlap<'_, '_> {
     }
 
     fn owns_input(&self) -> bool {
-        self.quit.is_none() && !self.behind.is_followed()
+        !self.behind.is_followed()
     }
 
+    /// Behind the reply to QUIT another one means that the first was not it, unless it was a consent.
     fn handle_surplus(&mut self, surplus: &Surplus) {
-        self.transaction.handle_surplus(surplus);
+        match self.quit {
+            None => self.transaction.handle_surplus(surplus),
+            Some(Quit::Answered(code)) if !code.is_completed() => {
+                let codes = [&[code], &surplus.codes[..]].concat();
+                self.transaction.handle_surplus(&Surplus {
+                    codes,
+                    is_garbled: surplus.is_garbled,
+                    notice: None,
+                });
+            }
+            Some(_) => {}
+        }
     }
 }

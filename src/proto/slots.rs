@@ -199,7 +199,7 @@ impl Slots {
     ///
     /// The first reply after the content is the first recipient's. A surplus reply is taken for one that stands behind
     /// another of its class, or at the end: those behind it are then moved by one, and whose verdict would be another one
-    /// is in doubt. So is a 2yz reply that is followed by a refusal of nothing.
+    /// is in doubt. So is a 2yz reply that is followed by a refusal of nothing, and the only final reply if another follows.
     pub(super) fn replace_doubtful_finals(&mut self, surplus: &Surplus, verdict: &Verdict) {
         let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
         let mut finals: Vec<_> =
@@ -211,7 +211,8 @@ impl Slots {
         for (place, found) in finals.iter_mut().enumerate() {
             may_be_moved |= place > 0 && classes[place - 1] == classes[place];
             let Some(next) = classes.get(place + 1) else { return };
-            let is_contradicted = place + 1 == count && classes[place] == ReplyClass::Completed;
+            let is_last = place + 1 == count;
+            let is_contradicted = is_last && (count == 1 || classes[place] == ReplyClass::Completed);
             if classes[place] != *next && (may_be_moved || is_contradicted) {
                 **found = verdict.clone();
             }

@@ -76,6 +76,39 @@ fn law_2_a_reply_behind_the_final_one_counts_if_it_contradicts_it() {
 }
 
 #[test]
+fn law_2_a_refusal_counts_no_more_if_a_consent_stands_behind_it() {
+    with(smtp(), "a", |mut play| {
+        at_content(&mut play, 1);
+        play.hears(b"550 surplus\r\n250 queued\r\n");
+        assert_eq!(play.ends().0, [FINAL_DOUBT]);
+    });
+    with(lock_step(), "a", |mut play| {
+        play.sent();
+        play.hears(b"550 surplus\r\n250 sender\r\n");
+        assert_eq!(play.ends(), (vec!["rcpt-to broken".into()], Ending::Unusable));
+    });
+}
+
+#[test]
+fn law_3_refusals_of_lmtp_recipients_are_in_doubt_where_a_final_reply_is_missing() {
+    with(terms(Protocol::Lmtp, true), "abc", |mut play| {
+        at_content(&mut play, 3);
+        play.hears(b"554 no\r\n250 ok\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        assert_eq!(play.ends().0, [FINAL_DOUBT, "delivered 250 ok", FINAL_DOUBT]);
+    });
+    with(terms(Protocol::Lmtp, true), "ab", |mut play| {
+        at_content(&mut play, 2);
+        play.hears(b"554 no\r\n");
+        assert_eq!(
+            play.lost().0,
+            ["final 554 no", FINAL_DOUBT],
+            "a server that closes has answered in order"
+        );
+    });
+}
+
+#[test]
 fn law_2_behind_a_chunk_any_surplus_reply_puts_all_verdicts_in_doubt() {
     for protocol in [Protocol::Smtp, Protocol::Lmtp] {
         for (behind, verdicts) in [
@@ -137,13 +170,15 @@ fn input_is_rejected_only_where_it_can_answer_nothing() {
 }
 
 #[test]
-fn check_120_a_reply_together_with_354_is_no_refusal_of_the_content() {
-    with(smtp(), "a", |mut play| {
-        play.sent();
-        play.hears(b"250\r\n250\r\n354 go\r\n550 no\r\n");
-        assert!(play.output.is_empty());
-        assert_eq!(play.ends(), (vec!["content broken".into()], Ending::Unusable));
-    });
+fn attack_a22_a_reply_together_with_354_keeps_the_content_back() {
+    for reply in ["550 no", "250 queued"] {
+        with(smtp(), "a", |mut play| {
+            play.sent();
+            play.hears(format!("250\r\n250\r\n354 go\r\n{reply}\r\n").as_bytes());
+            assert!(play.output.is_empty());
+            assert_eq!(play.ends(), (vec!["content broken".into()], Ending::Unusable));
+        });
+    }
 }
 
 #[test]
@@ -203,6 +238,15 @@ fn no_refusal_of_a_group_counts_that_was_not_answered_as_it_should() {
             assert_eq!(ending, Ending::Unusable);
         });
     }
+}
+
+#[test]
+fn a_refusal_for_now_keeps_its_reply_in_a_group_that_was_not_answered_completely() {
+    with(smtp(), "ab", |mut play| {
+        play.sent();
+        play.says("250\r\n450 a\r\n");
+        assert_eq!(play.lost().0, ["rcpt-to 450 a", "rcpt-to broken"]);
+    });
 }
 
 #[test]

@@ -59,9 +59,15 @@ impl Verdict {
         matches!(self, Self::Refused(Stage::Content | Stage::Final, _))
     }
 
-    /// Returns `true` if a refusal came before the content: in reply to MAIL, RCPT or DATA.
-    pub(crate) fn is_refused_before_content(&self) -> bool {
-        matches!(self, Self::Refused(Stage::MailFrom | Stage::RcptTo | Stage::Data, _))
+    /// Returns `true` if the end of the content was refused.
+    pub(super) fn is_refused_finally(&self) -> bool {
+        matches!(self, Self::Refused(Stage::Final, _))
+    }
+
+    /// Returns `true` if a 5yz reply to MAIL, RCPT or DATA refused the recipient.
+    pub(super) fn is_refused_before_content(&self) -> bool {
+        let Self::Refused(Stage::MailFrom | Stage::RcptTo | Stage::Data, reply) = self else { return false };
+        reply.class() == ReplyClass::Permanent
     }
 
     /// Whether the recipient itself was refused.

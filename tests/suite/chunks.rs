@@ -6,7 +6,7 @@ use nexthop::{Message, Protocol};
 
 use crate::support::{
     builder, count, envelope, in_time, message, outcomes, route, said, script, session, settings, shown,
-    words,
+    single_flight, words,
 };
 use crate::tap::Tap;
 
@@ -103,7 +103,7 @@ async fn check_120_with_one_flight_of_0_bdat_waits_for_the_recipients() {
         S: 221 bye
     "])
     .await;
-    let deliverer = builder(&server.url()).single_flight_limit(0).build().unwrap();
+    let deliverer = builder(&server.url()).build().unwrap();
     let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["failed refused rcpt-to 5.0.0"]);
     assert_eq!(count(&server, "BDAT"), 0);
@@ -142,12 +142,14 @@ async fn check_104_lmtp_recipients_of_a_flight_have_their_own_replies() {
 }
 
 #[tokio::test]
-async fn check_108_lmtp_without_a_reply_for_nobody_costs_the_session_and_nothing_else() {
+async fn check_108_content_of_lmtp_for_nobody_is_the_last_on_its_connection() {
     let server = lmtp().answer("RCPT", "550 5.1.1 no").listen_tcp().await.unwrap();
-    let mut session = session(&server).await;
-    let outcomes = in_time(session.send(&envelope("a b"), &message())).await;
-    assert_eq!(words(&outcomes), ["failed refused rcpt-to 5.1.1"; 2]);
-    assert!(!session.is_usable());
+    let deliverer = single_flight(&server.url()).pool(nexthop::PoolSettings::default()).build().unwrap();
+    for _ in 0..2 {
+        let report = in_time(deliverer.deliver(&envelope("a b"), &message())).await;
+        assert_eq!(shown(&report), ["failed refused rcpt-to 5.1.1"; 2]);
+    }
+    assert_eq!((server.connections(), count(&server, "RSET"), count(&server, "QUIT")), (2, 0, 0));
 }
 
 #[tokio::test]
@@ -165,7 +167,7 @@ async fn law_3_check_042_a_flight_that_is_never_answered_leads_to_no_other_hop()
         S: <close>
     ";
     let (first, second) = (script(&[dialogue]).await, smtp().listen_tcp().await.unwrap());
-    let deliverer = builder(&route(&[&first, &second])).build().unwrap();
+    let deliverer = single_flight(&route(&[&first, &second])).build().unwrap();
     let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["deferred disconnected mail-from 4.4.2?"]);
     assert!(second.transcript().is_empty());

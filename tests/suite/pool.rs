@@ -9,7 +9,7 @@ use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Report
 
 use crate::routes::{by_mx, neighbours};
 use crate::sink::{CHUNKING, Manner, PIPELINING, Sink};
-use crate::support::{builder, envelope, in_time, message, nothing_kept, script, shown};
+use crate::support::{SINGLE_FLIGHT, builder, envelope, in_time, message, script, shown, single_flight};
 use crate::traps::Dialled;
 
 /// One connection, kept for long.
@@ -49,10 +49,13 @@ async fn a_message_on_a_kept_session_costs_two_round_trips_however_many_recipien
 }
 
 #[tokio::test]
-async fn with_chunks_a_message_costs_one_round_trip() {
-    let sink = Sink::listen(CHUNKING).await;
-    in_turn(&deliverer(&sink, one()), &envelope("a b c"), 10).await;
-    assert_eq!((sink.turns(), sink.connections()), (1 + 10, 1));
+async fn with_chunks_a_message_costs_two_round_trips_and_one_in_a_single_flight() {
+    for (limit, turns) in [(0, 2), (SINGLE_FLIGHT, 1)] {
+        let sink = Sink::listen(CHUNKING).await;
+        let deliverer = builder(&sink.url()).pool(one()).single_flight_limit(limit).build().unwrap();
+        in_turn(&deliverer, &envelope("a b c"), 10).await;
+        assert_eq!((sink.turns(), sink.connections()), (1 + turns * 10, 1));
+    }
 }
 
 #[tokio::test]
@@ -74,7 +77,7 @@ async fn in_a_window_of_four_a_message_costs_a_quarter_of_a_round_trip() {
     let sink = Sink::listen(CHUNKING).await;
     let mut pool = one();
     pool.window = 4;
-    let deliverer = deliverer(&sink, pool);
+    let deliverer = single_flight(&sink.url()).pool(pool).build().unwrap();
     in_turn(&deliverer, &envelope("a"), 1).await;
     let before = sink.turns();
     assert!(at_once(&deliverer, 16).await.iter().all(Report::is_delivered));
@@ -90,10 +93,11 @@ async fn without_pipelining_every_command_costs_one_and_reuse_adds_none() {
 }
 
 #[tokio::test]
-async fn one_message_on_a_fresh_session_costs_three_turns_and_two_with_chunks() {
-    for (manner, turns) in [(PIPELINING, 3), (CHUNKING, 2)] {
+async fn one_message_on_a_fresh_session_costs_three_turns_and_two_in_a_single_flight() {
+    for (manner, limit, turns) in [(PIPELINING, 0, 3), (CHUNKING, 0, 3), (CHUNKING, SINGLE_FLIGHT, 2)] {
         let sink = Sink::listen(manner).await;
-        in_turn(&deliverer(&sink, nothing_kept()), &envelope("a"), 1).await;
+        let deliverer = builder(&sink.url()).single_flight_limit(limit).build().unwrap();
+        in_turn(&deliverer, &envelope("a"), 1).await;
         assert_eq!(sink.turns(), turns);
     }
 }
@@ -138,7 +142,7 @@ async fn law_3_what_was_sent_on_a_connection_that_broke_may_have_arrived_and_the
     let sink = Sink::listen(Manner { mute_after: Some(1), ..CHUNKING }).await;
     let mut pool = one();
     pool.window = 4;
-    let deliverer = deliverer(&sink, pool);
+    let deliverer = single_flight(&sink.url()).pool(pool).build().unwrap();
     in_turn(&deliverer, &envelope("a"), 1).await;
     let reports = at_once(&deliverer, 4).await;
     let words: Vec<_> = reports.iter().flat_map(shown).collect();
@@ -162,7 +166,7 @@ async fn law_3_all_that_went_behind_a_message_on_a_connection_that_broke_may_hav
     let (sink, other, routes) = silent_and_other(3).await;
     let mut pool = one();
     pool.window = 4;
-    let deliverer = builder(&routes).pool(pool).build().unwrap();
+    let deliverer = single_flight(&routes).pool(pool).build().unwrap();
     in_turn(&deliverer, &envelope("a"), 1).await;
     // the server closes when it has all three, so all three were written
     let reports = at_once(&deliverer, 3).await;
@@ -179,7 +183,7 @@ async fn law_3_who_leaves_the_line_after_another_sent_its_message_may_have_deliv
     pool.window = 4;
     let mut limits = nexthop::DeliveryLimits::default();
     limits.attempt = Some(Duration::from_secs(1));
-    let deliverer = builder(&routes).pool(pool).limits(limits).build().unwrap();
+    let deliverer = single_flight(&routes).pool(pool).limits(limits).build().unwrap();
     in_turn(&deliverer, &envelope("a"), 1).await;
     let (to, text) = (envelope("a"), message());
     let mut first = Box::pin(deliverer.deliver(&to, &text));
@@ -217,7 +221,7 @@ async fn law_3_what_was_handed_over_and_not_written_yet_goes_elsewhere_when_the_
     let mut pool = one();
     // together far more than any socket buffer holds
     (pool.window, pool.messages) = (2000, 10_000);
-    let deliverer = builder(&format!("{},{}", sink.url(), other.url())).pool(pool).build().unwrap();
+    let deliverer = single_flight(&format!("{},{}", sink.url(), other.url())).pool(pool).build().unwrap();
     sink.release(1);
     in_turn(&deliverer, &envelope("a"), 1).await;
     let text = Message::from_text(format!("Subject: x\n\n{}", "0123456789\n".repeat(600))).unwrap();
@@ -259,7 +263,7 @@ async fn law_1_whoever_has_more_to_say_keeps_the_connection_from_those_in_line_u
         limits.recipients = 1;
         let mut pool = one();
         pool.window = 4;
-        let deliverer = builder(&sink.url()).pool(pool).limits(limits).build().unwrap();
+        let deliverer = single_flight(&sink.url()).pool(pool).limits(limits).build().unwrap();
         in_turn(&deliverer, &envelope("a"), 1).await;
         let (to, text) = (envelope("a b c"), message());
         let reports = in_time(join_all((0..3).map(|_| deliverer.deliver(&to, &text)))).await;

@@ -31,6 +31,14 @@ pub(crate) fn builder(route: &str) -> DelivererBuilder {
     builder.timeouts(timeouts(|_| ())).pool(nothing_kept())
 }
 
+/// The same, and content may go together with its commands.
+pub(crate) fn single_flight(route: &str) -> DelivererBuilder {
+    builder(route).single_flight_limit(SINGLE_FLIGHT)
+}
+
+/// Bytes of the largest message that goes together with its commands, where a test allows it.
+pub(crate) const SINGLE_FLIGHT: usize = 64 * 1024;
+
 /// Every delivery has a connection of its own.
 pub(crate) fn nothing_kept() -> PoolSettings {
     let mut pool = PoolSettings::default();

@@ -23,10 +23,11 @@ impl Transaction<'_> {
         }
     }
 
-    /// Returns `true` if the reply that just came began when some of the content had been written, and everything before
-    /// that was answered.
+    /// Returns `true` if the reply that just came began when some of the content had been written, or could not be, and
+    /// everything before that was answered.
     fn is_amid_content(&self, output: &Output) -> bool {
-        let had_begun = self.start_of_content.is_some_and(|start| start <= output.heard_at());
+        let reached = output.heard_at() + u64::from(output.is_cut());
+        let had_begun = self.start_of_content.is_some_and(|start| start <= reached);
         had_begun && self.awaited.next().is_none_or(Expected::is_of_content)
     }
 
@@ -69,6 +70,7 @@ impl Transaction<'_> {
         let is_out_of_step = matches!(why, Interruption::Protocol(_));
         let is_servers_doing = !matches!(why, Interruption::Content(_) | Interruption::SessionTimedOut);
         let is_incomplete_group = is_servers_doing && !self.is_lock_step() && self.owes_replies();
+        let is_lost = matches!(why, Interruption::Disconnected | Interruption::Io(_));
         let verdict = Verdict::Broken { stage, why, may_have_arrived };
         self.slots.close_rest(verdict.clone());
         if !self.is_in_step(output) && (is_out_of_step || is_incomplete_group) {
@@ -77,7 +79,11 @@ impl Transaction<'_> {
         }
         if self.bdat == Bdat::Doubted {
             self.bdat = Bdat::Unknown;
-            self.slots.replace(|found| found.final_class().is_some(), &verdict);
+        }
+        // one of the final replies is missing, and it may be that of a recipient before. Those that were accepted stay so:
+        // a server that is slow with one mailbox must not get the message for all others again (RFC 2033 section 4.2)
+        if !is_lost {
+            self.slots.replace(Verdict::is_refused_finally, &verdict);
         }
         self.abandon(output);
     }
@@ -171,7 +177,8 @@ impl Transaction<'_> {
             // 354 cannot be mistaken: only final replies may have changed places
             (true, false) => self.slots.replace_doubtful_finals(surplus, &verdict),
             (true, true) => _ = self.slots.replace(Verdict::is_of_reply, &verdict),
-            (false, _) if self.is_lock_step() => {}
+            // in lock step a refusal is only doubtful if a consent follows it
+            (false, _) if self.is_lock_step() && !surplus.codes.iter().any(|code| code.is_completed()) => {}
             (false, _) => _ = self.slots.replace(Verdict::is_refused_before_content, &verdict),
         }
     }

@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             return Poll::Ready(read.map(|count| if count == 0 { Step::Closed } else { Step::Read }));
         }
         if self.broken.is_some() {
-            self.output.clear();
+            self.output.cut();
             return Poll::Pending;
         }
         match self.poll_output(context) {
