@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::flight::Flight;
-use super::machine::{Awaited, Interruption, Machine, Need, Surplus};
+use super::machine::{Interruption, Machine, Need, Surplus};
 use super::output::Output;
 use super::reply::{Reply, ReplyCode};
 use super::stage::Stage;
@@ -45,9 +45,12 @@ pub(crate) struct Overlap<'m, 'a> {
 /// A QUIT that was sent with the end of the content.
 #[derive(Debug)]
 enum Quit {
-    Awaited(Awaited<()>),
-    Answered(ReplyCode),
-    Unanswered,
+    /// Its reply is due once the stream was written up to this place.
+    Awaited(u64),
+    /// A reply came that is not the one to QUIT in every server: another one behind it would show that it is a reply to
+    /// something before.
+    AnsweredOddly(ReplyCode),
+    Done,
 }
 
 impl<'m, 'a> Overlap<'m, 'a> {
@@ -81,26 +84,31 @@ impl<'m, 'a> Overlap<'m, 'a> {
         }
         if self.behind.is_last() {
             Command::Quit.write(output);
-            let mut quit = Awaited::new();
-            quit.expect((), output);
-            self.quit = Some(Quit::Awaited(quit));
+            self.quit = Some(Quit::Awaited(output.end()));
         }
     }
 
     /// Returns `true` if only the reply to QUIT is due.
     fn awaits_quit(&self) -> bool {
         let is_usable = self.transaction.ending() != Ending::Unusable;
-        is_usable && self.transaction.is_settled() && matches!(self.quit, Some(Quit::Awaited(_)))
+        is_usable
+            && self.transaction.is_settled()
+            && matches!(self.quit, Some(Quit::Awaited(_) | Quit::AnsweredOddly(_)))
     }
 
-    /// Takes in the reply to QUIT, which changes nothing. One that came before QUIT was written is a reply too many.
+    /// Takes in the reply to QUIT, which changes nothing, or what comes in its place.
     fn quit_answered(&mut self, code: ReplyCode, output: &Output) {
-        let quit = self.quit.replace(Quit::Answered(code));
-        if let Some(Quit::Awaited(mut quit)) = quit
-            && quit.take(output).is_none()
-        {
-            self.transaction.handle_surplus(&Surplus { codes: vec![code], ..Surplus::default() });
-        }
+        let codes = match self.quit.replace(Quit::Done) {
+            Some(Quit::Awaited(place)) if place <= output.heard_at() => {
+                if code != ReplyCode::CLOSING_CHANNEL {
+                    self.quit = Some(Quit::AnsweredOddly(code));
+                }
+                return;
+            }
+            Some(Quit::AnsweredOddly(first)) => vec![first, code],
+            _ => vec![code],
+        };
+        self.transaction.handle_surplus(&Surplus { codes, ..Surplus::default() });
     }
 }
 
@@ -146,7 +154,7 @@ impl Machine for Overlap<'_, '_> {
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         if self.awaits_quit() {
             // QUIT changes nothing any more
-            self.quit = Some(Quit::Unanswered);
+            self.quit = Some(Quit::Done);
             return output.clear();
         }
         self.transaction.handle_interruption(why, output);
@@ -157,22 +165,10 @@ impl Machine for Overlap<'_, '_> {
     }
 
     fn owns_input(&self) -> bool {
-        !self.behind.is_followed()
+        self.quit.is_none() && !self.behind.is_followed()
     }
 
-    /// Behind the reply to QUIT another one means that the first was not it, unless it was a consent.
     fn handle_surplus(&mut self, surplus: &Surplus) {
-        match self.quit {
-            None => self.transaction.handle_surplus(surplus),
-            Some(Quit::Answered(code)) if !code.is_completed() => {
-                let codes = [&[code], &surplus.codes[..]].concat();
-                self.transaction.handle_surplus(&Surplus {
-                    codes,
-                    is_garbled: surplus.is_garbled,
-                    notice: None,
-                });
-            }
-            Some(_) => {}
-        }
+        self.transaction.handle_surplus(surplus);
     }
 }

@@ -197,8 +197,7 @@ impl Slots {
 
     /// Replaces the verdicts of final replies that are in doubt, for the server sent this behind them.
     ///
-    /// The first reply after the content is the first recipient's. A surplus reply is taken for one that stands behind
-    /// another of its class, or at the end: those behind it are then moved by one, and whose verdict would be another one
+    /// A surplus reply is taken for one that stands behind another of its class, or at the end, or for a refusal in front: those behind it are then moved by one, and whose verdict would be another one
     /// is in doubt. So is a 2yz reply that is followed by a refusal of nothing, and the only final reply if another follows.
     pub(super) fn replace_doubtful_finals(&mut self, surplus: &Surplus, verdict: &Verdict) {
         let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
@@ -207,7 +206,8 @@ impl Slots {
         let mut classes: Vec<_> = finals.iter().filter_map(|found| found.final_class()).collect();
         let count = classes.len();
         classes.extend(surplus.codes.iter().map(|code| code.class()));
-        let mut may_be_moved = surplus.codes.len() > 1 && count > 1;
+        let may_be_in_front = classes.first().is_some_and(|class| *class != ReplyClass::Completed);
+        let mut may_be_moved = count > 1 && (may_be_in_front || surplus.codes.len() > 1);
         for (place, found) in finals.iter_mut().enumerate() {
             may_be_moved |= place > 0 && classes[place - 1] == classes[place];
             let Some(next) = classes.get(place + 1) else { return };

@@ -47,8 +47,12 @@ impl Terms {
     }
 
     /// Whether a message of so many octets goes out together with its commands.
+    ///
+    /// Never under LMTP: how many replies there are to the content follows from those to RCPT, so a reply too many could not
+    /// be noticed.
     pub(crate) fn is_single_flight(&self, octets: u64) -> bool {
-        self.by_chunks()
+        self.protocol == Protocol::Smtp
+            && self.by_chunks()
             && !self.lock_step()
             && octets <= (self.single_flight_limit as u64).min(CHUNK)
             && self.single_flight_limit > 0

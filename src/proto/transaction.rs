@@ -67,8 +67,11 @@ pub(crate) struct Transaction<'a> {
     bdat: Bdat,
     /// The place in the stream before MAIL.
     beginning: u64,
-    /// The place in the stream from which on a reply may be about the content.
+    /// The place in the stream behind the first octet of content by DATA, or behind the first BDAT.
     start_of_content: Option<u64>,
+    /// The place from which on a reply that is not due may be about the content: the same, or behind a later BDAT if all
+    /// chunks before it were answered. `None` between chunks.
+    refusals_from: Option<u64>,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
     pub(super) ending: Ending,
@@ -152,6 +155,7 @@ impl<'a> Transaction<'a> {
             bdat: Bdat::Unheard,
             beginning: 0,
             start_of_content: None,
+            refusals_from: None,
             end_of_content: None,
             ending,
         }
@@ -211,6 +215,7 @@ impl<'a> Transaction<'a> {
         self.awaited.shift(base);
         self.beginning += base;
         self.start_of_content = self.start_of_content.map(|start| start + base);
+        self.refusals_from = self.refusals_from.map(|start| start + base);
         self.end_of_content = self.end_of_content.map(|end| end + base);
     }
 
@@ -228,6 +233,7 @@ impl<'a> Transaction<'a> {
             Progress::Chunks(ref mut chunks) if chunks.is_between() => {
                 let place = chunks.announce(output);
                 self.start_of_content.get_or_insert(place);
+                self.refusals_from.get_or_insert(place);
                 self.chunk_grew(output);
             }
             Progress::Recipients | Progress::Content(_) | Progress::Chunks(_) | Progress::Sent => {
@@ -341,7 +347,11 @@ impl<'a> Transaction<'a> {
                 self.recipient_answered(output);
             }
             Expected::Data => self.start_content(output),
-            Expected::Chunk => self.heard_of_content(code),
+            Expected::Chunk => {
+                self.heard_of_content(code);
+                let is_amid = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
+                self.refusals_from.take_if(|_| self.awaited.is_empty() && !is_amid);
+            }
             _ => {}
         }
     }
@@ -391,6 +401,7 @@ impl<'a> Transaction<'a> {
         self.had_go_ahead = true;
         if self.slots.has_accepted() {
             self.start_of_content = Some(output.end() + 1);
+            self.refusals_from = self.start_of_content;
             self.progress = Progress::Content(DotStuffing::new(self.size_by_data()));
             return;
         }
@@ -518,7 +529,7 @@ impl Machine for Transaction<'_> {
     }
 
     fn rejects_input(&self, output: &Output) -> bool {
-        let is_about_content = self.start_of_content.is_some_and(|start| start <= output.written());
+        let is_about_content = self.refusals_from.is_some_and(|start| start <= output.written());
         !is_about_content && !self.awaited.is_due(output)
     }
 

@@ -27,7 +27,7 @@ impl Transaction<'_> {
     /// everything before that was answered.
     fn is_amid_content(&self, output: &Output) -> bool {
         let reached = output.heard_at() + u64::from(output.is_cut());
-        let had_begun = self.start_of_content.is_some_and(|start| start <= reached);
+        let had_begun = self.refusals_from.is_some_and(|start| start <= reached);
         had_begun && self.awaited.next().is_none_or(Expected::is_of_content)
     }
 
