@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::failure::{Failure, Lasting};
 use super::kind::FailureKind;
 use super::taken::Delivered;
-use crate::proto::{Interruption, Missing, ProtocolError, Reply, ReplyClass, ReplyCode, Stage, Verdict};
+use crate::proto::{Interruption, Missing, Reply, ReplyClass, ReplyCode, Stage, Verdict};
+
+/// Octets of a reply's text that a detail quotes.
+const MAX_QUOTED: usize = 900;
 
 impl Failure {
     /// A verdict of a dialogue; `others` tells whether the server accepted another recipient.
@@ -25,7 +28,7 @@ impl Failure {
 
     pub(super) fn refused(stage: Stage, reply: Reply, others: bool) -> Self {
         let lasting = lasting(stage, &reply, others);
-        let what = format!("the server said {reply} to {}", asked(stage));
+        let what = format!("the server said {} to {}", reply.clone().shortened(MAX_QUOTED), asked(stage));
         let numbers = own_status(stage, &reply, lasting);
         Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)
     }
@@ -121,9 +124,7 @@ fn lost(stage: Stage, may_have_arrived: bool) -> String {
 
 fn senseless_reply(why: &Interruption) -> Option<&Reply> {
     match why {
-        Interruption::Protocol(ProtocolError::Unexpected(reply) | ProtocolError::Unsolicited(reply)) => {
-            Some(reply)
-        }
+        Interruption::Protocol(error) => error.reply(),
         _ => None,
     }
 }

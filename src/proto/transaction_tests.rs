@@ -139,7 +139,7 @@ fn check_104_105_lmtp_has_a_reply_for_each_accepted_recipient() {
         assert_eq!(
             play.ends(),
             (
-                vec!["delivered 250 x a".into(), "final 452 full".into(), "rcpt-to 550 no".into()],
+                vec!["delivered 250-x / 250 a".into(), "final 452 full".into(), "rcpt-to 550 no".into()],
                 Ending::Complete
             )
         );
