@@ -107,6 +107,11 @@ pub(crate) struct Arguments {
     #[arg(long = "smtputf8")]
     pub(crate) smtp_utf8: bool,
 
+    /// Declare that the message arrived without SMTPUTF8: bytes above 127 in its header are 8-bit content, also where the
+    /// server of an MX route does not offer SMTPUTF8
+    #[arg(long = "no-smtputf8", conflicts_with = "smtp_utf8")]
+    pub(crate) no_smtp_utf8: bool,
+
     /// Declare that the message is binary (RFC 3030) and take it as it is, line ends included: it goes only to servers
     /// that offer BINARYMIME and CHUNKING
     #[arg(long)]

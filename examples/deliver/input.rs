@@ -21,6 +21,9 @@ pub(crate) fn envelope(arguments: &Arguments) -> Result<Envelope, Trouble> {
     if let Some(id) = &arguments.dsn_envid {
         envelope = envelope.with_envelope_id(id.clone());
     }
+    if arguments.no_smtp_utf8 {
+        envelope = envelope.without_smtp_utf8();
+    }
     arguments.to.iter().try_fold(envelope, |envelope, to| Ok(envelope.recipient(recipient(arguments, to)?)))
 }
 

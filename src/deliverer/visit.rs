@@ -200,6 +200,8 @@ impl<'a> Visit<'a> {
         SessionSettings {
             client_name: own_name.unwrap_or(settings.client_name),
             eight_bit_clean: self.key().eight_bit_clean,
+            // equal keys have equal terms
+            utf8_header_as_eight_bit: !self.key().is_stranger,
             ..settings
         }
     }

@@ -189,6 +189,7 @@ pub struct Envelope {
     recipients: Vec<Recipient>,
     ret: Option<Ret>,
     envelope_id: Option<EnvelopeId>,
+    without_smtp_utf8: bool,
 }
 
 impl Envelope {
@@ -202,7 +203,7 @@ impl Envelope {
 
     /// An envelope without recipients, from this path.
     pub fn from_path(reverse_path: ReversePath) -> Self {
-        Self { reverse_path, recipients: Vec::new(), ret: None, envelope_id: None }
+        Self { reverse_path, recipients: Vec::new(), ret: None, envelope_id: None, without_smtp_utf8: false }
     }
 
     /// The same envelope, with one more recipient, as [`Recipient::parse`] reads it.
@@ -230,6 +231,22 @@ impl Envelope {
     #[must_use]
     pub fn with_envelope_id(self, envelope_id: EnvelopeId) -> Self {
         Self { envelope_id: Some(envelope_id), ..self }
+    }
+
+    /// Declares that the message arrived without SMTPUTF8, as most messages with UTF-8 in the header do. Then bytes above 127
+    /// in the header are 8-bit content wherever it goes: MAIL carries no SMTPUTF8 for them, and a mail exchanger without
+    /// SMTPUTF8 receives them. Without this declaration such a message fails there (5.6.9, RFC 6531 section 3.2), while a relay
+    /// that offers 8BITMIME but not SMTPUTF8 receives it as 8-bit content.
+    ///
+    /// Mailboxes in UTF-8 still need SMTPUTF8.
+    #[must_use]
+    pub fn without_smtp_utf8(self) -> Self {
+        Self { without_smtp_utf8: true, ..self }
+    }
+
+    /// Returns `true` if the host declared that the message arrived without SMTPUTF8.
+    pub fn is_without_smtp_utf8(&self) -> bool {
+        self.without_smtp_utf8
     }
 
     /// Where reports go.

@@ -40,6 +40,10 @@ pub struct SessionSettings {
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
+    /// Send UTF-8 in the header as 8-bit content to a server that offers 8BITMIME but not SMTPUTF8. For a relay or a store of
+    /// the operator's own, such as an LMTP server. RFC 6531 section 3.2 has such a message fail elsewhere (5.6.9). A deliverer
+    /// does so on routes to relays, and not by MX. Default: `false`.
+    pub utf8_header_as_eight_bit: bool,
     /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
     /// (RFC 5321 section 4.5.3.1.6).
     pub refuse_long_lines: bool,
@@ -60,6 +64,7 @@ impl SessionSettings {
             chunking: true,
             one_flight: 64 * 1024,
             eight_bit_clean: false,
+            utf8_header_as_eight_bit: false,
             refuse_long_lines: false,
             observer: None,
             trace: TraceLevels::default(),
@@ -75,6 +80,7 @@ impl SessionSettings {
             chunking: self.chunking,
             one_flight: self.one_flight,
             eight_bit_clean: self.eight_bit_clean,
+            utf8_header_as_eight_bit: self.utf8_header_as_eight_bit,
             refuse_long_lines: self.refuse_long_lines,
             authenticated,
             kept_text: self.replies.kept_text,

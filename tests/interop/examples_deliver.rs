@@ -47,3 +47,15 @@ async fn check_003_a_trace_has_a_line_for_each_line_of_a_reply() {
         assert!(trace.lines().any(|traced| traced.ends_with(line)), "{trace}");
     }
 }
+
+#[tokio::test]
+async fn check_141_deliver_sends_a_utf8_header_as_eight_bit_content_where_that_is_declared() {
+    const UTF8_HEADER: &str = "Subject: Gr\u{fc}\u{df}e\r\n\r\ntext\r\n";
+    for (options, parameter) in [(&[][..], " SMTPUTF8"), (&["--no-smtputf8"], "")] {
+        let server = listen(ScriptedServer::smtp().without("SIZE")).await;
+        let Some(output) = deliver(&server.url(), options, UTF8_HEADER).await else { return };
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let mail = format!("C: MAIL FROM:<sender@example.net> BODY=8BITMIME{parameter}");
+        assert!(server.transcript()[0].contains(&mail), "{:?}", server.transcript());
+    }
+}
