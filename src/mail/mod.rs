@@ -9,6 +9,7 @@ mod host;
 mod local_part;
 mod mailbox;
 mod message;
+mod mime_headers;
 mod xtext;
 
 pub use content_facts::{ContentFacts, LineEndError};
