@@ -83,6 +83,7 @@ pub struct DelivererBuilder {
     one_flight: usize,
     pool: PoolSettings,
     refuse_long_lines: bool,
+    greeting_5yz_is_permanent: bool,
     tls: TlsSettings,
     credentials: Option<Arc<dyn CredentialProvider>>,
     login: LoginSettings,
@@ -127,6 +128,7 @@ impl DelivererBuilder {
             one_flight: 64 * 1024,
             pool: PoolSettings::default(),
             refuse_long_lines: false,
+            greeting_5yz_is_permanent: false,
             tls: TlsSettings::default(),
             credentials: None,
             login: LoginSettings::default(),
@@ -229,6 +231,14 @@ impl DelivererBuilder {
         self
     }
 
+    /// Sets whether every 5yz greeting is permanent (5.3.2), and not only 521 (RFC 7504). As after 521 the next host is tried,
+    /// and the recipients fail if all hosts refuse so. A 554 greeting often refuses the client's address for a while, which
+    /// the sender's host can change. Default: `false`.
+    pub fn greeting_5yz_is_permanent(mut self, permanent: bool) -> Self {
+        self.greeting_5yz_is_permanent = permanent;
+        self
+    }
+
     /// How connections are secured.
     pub fn tls(mut self, settings: TlsSettings) -> Self {
         self.tls = settings;
@@ -291,6 +301,7 @@ impl DelivererBuilder {
             chunking: self.chunking,
             one_flight: self.one_flight,
             refuse_long_lines: self.refuse_long_lines,
+            greeting_5yz_is_permanent: self.greeting_5yz_is_permanent,
             observer: self.observer,
             trace: self.trace,
             ..SessionSettings::new(client_name)

@@ -28,6 +28,20 @@ impl Failure {
 
     pub(super) fn refused(stage: Stage, reply: Reply, others: bool) -> Self {
         let lasting = lasting(stage, &reply, others);
+        Self::refused_for(lasting, stage, reply)
+    }
+
+    /// Judges a greeting that refuses, for a host that takes every 5yz greeting as permanent. As after 521, another host may
+    /// do better.
+    pub(crate) fn refused_by_permanent_greeting(reply: Reply) -> Self {
+        let lasting = match reply.class() {
+            ReplyClass::Permanent => Lasting::AtThisHost,
+            _ => Lasting::Temporary,
+        };
+        Self::refused_for(lasting, Stage::Greeting, reply)
+    }
+
+    fn refused_for(lasting: Lasting, stage: Stage, reply: Reply) -> Self {
         let what = format!("the server said {} to {}", reply.clone().shortened(MAX_QUOTED), asked(stage));
         let numbers = own_status(stage, &reply, lasting);
         Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)

@@ -47,6 +47,9 @@ pub struct SessionSettings {
     /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
     /// (RFC 5321 section 4.5.3.1.6).
     pub refuse_long_lines: bool,
+    /// Take every 5yz greeting as permanent (5.3.2) and not only 521, if no other host does better. A 554 greeting often refuses
+    /// the client's address for a while. Default: `false` (RFC 5321 section 3.1, RFC 7504).
+    pub greeting_5yz_is_permanent: bool,
     /// Who hears what is said; nobody.
     pub observer: Option<Arc<dyn Observer>>,
     /// What the observer hears beyond the dialogue.
@@ -66,6 +69,7 @@ impl SessionSettings {
             eight_bit_clean: false,
             utf8_header_as_eight_bit: false,
             refuse_long_lines: false,
+            greeting_5yz_is_permanent: false,
             observer: None,
             trace: TraceLevels::default(),
         }
@@ -253,7 +257,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         {
             self.farewell().await;
         }
-        refusal(verdict)
+        match verdict {
+            Verdict::Refused(Stage::Greeting, reply) if self.settings.greeting_5yz_is_permanent => {
+                Failure::refused_by_permanent_greeting(reply)
+            }
+            verdict => refusal(verdict),
+        }
     }
 
     /// What the server offers.

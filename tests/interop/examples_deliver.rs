@@ -1,10 +1,12 @@
 //! The example `deliver`, against a server in this process.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Output;
 
 use nexthop::testing::{Rules, ScriptedServer};
+use tokio::net::UdpSocket;
 
-use crate::examples::{UNAVAILABLE, example, run, text};
+use crate::examples::{TEMPORARY_FAILURE, UNAVAILABLE, example, run, text};
 use crate::samples::MESSAGE;
 
 /// Delivers a message by this route; `None` where the example was not built.
@@ -57,5 +59,54 @@ async fn check_141_deliver_sends_a_utf8_header_as_eight_bit_content_where_that_i
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let mail = format!("C: MAIL FROM:<sender@example.net> BODY=8BITMIME{parameter}");
         assert!(server.transcript()[0].contains(&mail), "{:?}", server.transcript());
+    }
+}
+
+#[tokio::test]
+async fn check_019_deliver_takes_a_5yz_greeting_as_permanent_where_that_is_said() {
+    for (options, status) in [(&[][..], TEMPORARY_FAILURE), (&["--permanent-greeting"], UNAVAILABLE)] {
+        let server = listen(ScriptedServer::smtp().greeting("554 no")).await;
+        let Some(output) = deliver(&server.url(), options, MESSAGE).await else { return };
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+    }
+}
+
+/// A name server on loopback that has one address for every name.
+async fn name_server(address: [u8; 4]) -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+    let server = socket.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let mut query = [0; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut query).await {
+            let _ = socket.send_to(&answer(&query[..length], address), client).await;
+        }
+    });
+    server
+}
+
+/// An answer with the address to a question of type A, and without records to any other.
+fn answer(query: &[u8], address: [u8; 4]) -> Vec<u8> {
+    let name = query[12..].iter().position(|octet| *octet == 0).expect("a name ends");
+    let question = &query[12..12 + name + 5];
+    let is_ipv4 = question[name + 1..name + 3] == [0, 1];
+    let counts = [0, 1, 0, u8::from(is_ipv4), 0, 0, 0, 0];
+    // the name is that of the question; class IN, 60 seconds, four bytes
+    let record = [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4][..], &address].concat();
+    let record = if is_ipv4 { &record[..] } else { &[] };
+    [&query[..2], &[0x81, 0x80], &counts, question, record].concat()
+}
+
+#[tokio::test]
+async fn law_5_deliver_dials_no_loopback_address_of_a_relays_name_unless_it_is_allowed() {
+    let server = listen(ScriptedServer::smtp()).await;
+    let resolver = name_server([127, 0, 0, 1]).await.to_string();
+    let route = format!("*=smtp://relay.example:{}", server.address().port());
+    for (allow, outcome) in [(&[][..], "failed"), (&["--allow", "127.0.0.1"], "delivered")] {
+        let Some(mut deliver) = example("deliver") else { return };
+        deliver.args(["--to", "ann@x.example", "--json", "--route", &route, "--resolver", &resolver]);
+        deliver.args(allow);
+        let output = tokio::task::spawn_blocking(move || run(&mut deliver, MESSAGE)).await.expect("it ran");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        assert_eq!(report["recipients"][0]["outcome"], outcome, "{output:?}");
     }
 }
