@@ -232,7 +232,10 @@ fn allowed(candidate: &Candidate, own_preference: Option<u16>) -> Result<&Dial, 
     let leads_back =
         candidate.preference.is_some() && own_preference.is_some() && candidate.preference >= own_preference;
     match &candidate.standing {
-        Standing::Allowed(_) if leads_back => Err(Failure::leads_back(&candidate.name())),
+        Standing::Allowed(_) if leads_back => {
+            let why = "an exchanger that is no worse calls itself as this host does";
+            Err(Failure::leads_back(&candidate.name(), why))
+        }
         Standing::Allowed(dial) => Ok(dial),
         Standing::Denied(_) | Standing::Unusable(_) => {
             Err(candidate.failure().unwrap_or_else(|| Failure::local_for_now("nothing to dial")))
