@@ -172,9 +172,20 @@ impl Recipient {
     }
 }
 
+/// Reason why an envelope cannot be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// It has no recipients (RFC 5321 section 3.3: one or more).
+    #[error("the envelope has no recipients")]
+    NoRecipients,
+}
+
 /// Whom a message is from and whom it goes to (RFC 5321 section 2.3.1).
 ///
-/// Recipients stay in the order they were given; duplicates are kept.
+/// Recipients stay in the order they were given; duplicates are kept. An envelope is made without any, and one without any
+/// cannot be delivered: [`Envelope::require_recipients`] refuses it, and a [`Report`](crate::Report) on it is never
+/// [delivered](crate::Report::is_delivered).
 ///
 /// ```
 /// use nexthop::Envelope;
@@ -219,6 +230,17 @@ impl Envelope {
     pub fn recipient(mut self, recipient: Recipient) -> Self {
         self.recipients.push(recipient);
         self
+    }
+
+    /// Returns the envelope if it has recipients. For a host that fills it from a list that may be empty.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn require_recipients(self) -> Result<Self, EnvelopeError> {
+        match self.recipients.is_empty() {
+            true => Err(EnvelopeError::NoRecipients),
+            false => Ok(self),
+        }
     }
 
     /// The same envelope, with this `RET`.
@@ -473,6 +495,14 @@ mod tests {
         envelope.extend([parse("b@d")]);
         let shown: Vec<_> = envelope.recipients().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["b@d", "a@d", "b@d"]);
+    }
+
+    #[test]
+    fn an_envelope_without_recipients_is_an_error() {
+        let empty = Envelope::new("a@d").unwrap();
+        assert_eq!(empty.clone().require_recipients(), Err(EnvelopeError::NoRecipients));
+        let filled = empty.to("b@d").unwrap();
+        assert_eq!(filled.clone().require_recipients(), Ok(filled));
     }
 
     #[test]
