@@ -444,12 +444,13 @@ mod tests {
     use crate::proto::{Credentials, Nonce, SaslLimits};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    /// Greets, and answers whatever comes next with the next reply.
-    async fn serve(mut stream: DuplexStream) {
+    /// Greets, and answers whatever comes next with the next reply. Gives the stream back once it read something more.
+    async fn serve(mut stream: DuplexStream) -> DuplexStream {
         for reply in ["220 there\r\n", "250-there\r\n250 AUTH PLAIN\r\n", "235 fine\r\n"] {
             stream.write_all(reply.as_bytes()).await.unwrap();
             let _ = stream.read(&mut [0; 512]).await.unwrap();
         }
+        stream
     }
 
     async fn log_in(stream: DuplexStream, credentials: &Credentials) -> Session<DuplexStream> {
@@ -474,6 +475,21 @@ mod tests {
         for part in ["czNjcmV0", "MzY3JldC", "zM2NyZX"] {
             assert!(!shown.contains(part), "{shown}");
         }
+    }
+
+    #[tokio::test]
+    async fn attack_a20_a_reply_with_different_codes_shows_no_secret_of_the_login() {
+        let (near, far) = duplex(1024);
+        let credentials = Credentials::password("ann", "s3cret-Passw0rd");
+        tokio::spawn(async move {
+            let mut stream = serve(far).await;
+            stream.write_all(b"250-s3cret-Passw0rd\r\n251 ok\r\n").await.unwrap();
+        });
+        let mut session = log_in(near, &credentials).await;
+        let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+        let outcomes = session.send(&envelope, &Message::from_bytes("a: b\r\n").unwrap()).await;
+        let detail = outcomes[0].failure().unwrap().detail();
+        assert!(detail.ends_with("250-*** / 251 ok"), "{detail}");
     }
 
     #[test]
