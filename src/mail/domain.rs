@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn underscores_are_accepted_beside_labels_of_every_kind() {
         assert_eq!(Domain::parse("A_b.example").unwrap().as_str(), "a_b.example");
-        assert_eq!(Domain::parse("_a.ü_.example"), Domain::parse("_a.ü_.EXAMPLE"));
+        assert_eq!(Domain::parse("_a.Ü.example").unwrap().as_str(), "_a.xn--tda.example");
+        assert!(Domain::parse("_a.ü_.example").is_ok());
         assert!(!Domain::parse("a_b.example").unwrap().is_host_name());
         for bad in ["a b.ü", "a*b.ü", "a<b.ü", "a@b.ü", "-_.ü", "a\0.ü"] {
             assert!(Domain::parse(bad).is_err(), "{bad:?}");
