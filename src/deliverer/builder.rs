@@ -231,7 +231,7 @@ impl DelivererBuilder {
         self
     }
 
-    /// Sets whether every 5yz greeting is permanent (5.3.2), and not only 521 (RFC 7504). As after 521 the next host is tried,
+    /// Takes every 5yz greeting as permanent (5.3.2), and not only 521 (RFC 7504). As after 521 the next host is tried,
     /// and the recipients fail if all hosts refuse so. A 554 greeting often refuses the client's address for a while, which
     /// the sender's host can change. Default: `false`.
     pub fn greeting_5yz_is_permanent(mut self, permanent: bool) -> Self {

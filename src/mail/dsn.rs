@@ -248,7 +248,7 @@ fn is_utf8(address_type: &str) -> bool {
     address_type.eq_ignore_ascii_case("utf-8")
 }
 
-/// Writes what may not stand raw in an address of type `utf-8` as `\x{HEX}`; what has that form already is kept.
+/// Writes characters that may not stand raw in an address of type `utf-8` as `\x{HEX}`. Those in that form are kept.
 fn with_embedded(address: &str, keeps_utf8: bool) -> String {
     let mut written = String::with_capacity(address.len());
     let mut rest = address;

@@ -16,7 +16,7 @@ const USUAL_LINE: usize = 128;
 const MESSAGES: [&[u8]; 4] =
     [b"message/rfc822", b"message/global", b"message/news", b"message/external-body"];
 
-/// Finds out whether a header of the message, or of a part at any depth, has UTF-8 beyond ASCII (RFC 6531 section 3.4).
+/// Finds UTF-8 beyond ASCII in the header of a message and of its parts at any depth (RFC 6531 section 3.4).
 ///
 /// Lines come in pieces that may end anywhere. Bodies are only looked at for the delimiters of the multiparts around them.
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ impl MimeHeaders {
         self.header.is_invalid_utf8 |= !self.line.utf8.is_valid();
     }
 
-    /// Returns the multipart that the current line delimits, and whether the line ends it.
+    /// Returns the multipart that the current line delimits, and `true` if the line ends it.
     fn delimiter(&self) -> Option<(usize, bool)> {
         let line = self.line.start.strip_prefix(b"--").filter(|_| !self.line.has_text_beyond)?;
         let line = line.trim_ascii_end();
@@ -165,7 +165,7 @@ impl MimeHeaders {
         innermost_first.find_map(|(index, multipart)| Some((index, fits(multipart)?)))
     }
 
-    /// Leaves the multiparts inside the delimited one, and begins its next part or what follows it.
+    /// Leaves the multiparts inside the delimited one, and begins its next part or its epilogue.
     fn pass_delimiter(&mut self, index: usize, is_last: bool) {
         self.open.truncate(index + usize::from(!is_last));
         let is_in_digest = self.open.last().is_some_and(|multipart| multipart.is_digest);
@@ -175,7 +175,7 @@ impl MimeHeaders {
         }
     }
 
-    /// Ends a header, and decides by it what follows.
+    /// Ends a header, and begins the body that it describes.
     fn begin_body(&mut self) {
         let header = self.end_header();
         let default = if header.is_in_digest { Content::Message } else { Content::Leaf };
@@ -322,7 +322,7 @@ fn content(value: &[u8]) -> Content {
     }
 }
 
-/// The value of the parameter `boundary`. Blanks at its end cannot be told from those of the line.
+/// Returns the value of the parameter `boundary`, without blanks at its end, which look like those of the line.
 fn boundary(parameters: &[u8]) -> Option<Vec<u8>> {
     let mut rest = parameters;
     loop {
@@ -341,7 +341,7 @@ fn boundary(parameters: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// A token or a quoted string, and what follows it.
+/// Reads a token or a quoted string, and returns it with the rest of the text.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|octet| matches!(octet, b';' | b' ' | b'\t' | b'('));
@@ -359,10 +359,10 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, octets.as_slice())
 }
 
-/// Whether octets that come in pieces are UTF-8.
+/// Checks that bytes that come in pieces are UTF-8.
 #[derive(Debug, Default)]
 struct Utf8Check {
-    /// Octets of a character that the next piece may complete.
+    /// Bytes of a character that the next piece may complete.
     begun: Vec<u8>,
     broken: bool,
 }
@@ -391,7 +391,7 @@ mod tests {
 
     use super::super::content_facts::ContentScan;
 
-    /// Whether a text, with LF for its line ends, has UTF-8 in a header.
+    /// Returns `true` if a text, with LF for its line ends, has UTF-8 in a header.
     fn has_utf8_header(text: &str) -> bool {
         in_pieces(text.replace('\n', "\r\n").as_bytes(), usize::MAX)
     }
@@ -531,10 +531,11 @@ mod tests {
         assert!(has_utf8_header(&blanks));
     }
 
-    /// A part of a message, and whether a header in it has UTF-8.
+    /// A part of a message.
     #[derive(Debug, Clone)]
     struct Part {
         header: &'static str,
+        /// Its header has UTF-8.
         has_utf8: bool,
         body: Body,
     }

@@ -147,7 +147,7 @@ impl<'a> Part<'a> {
         (candidates, note)
     }
 
-    /// Preference of the best exchanger that is this host, and what shows that it is.
+    /// Preference of the best exchanger that is this host, and the reason to take it for this host.
     fn best_own(&self, planner: &Planner<'_>) -> Option<(Option<u16>, String)> {
         let own = self.hosts.iter().filter_map(|host| Some((host.preference(), host.own(planner)?)));
         own.min_by_key(|(preference, _)| *preference)
@@ -197,7 +197,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// What shows that it is this host; `None`: it is another one, as far as is known.
+    /// Reason to take it for this host. `None`: it is another one, as far as is known.
     fn own(&self, planner: &Planner<'_>) -> Option<String> {
         let Self::Asked(asked) = self else { return None };
         let (hop, lookup) = &**asked;

@@ -116,7 +116,7 @@ fn leads_back(plan: &Plan, host: &str) -> String {
 }
 
 #[tokio::test]
-async fn check_077_a_loop_names_the_exchanger_that_is_this_host_and_what_shows_it() {
+async fn check_077_a_loop_names_the_exchanger_that_is_this_host_with_the_reason() {
     let dns = || {
         dns()
             .mx("x.example", 10, "own.example")

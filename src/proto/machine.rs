@@ -124,7 +124,7 @@ impl ProtocolError {
         }
     }
 
-    /// Returns what the server said, as far as it is a reply.
+    /// Returns the reply that breaks the protocol, if it is one.
     pub(crate) fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Unsolicited(reply)

@@ -163,7 +163,7 @@ impl Reply {
         Self { text: text.as_ref().into(), ..self }
     }
 
-    /// Drops what is beyond `max` octets of text, so that kept replies are small. Where lines with different codes come
+    /// Drops what is beyond `max` octets of text, so that kept replies are small. If lines with different codes come
     /// before those of a refusal, those of the refusal are kept first.
     pub(crate) fn shortened(self, max: usize) -> Self {
         if self.text.len() <= max {

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn check_003_any_other_last_line_is_against_the_protocol_and_its_text_is_told() {
+    fn check_003_any_other_last_line_is_a_protocol_error_with_its_text() {
         for reply in ["550-a\n250 b", "250-a\n251 b", "250-a\n550-b\n250 c", "220-a\n354 b", "250-a\n150 b"] {
             let octets = format!("{}\r\n", reply.replace('\n', "\r\n"));
             let error = parse(octets.as_bytes()).unwrap_err().to_string();

@@ -120,7 +120,7 @@ impl Terms {
         }
     }
 
-    /// What goes into RCPT behind MAIL with these parameters.
+    /// Parameters of RCPT behind MAIL with these parameters.
     pub(super) fn rcpt_parameters(&self, envelope: &Envelope, mail: &MailParameters<'_>) -> RcptParameters {
         let requests = match (self.capabilities.dsn, envelope.reverse_path()) {
             (false, _) => Requests::None,

@@ -392,7 +392,7 @@ fn check_055_056_129_141_what_the_server_lacks_is_said_before_mail() {
     assert_eq!(verdicts_before_mail(small, &["a@x.example"], CONTENT), ["Size { limit: 10, size: 22 }"]);
 }
 
-/// The first of what goes out for a message with UTF-8 in its header, or what is missing.
+/// First commands for a message with UTF-8 in its header, or the extension that is missing.
 fn utf8_header(terms: Terms, envelope: &Envelope) -> String {
     let recipients: Vec<_> = envelope.recipients().iter().collect();
     let message = Message::from_bytes("Subject: \u{fc}\r\n\r\n".as_bytes()).unwrap();

@@ -51,7 +51,7 @@ async fn check_003_a_trace_has_a_line_for_each_line_of_a_reply() {
 }
 
 #[tokio::test]
-async fn check_141_deliver_sends_a_utf8_header_as_eight_bit_content_where_that_is_declared() {
+async fn check_141_deliver_sends_a_utf8_header_as_eight_bit_content_by_an_option() {
     const UTF8_HEADER: &str = "Subject: Gr\u{fc}\u{df}e\r\n\r\ntext\r\n";
     for (options, parameter) in [(&[][..], " SMTPUTF8"), (&["--no-smtputf8"], "")] {
         let server = listen(ScriptedServer::smtp().without("SIZE")).await;
@@ -63,7 +63,7 @@ async fn check_141_deliver_sends_a_utf8_header_as_eight_bit_content_where_that_i
 }
 
 #[tokio::test]
-async fn check_019_deliver_takes_a_5yz_greeting_as_permanent_where_that_is_said() {
+async fn check_019_deliver_takes_a_5yz_greeting_as_permanent_by_an_option() {
     for (options, status) in [(&[][..], TEMPORARY_FAILURE), (&["--permanent-greeting"], UNAVAILABLE)] {
         let server = listen(ScriptedServer::smtp().greeting("554 no")).await;
         let Some(output) = deliver(&server.url(), options, MESSAGE).await else { return };

@@ -315,7 +315,7 @@ async fn check_141_an_exchanger_without_smtputf8_receives_a_utf8_header_only_if_
 }
 
 #[tokio::test]
-async fn check_141_a_session_on_a_stream_of_the_hosts_own_sends_a_utf8_header_as_the_host_says() {
+async fn check_141_a_utf8_header_is_eight_bit_content_by_a_setting_of_a_session() {
     for (as_eight_bit, wanted) in [(false, "failed unsupported - 5.6.9"), (true, "delivered 2.0.0")] {
         let server = ScriptedServer::lmtp().without("SMTPUTF8").without("SIZE").listen_tcp().await.unwrap();
         let stream = TcpStream::connect(server.address()).await.unwrap();

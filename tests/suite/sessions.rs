@@ -57,7 +57,7 @@ async fn check_019_only_521_from_every_host_is_for_good() {
 }
 
 #[tokio::test]
-async fn check_019_every_5yz_greeting_is_permanent_where_the_host_says_so() {
+async fn check_019_every_5yz_greeting_is_permanent_by_a_setting() {
     let table = [
         (["554 no", "550 no"], "failed refused greeting 5.3.2"),
         (["554 no", "521 no"], "failed refused greeting 5.3.2"),
@@ -77,7 +77,7 @@ async fn check_019_every_5yz_greeting_is_permanent_where_the_host_says_so() {
 }
 
 #[tokio::test]
-async fn check_019_a_session_on_a_stream_of_the_hosts_own_takes_a_5yz_greeting_as_the_host_says() {
+async fn check_019_a_5yz_greeting_is_permanent_by_a_setting_of_a_session() {
     for permanent in [false, true] {
         let server = ScriptedServer::smtp().greeting("554 no").listen_tcp().await.unwrap();
         let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
