@@ -56,8 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "IP")]
     pub(crate) source_ip: Vec<IpAddr>,
 
-    /// The DNS server to ask instead of the system's. If it has a loopback address it is taken for the
-    /// operator's own, so that the name of a relay may lead to a loopback address
+    /// The DNS server to ask instead of the system's
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) resolver: Option<SocketAddr>,
 
@@ -107,6 +106,11 @@ pub(crate) struct Arguments {
     #[arg(long = "smtputf8")]
     pub(crate) smtp_utf8: bool,
 
+    /// Declare that the message arrived without SMTPUTF8: bytes above 127 in its header are 8-bit content, also where the
+    /// server of an MX route does not offer SMTPUTF8
+    #[arg(long = "no-smtputf8", conflicts_with = "smtp_utf8")]
+    pub(crate) no_smtp_utf8: bool,
+
     /// Declare that the message is binary (RFC 3030) and take it as it is, line ends included: it goes only to servers
     /// that offer BINARYMIME and CHUNKING
     #[arg(long)]
@@ -127,6 +131,10 @@ pub(crate) struct Arguments {
     /// The original recipient (RFC 3461), decoded
     #[arg(long, value_name = "TYPE;ADDR", value_parser = OriginalRecipient::parse)]
     pub(crate) dsn_orcpt: Option<OriginalRecipient>,
+
+    /// Take every 5yz greeting as permanent, and not only 521: recipients fail if all hosts greet so
+    #[arg(long)]
+    pub(crate) permanent_greeting: bool,
 
     /// How long the message has been waiting
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]

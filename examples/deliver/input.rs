@@ -7,7 +7,7 @@ use nexthop::mail::{LineEndError, MessageError};
 use nexthop::{Envelope, Message, Recipient};
 
 use crate::arguments::Arguments;
-use crate::common::exit::{DATA, Trouble};
+use crate::common::exit::{DATA, Trouble, USAGE};
 
 /// The exit status for input that cannot be read.
 pub(crate) const NO_INPUT: u8 = 66;
@@ -21,7 +21,12 @@ pub(crate) fn envelope(arguments: &Arguments) -> Result<Envelope, Trouble> {
     if let Some(id) = &arguments.dsn_envid {
         envelope = envelope.with_envelope_id(id.clone());
     }
-    arguments.to.iter().try_fold(envelope, |envelope, to| Ok(envelope.recipient(recipient(arguments, to)?)))
+    if arguments.no_smtp_utf8 {
+        envelope = envelope.without_smtp_utf8();
+    }
+    let to = arguments.to.iter().map(|to| recipient(arguments, to));
+    envelope.extend(to.collect::<Result<Vec<_>, _>>()?);
+    envelope.require_recipients().map_err(|error| Trouble::new(USAGE, error))
 }
 
 fn recipient(arguments: &Arguments, to: &str) -> Result<Recipient, Trouble> {

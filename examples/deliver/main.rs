@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nexthop::deliverer::GroupPlan;
-use nexthop::{HickoryResolver, Outcome, Report};
+use nexthop::{HickoryResolver, Outcome, Reply, Report};
 
 use arguments::Arguments;
 use common::exit::{TEMPORARY_FAILURE, Trouble, UNAVAILABLE, usage};
@@ -58,7 +58,13 @@ fn print_report(report: &Report, json: bool) -> Result<(), Trouble> {
     if json {
         return print_json(report);
     }
-    println!("{report}");
+    for recipient in report.recipients() {
+        println!("{recipient}");
+        let lines: Vec<_> = recipient.outcome.reply().into_iter().flat_map(Reply::wire_lines).collect();
+        if lines.len() > 1 {
+            lines.iter().for_each(|line| println!("    {line}"));
+        }
+    }
     Ok(())
 }
 

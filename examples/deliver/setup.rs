@@ -28,7 +28,7 @@ pub(crate) fn deliverer(arguments: &Arguments, resolver: Arc<HickoryResolver>) -
         .address_policy(policy(arguments))
         .plan(plan)
         .pool(nothing_kept())
-        // it shows the dialogue by the letter: no content before the recipients are known (RFC 3030 section 2)
+        .greeting_5yz_is_permanent(arguments.permanent_greeting)
         .login(login(arguments));
     let builder = arguments.connection.apply(builder);
     let builder = match credentials(arguments)? {
@@ -95,12 +95,8 @@ fn dnssec(arguments: &Arguments) -> DnssecMode {
 }
 
 fn policy(arguments: &Arguments) -> DefaultPolicy {
-    let policy = match arguments.resolver {
-        // what the operator's own resolver says of the operator's own relay is the operator's word
-        Some(server) if server.ip().is_loopback() => DefaultPolicy::default().relay_names_may_be_loopback(),
-        _ => DefaultPolicy::default(),
-    };
-    arguments.deny.iter().fold(arguments.connection.allow(policy), |policy, block| policy.deny(*block))
+    let policy = arguments.connection.allow(DefaultPolicy::default());
+    arguments.deny.iter().fold(policy, |policy, block| policy.deny(*block))
 }
 
 /// The dialogue and what may be shown of an authentication.

@@ -17,7 +17,9 @@ impl Observer for Transcript {
             Event::Authentication { connection, line, .. } => {
                 eprintln!("{connection} A: {}", printable(line))
             }
-            Event::Received { connection, reply, .. } => eprintln!("{connection} S: {reply}"),
+            Event::Received { connection, reply, .. } => {
+                reply.wire_lines().for_each(|line| eprintln!("{connection} S: {line}"));
+            }
             _ => {}
         }
     }

@@ -83,6 +83,7 @@ pub struct DelivererBuilder {
     single_flight_limit: usize,
     pool: PoolSettings,
     refuse_long_lines: bool,
+    greeting_5yz_is_permanent: bool,
     tls: TlsSettings,
     credentials: Option<Arc<dyn CredentialProvider>>,
     login: LoginSettings,
@@ -136,6 +137,7 @@ impl DelivererBuilder {
             single_flight_limit: 0,
             pool: PoolSettings::default(),
             refuse_long_lines: false,
+            greeting_5yz_is_permanent: false,
             tls: TlsSettings::default(),
             credentials: None,
             login: LoginSettings::default(),
@@ -243,6 +245,14 @@ impl DelivererBuilder {
         self
     }
 
+    /// Takes every 5yz greeting as permanent (5.3.2), and not only 521 (RFC 7504). As after 521 the next host is tried,
+    /// and the recipients fail if all hosts refuse so. A 554 greeting often refuses the client's address for a while, which
+    /// the sender's host can change. Default: `false`.
+    pub fn greeting_5yz_is_permanent(mut self, permanent: bool) -> Self {
+        self.greeting_5yz_is_permanent = permanent;
+        self
+    }
+
     /// How connections are secured.
     pub fn tls(mut self, settings: TlsSettings) -> Self {
         self.tls = settings;
@@ -309,6 +319,7 @@ impl DelivererBuilder {
             chunking: self.chunking,
             single_flight_limit: self.single_flight_limit,
             refuse_long_lines: self.refuse_long_lines,
+            greeting_5yz_is_permanent: self.greeting_5yz_is_permanent,
             observer: self.observer,
             trace: self.trace,
             ..SessionSettings::new(client_name)

@@ -71,9 +71,10 @@ impl Report {
         Iter(self.recipients.iter())
     }
 
-    /// Whether every recipient was delivered.
+    /// Returns `true` if every recipient was delivered. Of an envelope without recipients nothing was.
     pub fn is_delivered(&self) -> bool {
-        self.recipients.iter().all(|recipient| recipient.outcome.is_delivered())
+        !self.recipients.is_empty()
+            && self.recipients.iter().all(|recipient| recipient.outcome.is_delivered())
     }
 }
 

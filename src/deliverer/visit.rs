@@ -201,6 +201,8 @@ impl<'a> Visit<'a> {
             client_name: own_name.unwrap_or(settings.client_name),
             eight_bit_clean: self.key().eight_bit_clean,
             single_flight_limit: self.key().single_flight_limit,
+            // equal keys have equal terms
+            utf8_header_as_eight_bit: !self.key().is_stranger,
             ..settings
         }
     }
@@ -231,7 +233,10 @@ fn allowed(candidate: &Candidate, own_preference: Option<u16>) -> Result<&Dial, 
     let leads_back =
         candidate.preference.is_some() && own_preference.is_some() && candidate.preference >= own_preference;
     match &candidate.standing {
-        Standing::Allowed(_) if leads_back => Err(Failure::leads_back(&candidate.name())),
+        Standing::Allowed(_) if leads_back => {
+            let why = "an exchanger that is no worse calls itself as this host does";
+            Err(Failure::leads_back(&candidate.name(), why))
+        }
         Standing::Allowed(dial) => Ok(dial),
         Standing::Denied(_) | Standing::Unusable(_) => {
             Err(candidate.failure().unwrap_or_else(|| Failure::local_for_now("nothing to dial")))

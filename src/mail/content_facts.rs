@@ -2,6 +2,10 @@
 
 use memchr::{memchr, memchr2};
 
+use super::mime_headers::MimeHeaders;
+
+const LINE_END: &[u8] = b"\r\n";
+
 /// What a message is, found out once by looking at every octet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -14,7 +18,8 @@ pub struct ContentFacts {
     pub nul: bool,
     /// Whether the content is not made of lines: its octets go out as they are or not at all (needs BINARYMIME).
     pub binary: bool,
-    /// Whether the header of the message has UTF-8 beyond ASCII (needs SMTPUTF8, RFC 6531 section 3.4).
+    /// UTF-8 beyond ASCII in the header of the message, or of a MIME part at any depth (needs SMTPUTF8, RFC 6531
+    /// section 3.4). Octets above 127 in a header that is not UTF-8 as a whole do not count.
     pub utf8_header: bool,
     /// Octets of the longest line without its line end; text lines have at most 998
     /// (RFC 5321 section 4.5.3.1.6).
@@ -42,9 +47,7 @@ pub(crate) struct ContentScan {
     facts: ContentFacts,
     line: u64,
     after_cr: bool,
-    body: bool,
-    header_octets_above_127: bool,
-    header: Utf8Check,
+    headers: MimeHeaders,
 }
 
 impl ContentScan {
@@ -66,8 +69,18 @@ impl ContentScan {
         let mut rest = piece;
         while let Some(at) = self.line_end(rest) {
             self.text(&rest[..at]);
-            self.control(rest[at])?;
-            rest = &rest[at + 1..];
+            rest = &rest[at..];
+            match rest.strip_prefix(LINE_END).filter(|_| !self.after_cr) {
+                Some(next) => {
+                    self.facts.size += LINE_END.len() as u64;
+                    self.end_line();
+                    rest = next;
+                }
+                None => {
+                    self.control(rest[0])?;
+                    rest = &rest[1..];
+                }
+            }
         }
         self.text(rest);
         Ok(())
@@ -80,7 +93,7 @@ impl ContentScan {
         }
         self.facts.longest_line = self.facts.longest_line.max(self.line);
         self.facts.ends_line = self.line == 0;
-        self.facts.utf8_header = self.header_octets_above_127 && self.header.is_valid();
+        self.facts.utf8_header = self.headers.finish();
         Ok(self.facts)
     }
 
@@ -95,12 +108,7 @@ impl ContentScan {
     fn text(&mut self, text: &[u8]) {
         self.facts.size += text.len() as u64;
         self.line += text.len() as u64;
-        if !self.body && !text.is_ascii() {
-            self.header_octets_above_127 = true;
-        }
-        if !self.body {
-            self.header.add(text);
-        }
+        self.headers.text(text);
     }
 
     fn control(&mut self, octet: u8) -> Result<(), LineEndError> {
@@ -127,36 +135,10 @@ impl ContentScan {
     }
 
     fn end_line(&mut self) {
-        self.body |= self.line == 0;
+        self.headers.end_line();
         self.facts.longest_line = self.facts.longest_line.max(self.line);
         self.line = 0;
         self.after_cr = false;
-    }
-}
-
-/// Whether octets that come in pieces are UTF-8.
-#[derive(Debug, Default)]
-struct Utf8Check {
-    /// Octets of a character that the next piece may complete.
-    begun: Vec<u8>,
-    broken: bool,
-}
-
-impl Utf8Check {
-    fn add(&mut self, piece: &[u8]) {
-        if self.broken || (self.begun.is_empty() && piece.is_ascii()) {
-            return;
-        }
-        self.begun.extend_from_slice(piece);
-        match std::str::from_utf8(&self.begun) {
-            Ok(_) => self.begun.clear(),
-            Err(error) if error.error_len().is_none() => drop(self.begun.drain(..error.valid_up_to())),
-            Err(_) => self.broken = true,
-        }
-    }
-
-    fn is_valid(&self) -> bool {
-        !self.broken && self.begun.is_empty()
     }
 }
 

@@ -9,6 +9,8 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 /// Octets of a label (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
+/// ASCII characters that no domain has: all but letters, digits, hyphens, underscores and dots.
+const DENIED: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 /// Octets of a name in text form without the final dot (RFC 1035 section 2.3.4: 255 on the wire).
 const MAX_NAME: usize = 253;
 
@@ -25,7 +27,7 @@ pub enum DomainError {
     /// More than 253 octets, as A-labels.
     #[error("the name is longer than 253 octets")]
     TooLong,
-    /// A character that no host name has, or a hyphen at the edge of a label.
+    /// A character that no name has, or a hyphen at the edge of a label. In the name of a client, an underscore.
     #[error("not a host name (letters, digits and inner hyphens)")]
     NotHostName,
     /// A label that IDNA does not allow, or an `xn--` label that stands for nothing.
@@ -38,7 +40,7 @@ pub enum DomainError {
 
 /// A name that can be asked of the DNS: A-labels, lower case, absolute, without the final dot.
 ///
-/// Wider than [`Domain`]: an underscore may stand in it (`_25._tcp.mx.example`). Never empty.
+/// Wider than [`Domain`]: labels may begin and end with a hyphen. Never empty.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DnsName(Arc<str>);
 
@@ -112,6 +114,9 @@ impl fmt::Debug for DnsName {
 
 /// A mail domain (RFC 5321 section 2.3.5): A-labels of letters, digits and hyphens, lower case, no final dot.
 ///
+/// Underscores are accepted as well: domains with them have mail exchangers, though RFC 5321 has no place for them. A
+/// [`ClientName`](crate::ClientName) has none.
+///
 /// U-labels are converted once, here; whoever holds a `Domain` needs to know nothing about IDNA.
 ///
 /// ```
@@ -127,13 +132,13 @@ impl Domain {
     /// Reads a domain in A-labels, U-labels or a mixture; case and one final dot do not matter.
     ///
     /// # Errors
-    /// Not a host name by RFC 5321 section 2.3.5, too long (as A-labels), or invalid by UTS 46 and RFC 5891.
+    /// Not a host name by RFC 5321 section 2.3.5 but for underscores, too long (as A-labels), or invalid by UTS 46 and RFC 5891.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let plain = text.is_ascii() && !text.split('.').any(starts_like_a_label);
         if !plain {
             let ascii = Uts46::new()
-                .to_ascii(text.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Ignore)
+                .to_ascii(text.as_bytes(), DENIED, Hyphens::CheckFirstLast, DnsLength::Ignore)
                 .map_err(|_| DomainError::Idna)?;
             return Self::from_ascii(&ascii);
         }
@@ -145,11 +150,14 @@ impl Domain {
         if text.ends_with('.') {
             return Err(DomainError::EmptyLabel);
         }
-        let host_name = name
-            .as_str()
-            .split('.')
-            .all(|label| !label.contains('_') && !label.starts_with('-') && !label.ends_with('-'));
-        host_name.then_some(Self(name)).ok_or(DomainError::NotHostName)
+        let has_inner_hyphens_only =
+            name.as_str().split('.').all(|label| !label.starts_with('-') && !label.ends_with('-'));
+        has_inner_hyphens_only.then_some(Self(name)).ok_or(DomainError::NotHostName)
+    }
+
+    /// Returns `true` if every label has letters, digits and hyphens only, as RFC 5321 section 2.3.5 wants it.
+    pub(crate) fn is_host_name(&self) -> bool {
+        !self.as_str().contains('_')
     }
 
     /// Whether both are clones of one: equal without a look at the text.
@@ -268,8 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn only_names_to_look_up_have_underscores() {
-        assert!(Domain::parse("a_b.example").is_err());
+    fn underscores_are_accepted_beside_labels_of_every_kind() {
+        assert_eq!(Domain::parse("A_b.example").unwrap().as_str(), "a_b.example");
+        assert_eq!(Domain::parse("_a.Ü.example").unwrap().as_str(), "_a.xn--tda.example");
+        assert!(Domain::parse("_a.ü_.example").is_ok());
+        assert!(!Domain::parse("a_b.example").unwrap().is_host_name());
+        for bad in ["a b.ü", "a*b.ü", "a<b.ü", "a@b.ü", "-_.ü", "a\0.ü"] {
+            assert!(Domain::parse(bad).is_err(), "{bad:?}");
+        }
         let host = DnsName::parse("MX.example").unwrap();
         assert_eq!(host.prefixed("_25._tcp").unwrap().as_str(), "_25._tcp.mx.example");
         assert!(host.prefixed("a b").is_err());

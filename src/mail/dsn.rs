@@ -29,8 +29,8 @@ pub enum DsnError {
     /// An envelope identifier or an original recipient with nothing in it.
     #[error("an empty DSN parameter")]
     Empty,
-    /// A character that is neither printable ASCII nor a space (RFC 3461 sections 4.2 and 4.4).
-    /// An original recipient in UTF-8 has to be given in the ASCII form of RFC 6533 section 3.
+    /// A character that is neither printable ASCII nor a space (RFC 3461 sections 4.2 and 4.4), nor UTF-8 in an original
+    /// recipient of type `utf-8` (RFC 6533 section 3).
     #[error("not printable ASCII: {0}")]
     NotPrintable(String),
     /// An envelope identifier of more than 100 characters, encoded.
@@ -174,8 +174,8 @@ impl EnvelopeId {
 
 /// The recipient that the sender wrote to, before any forwarding (RFC 3461 section 4.2).
 ///
-/// A type of address, as `rfc822`, and an address in printable ASCII and spaces, held decoded. An address in UTF-8 is given
-/// in the ASCII form of RFC 6533 section 3: `utf-8;j\x{FC}rgen@a.example`.
+/// A type of address, as `rfc822`, and an address in printable ASCII and spaces, held decoded. An address of type `utf-8`
+/// (RFC 6533 section 3) may have UTF-8, or the ASCII form of it: `utf-8;jürgen@a.example`, `utf-8;j\x{FC}rgen@a.example`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OriginalRecipient {
     address_type: Box<str>,
@@ -186,10 +186,14 @@ impl OriginalRecipient {
     /// Takes `rfc822;ann@a.example`, the address as the sender means it, not encoded.
     ///
     /// # Errors
-    /// No address type, no address, one that is not in printable ASCII and spaces, or more than 500 characters when encoded.
+    /// No address type, no address, more than 500 characters when encoded, or a character that is neither printable ASCII
+    /// nor a space. In an address of type `utf-8` only control characters are refused.
     pub fn parse(text: &str) -> Result<Self, DsnError> {
         let (address_type, address) = split_address_type(text)?;
-        require_printable(address)?;
+        match is_utf8(address_type) {
+            true => require_no_control(address),
+            false => require_printable(address),
+        }?;
         let original = Self { address_type: address_type.into(), address: address.into() };
         if original.to_xtext().len() > MAX_ORIGINAL_RECIPIENT {
             return Err(DsnError::OriginalRecipientTooLong(shown(text)));
@@ -200,10 +204,15 @@ impl OriginalRecipient {
     /// Takes the value of an `ORCPT` parameter as a server received it.
     ///
     /// # Errors
-    /// The address is not xtext, or [`OriginalRecipient::parse`] refuses the whole when decoded.
+    /// The address is not xtext, of type `utf-8` with UTF-8 in it, or [`OriginalRecipient::parse`] refuses the whole when
+    /// decoded.
     pub fn from_xtext(encoded: &str) -> Result<Self, DsnError> {
         let (address_type, address) = split_address_type(encoded)?;
-        Self::parse(&format!("{address_type};{}", decode_xtext(address)?))
+        let decoded = match is_utf8(address_type) {
+            true => xtext::decode_with_utf8(address).ok_or_else(|| DsnError::Xtext(shown(address))),
+            false => decode_xtext(address),
+        };
+        Self::parse(&format!("{address_type};{}", decoded?))
     }
 
     /// What kind of address it is: `rfc822`, `utf-8`, `x400` and others.
@@ -216,10 +225,57 @@ impl OriginalRecipient {
         &self.address
     }
 
-    /// The value of an `ORCPT` parameter.
+    /// Returns the value of an `ORCPT` parameter in ASCII. UTF-8 is written as `\x{FC}` (RFC 6533 section 3,
+    /// `utf-8-addr-xtext`).
     pub fn to_xtext(&self) -> String {
-        format!("{};{}", self.address_type, xtext::encode(&self.address))
+        match is_utf8(&self.address_type) {
+            true => format!("{};{}", self.address_type, with_embedded(&self.address, false)),
+            false => format!("{};{}", self.address_type, xtext::encode(&self.address)),
+        }
     }
+
+    /// Returns the value of an `ORCPT` parameter for a server that offers SMTPUTF8, behind a MAIL command with that
+    /// parameter. UTF-8 stays as it is (RFC 6533 section 3, `utf-8-addr-unitext`).
+    pub fn to_unitext(&self) -> String {
+        match is_utf8(&self.address_type) {
+            true => format!("{};{}", self.address_type, with_embedded(&self.address, true)),
+            false => self.to_xtext(),
+        }
+    }
+}
+
+fn is_utf8(address_type: &str) -> bool {
+    address_type.eq_ignore_ascii_case("utf-8")
+}
+
+/// Writes characters that may not stand raw in an address of type `utf-8` as `\x{HEX}`. Those in that form are kept.
+fn with_embedded(address: &str, keeps_utf8: bool) -> String {
+    let mut written = String::with_capacity(address.len());
+    let mut rest = address;
+    while let Some(c) = rest.chars().next() {
+        let embedded = embedded_length(rest);
+        let is_raw = embedded.is_some() || is_qchar(c) || (keeps_utf8 && !c.is_ascii());
+        let (taken, behind) = rest.split_at(embedded.unwrap_or(c.len_utf8()));
+        match is_raw {
+            true => written.push_str(taken),
+            false => written.push_str(&format!("\\x{{{:02X}}}", u32::from(c))),
+        }
+        rest = behind;
+    }
+    written
+}
+
+/// Bytes of the `\x{HEX}` that a text begins with, if it begins with one that stands for a character.
+fn embedded_length(text: &str) -> Option<usize> {
+    let (digits, _) = text.strip_prefix("\\x{")?.split_once('}')?;
+    let is_number = matches!(digits.len(), 1..=6) && digits.bytes().all(|octet| octet.is_ascii_hexdigit());
+    let number = u32::from_str_radix(digits, 16).ok().filter(|_| is_number)?;
+    char::from_u32(number).map(|_| "\\x{}".len() + digits.len())
+}
+
+/// `QCHAR` of RFC 6533 section 3.
+fn is_qchar(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=')
 }
 
 /// What the sender of a message wants to be told about one recipient. By default nothing is said, and the servers decide.
@@ -241,6 +297,14 @@ fn require_printable(text: &str) -> Result<(), DsnError> {
         "" => Err(DsnError::Empty),
         _ if text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()) => Ok(()),
         _ => Err(DsnError::NotPrintable(shown(text))),
+    }
+}
+
+fn require_no_control(text: &str) -> Result<(), DsnError> {
+    match text {
+        "" => Err(DsnError::Empty),
+        _ if text.contains(char::is_control) => Err(DsnError::NotPrintable(shown(text))),
+        _ => Ok(()),
     }
 }
 
@@ -415,8 +479,13 @@ mod tests {
         for bad in ["a\tb", "é", "a\u{7f}"] {
             let expected = DsnError::NotPrintable(format!("{bad:?}"));
             assert_eq!(EnvelopeId::parse(bad), Err(expected.clone()));
+            assert_eq!(OriginalRecipient::parse(&format!("rfc822;{bad}")), Err(expected));
+        }
+        for bad in ["a\tb", "a\u{7f}", "a\u{85}", "a\r\nb"] {
+            let expected = DsnError::NotPrintable(format!("{bad:?}"));
             assert_eq!(OriginalRecipient::parse(&format!("utf-8;{bad}")), Err(expected));
         }
+        assert_eq!(OriginalRecipient::parse("utf-8;"), Err(DsnError::Empty));
         assert!(EnvelopeId::from_xtext("a+0A").is_err());
     }
 
@@ -442,6 +511,43 @@ mod tests {
     fn an_original_recipient_in_utf_8_keeps_its_ascii_form() {
         let original = OriginalRecipient::parse(r"utf-8;j\x{FC}rgen@a.example").unwrap();
         assert_eq!(original.to_xtext(), r"utf-8;j\x{FC}rgen@a.example");
+        assert_eq!(original.to_unitext(), r"utf-8;j\x{FC}rgen@a.example");
+    }
+
+    #[test]
+    fn check_146_an_original_recipient_may_be_in_utf_8() {
+        for (given, ascii, utf8) in [
+            ("utf-8;jürgen@a.example", r"utf-8;j\x{FC}rgen@a.example", "utf-8;jürgen@a.example"),
+            (
+                "UTF-8;用户@例え.example",
+                r"UTF-8;\x{7528}\x{6237}@\x{4F8B}\x{3048}.example",
+                "UTF-8;用户@例え.example",
+            ),
+            (
+                "utf-8;a+ü=b \\@x",
+                r"utf-8;a\x{2B}\x{FC}\x{3D}b\x{20}\x{5C}@x",
+                r"utf-8;a\x{2B}ü\x{3D}b\x{20}\x{5C}@x",
+            ),
+            (
+                r"utf-8;\x{D800}\x{}\x{1",
+                r"utf-8;\x{5C}x{D800}\x{5C}x{}\x{5C}x{1",
+                r"utf-8;\x{5C}x{D800}\x{5C}x{}\x{5C}x{1",
+            ),
+            ("utf-8;😀@x", r"utf-8;\x{1F600}@x", "utf-8;😀@x"),
+            ("rfc822;a+b", "rfc822;a+2Bb", "rfc822;a+2Bb"),
+        ] {
+            let original = OriginalRecipient::parse(given).unwrap();
+            assert_eq!((original.to_xtext().as_str(), original.to_unitext().as_str()), (ascii, utf8));
+            assert_eq!(original.to_string(), given);
+        }
+        for received in ["utf-8;jürgen@x", r"utf-8;j\x{FC}rgen@x", "utf-8;j+C3+BCrgen@x"] {
+            let original = OriginalRecipient::from_xtext(received).unwrap();
+            assert_eq!(original.to_xtext(), r"utf-8;j\x{FC}rgen@x", "{received}");
+        }
+        assert!(OriginalRecipient::from_xtext("rfc822;jürgen@x").is_err());
+        assert!(OriginalRecipient::from_xtext("utf-8;a=b").is_err());
+        let long = |count: usize| OriginalRecipient::parse(&format!("utf-8;{}", "ü".repeat(count)));
+        assert!(long(82).is_ok() && long(83).is_err(), "the ASCII form counts");
     }
 
     proptest! {
@@ -453,11 +559,15 @@ mod tests {
         }
 
         #[test]
-        fn attack_a30_no_value_ends_its_parameter(text in "(?s).{1,20}|[ -~]{1,20}|[a-z]{1,3};[ -~]{1,20}") {
+        fn attack_a30_no_value_ends_its_parameter(text in "(?s).{1,20}|[ -~]{1,20}|[a-z]{1,3};[ -~]{1,20}|utf-8;[ -~é\\\\x{}]{1,20}") {
             let id = EnvelopeId::parse(&text).map(|id| id.to_xtext());
             let original = OriginalRecipient::parse(&text).map(|original| original.to_xtext());
             for value in id.into_iter().chain(original) {
                 prop_assert!(value.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'='), "{:?}", value);
+            }
+            if let Ok(original) = OriginalRecipient::parse(&text) {
+                let value = original.to_unitext();
+                prop_assert!(!value.contains(|c: char| c.is_control() || matches!(c, ' ' | '=')), "{:?}", value);
             }
         }
     }

@@ -172,9 +172,20 @@ impl Recipient {
     }
 }
 
+/// Reason why an envelope cannot be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// It has no recipients (RFC 5321 section 3.3: one or more).
+    #[error("the envelope has no recipients")]
+    NoRecipients,
+}
+
 /// Whom a message is from and whom it goes to (RFC 5321 section 2.3.1).
 ///
-/// Recipients stay in the order they were given; duplicates are kept.
+/// Recipients stay in the order they were given; duplicates are kept. An envelope is made without any, and one without any
+/// cannot be delivered: [`Envelope::require_recipients`] refuses it, and a [`Report`](crate::Report) on it is never
+/// [delivered](crate::Report::is_delivered).
 ///
 /// ```
 /// use nexthop::Envelope;
@@ -189,6 +200,7 @@ pub struct Envelope {
     recipients: Vec<Recipient>,
     ret: Option<Ret>,
     envelope_id: Option<EnvelopeId>,
+    without_smtp_utf8: bool,
 }
 
 impl Envelope {
@@ -202,7 +214,7 @@ impl Envelope {
 
     /// An envelope without recipients, from this path.
     pub fn from_path(reverse_path: ReversePath) -> Self {
-        Self { reverse_path, recipients: Vec::new(), ret: None, envelope_id: None }
+        Self { reverse_path, recipients: Vec::new(), ret: None, envelope_id: None, without_smtp_utf8: false }
     }
 
     /// The same envelope, with one more recipient, as [`Recipient::parse`] reads it.
@@ -220,6 +232,17 @@ impl Envelope {
         self
     }
 
+    /// Returns the envelope if it has recipients. For a host that fills it from a list that may be empty.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn require_recipients(self) -> Result<Self, EnvelopeError> {
+        match self.recipients.is_empty() {
+            true => Err(EnvelopeError::NoRecipients),
+            false => Ok(self),
+        }
+    }
+
     /// The same envelope, with this `RET`.
     #[must_use]
     pub fn with_ret(self, ret: Ret) -> Self {
@@ -230,6 +253,22 @@ impl Envelope {
     #[must_use]
     pub fn with_envelope_id(self, envelope_id: EnvelopeId) -> Self {
         Self { envelope_id: Some(envelope_id), ..self }
+    }
+
+    /// Declares that the message arrived without SMTPUTF8, as most messages with UTF-8 in the header do. Then bytes above 127
+    /// in the header are 8-bit content wherever it goes: MAIL carries no SMTPUTF8 for them, and a mail exchanger without
+    /// SMTPUTF8 receives them. Without this declaration such a message fails there (5.6.9, RFC 6531 section 3.2), while a relay
+    /// that offers 8BITMIME but not SMTPUTF8 receives it as 8-bit content.
+    ///
+    /// Mailboxes in UTF-8 still need SMTPUTF8.
+    #[must_use]
+    pub fn without_smtp_utf8(self) -> Self {
+        Self { without_smtp_utf8: true, ..self }
+    }
+
+    /// Returns `true` if the host declared that the message arrived without SMTPUTF8.
+    pub fn is_without_smtp_utf8(&self) -> bool {
+        self.without_smtp_utf8
     }
 
     /// Where reports go.
@@ -456,6 +495,14 @@ mod tests {
         envelope.extend([parse("b@d")]);
         let shown: Vec<_> = envelope.recipients().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["b@d", "a@d", "b@d"]);
+    }
+
+    #[test]
+    fn an_envelope_without_recipients_is_an_error() {
+        let empty = Envelope::new("a@d").unwrap();
+        assert_eq!(empty.clone().require_recipients(), Err(EnvelopeError::NoRecipients));
+        let filled = empty.to("b@d").unwrap();
+        assert_eq!(filled.clone().require_recipients(), Ok(filled));
     }
 
     #[test]

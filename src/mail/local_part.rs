@@ -2,12 +2,14 @@
 
 /// The local part with quotes only where they are needed (RFC 5321 section 4.1.2); `None`: not a local part.
 ///
-/// The caller has refused control characters.
+/// Mailboxes with dots where the grammar has none exist (`a..b`, `.a`, `a.`). They are accepted without quotes and get
+/// them here. The caller has refused control characters.
 pub(super) fn minimally_quoted(text: &str) -> Option<String> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        return is_dot_string(text).then(|| text.to_owned());
+    let content = match text.strip_prefix('"') {
+        Some(quoted) => unquote(quoted.strip_suffix('"')?)?,
+        None if has_atoms_and_dots_only(text) => text.to_owned(),
+        None => return None,
     };
-    let content = unquote(quoted.strip_suffix('"')?)?;
     Some(if is_dot_string(&content) { content } else { quote(&content) })
 }
 
@@ -30,7 +32,11 @@ fn quote(content: &str) -> String {
 }
 
 fn is_dot_string(text: &str) -> bool {
-    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(|c| is_atext(c) || !c.is_ascii()))
+    has_atoms_and_dots_only(text) && text.split('.').all(|atom| !atom.is_empty())
+}
+
+fn has_atoms_and_dots_only(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c == '.' || is_atext(c) || !c.is_ascii())
 }
 
 /// `atext` of RFC 5322 section 3.2.3.
@@ -61,6 +67,16 @@ mod tests {
     }
 
     #[test]
+    fn check_064_dots_where_the_grammar_has_none_are_quoted() {
+        for dotted in ["a..b", ".a", "a.", ".", "..", "é..b", "a.b."] {
+            reads(dotted, &format!("\"{dotted}\""));
+            reads(&format!("\"{dotted}\""), &format!("\"{dotted}\""));
+        }
+        reads(r#""\a..\b""#, r#""a..b""#);
+        reads("a.b", "a.b");
+    }
+
+    #[test]
     fn check_064_every_atext_character_stands_unquoted() {
         reads("!#$%&'*+-/=?^_`{|}~09azAZ", "!#$%&'*+-/=?^_`{|}~09azAZ");
     }
@@ -68,7 +84,7 @@ mod tests {
     #[test]
     fn check_064_local_parts_that_are_no_grammar() {
         let unquoted =
-            ["", ".a", "a.", "a..b", "a b", " a", "a@b", "a,b", "a;b", "a:b", "a(b)", "a[b", "a\\b", "a\"b"];
+            ["", "a b", " a", "a .b", "..b c", "a@b", "a,b", "a;b", "a:b", "a(b)", "a[b", "a\\b", "a\"b"];
         let quoted = [r#"""#, r#""a"#, r#""a"b"#, r#""a"b""#, r#""a\""#, r#""\é""#, r#""a".b"#, r#"a."b""#];
         for bad in unquoted.into_iter().chain(quoted) {
             assert_eq!(minimally_quoted(bad), None, "{bad:?}");

@@ -30,7 +30,7 @@ pub enum MailboxError {
     /// No `@`, so neither local part nor domain.
     #[error("no @ in {0}")]
     NoAt(String),
-    /// Neither atoms with dots between them nor one quoted string (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
+    /// Neither atoms and dots nor one quoted string (RFC 5321 section 4.1.2, RFC 6531 section 3.3).
     #[error("not a local part: {0}")]
     LocalPart(String),
     /// More than 64 octets left of the `@` (RFC 5321 section 4.5.3.1.1).
@@ -56,6 +56,12 @@ pub enum MailboxError {
 ///
 /// Octets and case of the local part are kept, but it is quoted only where it must be, so that
 /// equal mailboxes are equal values (RFC 5321 section 4.1.2). The domain is in A-labels.
+///
+/// Two kinds of mailbox are accepted that exist although the grammar has no place for them:
+///
+/// - Local parts with misplaced dots, such as `a..b`, `.a` and `a.`. They are sent, shown and compared in quotes, as RFC 5321
+///   section 4.1.2 writes them: `"a..b"@a.example`.
+/// - Domains with underscores, such as `a_b.example`.
 ///
 /// ```
 /// use nexthop::Mailbox;
@@ -253,6 +259,8 @@ impl fmt::Debug for MailboxDomain {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -278,6 +286,12 @@ mod tests {
     #[test]
     fn check_047_equal_mailboxes_are_equal_values() {
         assert_eq!(Mailbox::parse(r#""j\oe"@A.example."#), Mailbox::parse("joe@a.example"));
+        for dotted in ["try..this", "try.this.", ".try"] {
+            let (bare, quoted) = (format!("{dotted}@a.example"), format!("\"{dotted}\"@a.example"));
+            reads(&bare, &quoted);
+            let both: HashSet<_> = [&bare, &quoted].map(|text| Mailbox::parse(text).unwrap()).into();
+            assert_eq!(both.len(), 1, "{both:?}");
+        }
         reads(r#""a@b"@a.example"#, r#""a@b"@a.example"#);
     }
 
@@ -309,6 +323,8 @@ mod tests {
             );
         }
         // what counts is the form that is sent
+        assert!(Mailbox::parse(&format!("{}.@a.example", "a".repeat(61))).is_ok());
+        assert!(Mailbox::parse(&format!("{}.@a.example", "a".repeat(62))).is_err());
         assert!(Mailbox::parse(&format!("\"{}\"@a.example", "\\a".repeat(64))).is_ok());
     }
 
@@ -391,9 +407,16 @@ mod tests {
 
     #[test]
     fn check_147_invalid_names_are_refused() {
-        for bad in ["-a.example", "xn--a.example", "a_b.example", "", "a..b", "a@b"] {
+        for bad in ["-a.example", "xn--a.example", "", "a..b", "a@b", "a_b-.example", "a_b.1"] {
             assert!(Mailbox::parse(&format!("joe@{bad}")).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_domain_may_have_underscores() {
+        reads("joe@a_b.Example", "joe@a_b.example");
+        reads("joe@_a.example_", "joe@_a.example_");
+        reads("joe@a_b.bücher.example", "joe@a_b.xn--bcher-kva.example");
     }
 
     #[test]

@@ -14,12 +14,21 @@ pub(crate) fn encode(text: &str) -> String {
 
 /// Decodes strictly: hexadecimal digits are upper case, and nothing stands raw that has to be encoded.
 pub(crate) fn decode(encoded: &str) -> Option<String> {
+    decode_with(encoded, is_xchar)
+}
+
+/// Decodes the same, in which UTF-8 may stand raw (RFC 6533 section 3).
+pub(crate) fn decode_with_utf8(encoded: &str) -> Option<String> {
+    decode_with(encoded, |octet| is_xchar(octet) || !octet.is_ascii())
+}
+
+fn decode_with(encoded: &str, is_raw: fn(u8) -> bool) -> Option<String> {
     let mut octets = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
     while let Some(octet) = rest.next() {
         octets.push(match octet {
             b'+' => hex_value(rest.next()?)? << 4 | hex_value(rest.next()?)?,
-            _ if is_xchar(octet) => octet,
+            _ if is_raw(octet) => octet,
             _ => return None,
         });
     }
@@ -57,6 +66,8 @@ mod tests {
             ["a+2bb", "a+", "a+2", "a+G0", "a=b", "a b", "a\r\nb", "a+ 2", "é", "+FF", "+/0", "+:0", "+@0"]
         {
             assert_eq!(decode(bad), None, "{bad:?}");
+            let is_utf8 = bad == "é";
+            assert_eq!(decode_with_utf8(bad).is_some(), is_utf8, "{bad:?}");
         }
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::failure::{Failure, Lasting};
 use super::kind::FailureKind;
 use super::taken::Delivered;
-use crate::proto::{Interruption, Missing, ProtocolError, Reply, ReplyClass, ReplyCode, Stage, Verdict};
+use crate::proto::{Interruption, Missing, Reply, ReplyClass, ReplyCode, Stage, Verdict};
+
+/// Octets of a reply's text that a detail quotes.
+const MAX_QUOTED: usize = 900;
 
 impl Failure {
     /// A verdict of a dialogue; `others` tells whether the server accepted another recipient.
@@ -26,7 +29,21 @@ impl Failure {
 
     pub(super) fn refused(stage: Stage, reply: Reply, others: bool) -> Self {
         let lasting = lasting(stage, &reply, others);
-        let what = format!("the server said {reply} to {}", asked(stage));
+        Self::refused_for(lasting, stage, reply)
+    }
+
+    /// Judges a greeting that refuses, for a host that takes every 5yz greeting as permanent. As after 521, another host may
+    /// do better.
+    pub(crate) fn refused_by_permanent_greeting(reply: Reply) -> Self {
+        let lasting = match reply.class() {
+            ReplyClass::Permanent => Lasting::AtThisHost,
+            _ => Lasting::Temporary,
+        };
+        Self::refused_for(lasting, Stage::Greeting, reply)
+    }
+
+    fn refused_for(lasting: Lasting, stage: Stage, reply: Reply) -> Self {
+        let what = format!("the server said {} to {}", reply.clone().shortened(MAX_QUOTED), asked(stage));
         let numbers = own_status(stage, &reply, lasting);
         Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)
     }
@@ -131,9 +148,7 @@ fn lost(stage: Stage, may_have_arrived: bool) -> String {
 
 fn senseless_reply(why: &Interruption) -> Option<&Reply> {
     match why {
-        Interruption::Protocol(ProtocolError::Unexpected(reply) | ProtocolError::Unsolicited(reply)) => {
-            Some(reply)
-        }
+        Interruption::Protocol(error) => error.reply(),
         _ => None,
     }
 }

@@ -56,9 +56,9 @@ impl Failure {
         Self::new(FailureKind::Resolving, Lasting::Temporary, (4, 4), what)
     }
 
-    /// An exchanger that is this host, or is no better than this host.
-    pub(crate) fn leads_back(host: &str) -> Self {
-        let what = format!("mail to {host} would come back to this host");
+    /// An exchanger that is this host, or is no better than this host; `why` names the one that is.
+    pub(crate) fn leads_back(host: &str, why: impl fmt::Display) -> Self {
+        let what = format!("mail to {host} would come back to this host: {why}");
         Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what)
     }
 

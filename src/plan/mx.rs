@@ -12,8 +12,8 @@ pub(super) enum Exchangers {
     Null,
     /// These, the most preferred one first; those that lead back come last.
     Hosts(Vec<Exchanger>),
-    /// The best of them is this host itself.
-    Loop,
+    /// The best of them is this host itself, by this name.
+    Loop(DnsName),
 }
 
 /// A mail exchanger.
@@ -22,8 +22,8 @@ pub(super) struct Exchanger {
     pub(super) preference: u16,
     /// Its name, or the text that is none.
     pub(super) host: Result<DnsName, String>,
-    /// Whether mail for it would come back: it is this host, or no better than this host.
-    pub(super) leads_back: bool,
+    /// The exchanger that is this host, if mail for this one would come back: it is that one, or no better.
+    pub(super) leads_back: Option<DnsName>,
 }
 
 /// Reads the records. A `.` alone is a null MX whatever its preference, beside others it is left out.
@@ -35,11 +35,12 @@ pub(super) fn exchangers(records: &[Mx], own_names: &[Domain]) -> Exchangers {
     if hosts.is_empty() {
         return Exchangers::Null;
     }
-    if let Some(own) = hosts.iter().filter(|mx| is_own(mx, own_names)).map(|mx| mx.preference).min() {
-        hosts.iter_mut().for_each(|mx| mx.leads_back = mx.preference >= own);
-    }
-    if hosts.iter().all(|mx| mx.leads_back) {
-        return Exchangers::Loop;
+    if let Some((preference, own)) = best_own(&hosts, own_names) {
+        if hosts.iter().all(|mx| mx.preference >= preference) {
+            return Exchangers::Loop(own);
+        }
+        let worse = hosts.iter_mut().filter(|mx| mx.preference >= preference);
+        worse.for_each(|mx| mx.leads_back = Some(own.clone()));
     }
     // equal preferences share the load
     fastrand::shuffle(&mut hosts);
@@ -53,12 +54,14 @@ fn exchanger(record: &Mx) -> Option<Exchanger> {
         Exchange::Name(name) => Ok(name.clone()),
         Exchange::Invalid(text) => Err(text.clone()),
     };
-    Some(Exchanger { preference: record.preference, host, leads_back: false })
+    Some(Exchanger { preference: record.preference, host, leads_back: None })
 }
 
-fn is_own(exchanger: &Exchanger, own_names: &[Domain]) -> bool {
-    let Ok(name) = &exchanger.host else { return false };
-    own_names.iter().any(|own| own.dns_name() == name)
+/// Preference and name of the best exchanger that has a name of this host.
+fn best_own(exchangers: &[Exchanger], own_names: &[Domain]) -> Option<(u16, DnsName)> {
+    let named = exchangers.iter().filter_map(|mx| Some((mx.preference, mx.host.as_ref().ok()?)));
+    let own = named.filter(|(_, name)| own_names.iter().any(|own| own.dns_name() == *name));
+    own.min_by_key(|(preference, _)| *preference).map(|(preference, name)| (preference, name.clone()))
 }
 
 fn without_doubles(hosts: Vec<Exchanger>) -> Vec<Exchanger> {
@@ -79,9 +82,10 @@ mod tests {
         match exchangers(records, &own) {
             Exchangers::Hosts(hosts) => hosts
                 .into_iter()
-                .filter(|mx| !mx.leads_back)
+                .filter(|mx| mx.leads_back.is_none())
                 .map(|mx| mx.host.map_or_else(|text| text, |name| name.to_string()))
                 .collect(),
+            Exchangers::Loop(own) => vec![format!("Loop by {own}")],
             other => vec![format!("{other:?}")],
         }
     }
@@ -120,7 +124,9 @@ mod tests {
     fn check_077_ourselves_and_what_is_no_better_are_left_out() {
         let records = [mx(5, "a.x"), mx(10, "Me.Example"), mx(10, "b.x"), mx(20, "c.x")];
         assert_eq!(names(&records, &["me.example"]), ["a.x"]);
-        assert_eq!(names(&records[1..], &["me.example"]), ["Loop"]);
+        assert_eq!(names(&records[1..], &["me.example"]), ["Loop by me.example"]);
+        let two = [mx(10, "me.example"), mx(5, "us.example"), mx(20, "c.x")];
+        assert_eq!(names(&two, &["me.example", "us.example"]), ["Loop by us.example"]);
         assert_eq!(names(&records, &["other.example"]).len(), 4);
     }
 

@@ -73,11 +73,11 @@ impl Planner<'_> {
     fn exchangers(&self, source: Source<'_>, answer: &Answer<Mx>) -> Outline {
         let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
             Exchangers::Implicit if self.is_own_name(source.name) => {
-                return Outline::dead_end(mail_loop(source.name));
+                return Outline::dead_end(mail_loop(source.name, source.name));
             }
             Exchangers::Implicit => vec![implicit(&answer.canonical_name)],
             Exchangers::Null => return Outline::dead_end(null_mx(source.name)),
-            Exchangers::Loop => return Outline::dead_end(mail_loop(source.name)),
+            Exchangers::Loop(own) => return Outline::dead_end(mail_loop(source.name, &own)),
             Exchangers::Hosts(hosts) => hosts,
         };
         let left_out = hosts.len().saturating_sub(source.max_hosts);
@@ -104,7 +104,8 @@ impl Planner<'_> {
     pub(super) fn literal(&self, address: IpAddr, route: Arc<Route>) -> Outline {
         let hop = Hop { host: Host::Address(address), origin: Origin::Literal, ..self.exchanger(route) };
         if self.is_own_address(address) {
-            let failure = Failure::leads_back(&hop.host.to_string());
+            let why = format!("{address} is an address of this host");
+            let failure = Failure::leads_back(&hop.host.to_string(), why);
             return Outline::of(hop.unusable(Standing::Unusable(failure)));
         }
         Outline::of(hop.at(address, self.policy, None))
@@ -198,8 +199,9 @@ impl Source<'_> {
             Err(text) => return Listed::Known(Box::new(no_name(&text, &hop))),
         };
         let hop = Hop { host: Host::Name(name), ..hop };
-        if mx.leads_back {
-            let failure = Failure::leads_back(&hop.host.to_string());
+        if let Some(own) = mx.leads_back {
+            let why = format!("the mail exchanger {own} has a name of this host");
+            let failure = Failure::leads_back(&hop.host.to_string(), why);
             return Listed::Known(Box::new(hop.unusable(Standing::Unusable(failure))));
         }
         Listed::Named(Box::new(hop))
@@ -264,7 +266,7 @@ fn dice(highest: u32) -> u32 {
 }
 
 fn implicit(name: &DnsName) -> Exchanger {
-    Exchanger { preference: 0, host: Ok(name.clone()), leads_back: false }
+    Exchanger { preference: 0, host: Ok(name.clone()), leads_back: None }
 }
 
 fn relay_origin(host: &Host) -> Origin {
@@ -307,9 +309,9 @@ fn null_mx(domain: &DnsName) -> Failure {
     Failure::no_way((1, 10), format!("the domain {domain} takes no mail (null MX)"))
 }
 
-fn mail_loop(domain: &DnsName) -> Failure {
-    Failure::no_way(
-        (4, 6),
-        format!("the best mail exchanger of {domain} is this host: mail for it would loop"),
-    )
+fn mail_loop(domain: &DnsName, own: &DnsName) -> Failure {
+    let what = format!(
+        "the best mail exchanger of {domain}, {own}, has a name of this host: mail for it would loop"
+    );
+    Failure::no_way((4, 6), what)
 }

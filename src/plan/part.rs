@@ -136,13 +136,21 @@ impl<'a> Part<'a> {
     ) -> (Vec<Candidate>, Option<Note>) {
         let Some(host) = self.hosts.get(place) else { return (Vec::new(), None) };
         let (mut candidates, note) = host.candidates(planner, sources);
-        let best_own = self.hosts.iter().filter(|host| host.is_own(planner)).map(Host::preference).min();
-        if best_own.is_some_and(|own| host.preference().is_some() && host.preference() >= own) {
+        if let Some((own, why)) = self.best_own(planner)
+            && host.preference().is_some()
+            && host.preference() >= own
+        {
             candidates.iter_mut().for_each(|candidate| {
-                candidate.standing = Standing::Unusable(Failure::leads_back(&candidate.name()));
+                candidate.standing = Standing::Unusable(Failure::leads_back(&candidate.name(), &why));
             });
         }
         (candidates, note)
+    }
+
+    /// Preference of the best exchanger that is this host, and the reason to take it for this host.
+    fn best_own(&self, planner: &Planner<'_>) -> Option<(Option<u16>, String)> {
+        let own = self.hosts.iter().filter_map(|host| Some((host.preference(), host.own(planner)?)));
+        own.min_by_key(|(preference, _)| *preference)
     }
 }
 
@@ -189,17 +197,19 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn is_own(&self, planner: &Planner<'_>) -> bool {
-        match self {
-            Self::Known(_) => false,
-            Self::Asked(asked) => {
-                let (hop, lookup) = &**asked;
-                let known = lookup.addresses().unwrap_or_default();
-                let has_address = || known.iter().any(|address: &IpAddr| planner.is_own_address(*address));
-                let has_name = || lookup.names().any(|name| planner.is_own_name(name));
-                hop.may_lead_back() && (has_name() || has_address())
-            }
+    /// Reason to take it for this host. `None`: it is another one, as far as is known.
+    fn own(&self, planner: &Planner<'_>) -> Option<String> {
+        let Self::Asked(asked) = self else { return None };
+        let (hop, lookup) = &**asked;
+        if !hop.may_lead_back() {
+            return None;
         }
+        if let Some(name) = lookup.names().find(|name| planner.is_own_name(name)) {
+            return Some(format!("the mail exchanger {} leads to {name}, a name of this host", hop.host));
+        }
+        let known = lookup.addresses().unwrap_or_default();
+        let address = known.iter().find(|address: &&IpAddr| planner.is_own_address(**address))?;
+        Some(format!("the mail exchanger {} has {address}, an address of this host", hop.host))
     }
 
     fn candidates(&self, planner: &Planner<'_>, sources: &Sources) -> (Vec<Candidate>, Option<Note>) {

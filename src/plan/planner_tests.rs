@@ -100,6 +100,46 @@ async fn check_083_a_null_mx_ends_it_without_a_further_question() {
 async fn check_077_attack_a04_the_best_exchanger_is_this_host() {
     let (plan, _) = plan(dns().mx("x.example", 10, "ME.example").mx("x.example", 20, "mx.x.example")).await;
     assert_eq!(error(&plan), ("5.4.6".into(), FailureKind::Routing));
+    assert!(
+        plan.to_string()
+            .contains("the best mail exchanger of x.example, me.example, has a name of this host"),
+        "{plan}"
+    );
+}
+
+/// Why a candidate leads back.
+fn leads_back(plan: &Plan, host: &str) -> String {
+    let candidate = plan.candidates.iter().find(|candidate| candidate.name() == host).unwrap();
+    let detail = candidate.failure().unwrap().detail();
+    let start = format!("mail to {host} would come back to this host: ");
+    detail.strip_prefix(&start).unwrap_or_else(|| panic!("{detail}")).to_owned()
+}
+
+#[tokio::test]
+async fn check_077_a_loop_names_the_exchanger_that_is_this_host_with_the_reason() {
+    let dns = || {
+        dns()
+            .mx("x.example", 10, "own.example")
+            .mx("x.example", 20, "far.example")
+            .ipv4("far.example", PUBLIC)
+    };
+    let (by_address, _) = plan(dns().ipv4("own.example", OWN)).await;
+    let why = "the mail exchanger own.example has 198.41.0.99, an address of this host";
+    assert_eq!([leads_back(&by_address, "own.example"), leads_back(&by_address, "far.example")], [why; 2]);
+    assert!(by_address.error().unwrap().detail().ends_with(why), "{by_address}");
+    let (by_alias, _) = plan(dns().cname("own.example", "me.example").ipv4("me.example", PUBLIC)).await;
+    let why = "the mail exchanger own.example leads to me.example, a name of this host";
+    assert_eq!(leads_back(&by_alias, "far.example"), why);
+    let better = dns().mx("x.example", 5, "far.example").mx("x.example", 30, "me.example").mx(
+        "x.example",
+        40,
+        "worse.example",
+    );
+    let (by_name, _) = plan(better.ipv4("own.example", PUBLIC)).await;
+    assert_eq!(
+        leads_back(&by_name, "worse.example"),
+        "the mail exchanger me.example has a name of this host"
+    );
 }
 
 #[tokio::test]

@@ -80,6 +80,7 @@ fn terms() -> Terms {
         chunking: false,
         single_flight_limit: 0,
         eight_bit_clean: false,
+        utf8_header_as_eight_bit: false,
         refuse_long_lines: false,
         authenticated: false,
         kept_text: 100,

@@ -234,6 +234,7 @@ impl Machine for Authentication {
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         output.clear();
+        let why = why.map_reply(|reply| self.redaction.reply(reply));
         self.break_off(why);
     }
 }

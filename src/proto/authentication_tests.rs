@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::authentication::{Authentication, AuthenticationFailure};
 use super::input::Input;
-use super::machine::{Interruption, Machine, Need};
+use super::machine::{Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
 use super::reply::{Reply, ReplyCode};
 use super::reply_parser::{ReplyLimits, ReplyParser};
@@ -408,6 +408,17 @@ fn attack_a20_senseless_replies_are_not_kept_as_they_are() {
         let shown = format!("{:?}", play.result());
         assert!(shown.contains("***") && !shown.contains(PASSWORD), "{shown}");
     }
+}
+
+#[test]
+fn attack_a20_a_reply_with_different_codes_is_not_kept_as_it_is() {
+    let mut play = Play::password(Mechanism::Plain);
+    play.sent();
+    play.input.extend_from_slice(format!("535-{PASSWORD}\r\n235 ok\r\n").as_bytes());
+    let error = ProtocolError::from(play.parser.next(&mut play.input).unwrap_err());
+    play.machine.handle_interruption(error.into(), &mut play.output);
+    let shown = format!("{:?}", play.result());
+    assert!(shown.contains("535-*** / 235 ok") && !shown.contains(PASSWORD), "{shown}");
 }
 
 #[test]

@@ -34,7 +34,8 @@ pub struct Capabilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 1870 section 4: a number of octets, or none")]
 pub enum SizeLimit {
-    /// No fixed maximum is known: the keyword alone, with 0, or with something unreadable.
+    /// No fixed maximum is known: the keyword alone, with 0, with something that is not all digits, or with more digits than
+    /// any message has bytes.
     Unknown,
     /// Octets of the largest message that it takes; at least 1.
     Octets(u64),
@@ -89,17 +90,19 @@ fn mechanisms(line: &str) -> Option<&str> {
 /// The limit, and of two of them the smaller one: a second line never widens what the first allowed.
 fn smaller(before: Option<SizeLimit>, parameter: Option<&str>) -> Option<SizeLimit> {
     match (before, size_limit(parameter)) {
-        (Some(SizeLimit::Octets(a)), Some(SizeLimit::Octets(b))) => Some(SizeLimit::Octets(a.min(b))),
-        (Some(SizeLimit::Octets(a)), _) => Some(SizeLimit::Octets(a)),
-        (before, limit) => limit.or(before),
+        (Some(SizeLimit::Octets(a)), SizeLimit::Octets(b)) => Some(SizeLimit::Octets(a.min(b))),
+        (Some(SizeLimit::Octets(a)), SizeLimit::Unknown) => Some(SizeLimit::Octets(a)),
+        (_, limit) => Some(limit),
     }
 }
 
-/// What a line says; `None` if it says nothing that can be read.
-fn size_limit(parameter: Option<&str>) -> Option<SizeLimit> {
-    let Some(text) = parameter else { return Some(SizeLimit::Unknown) };
-    let number = text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    number.map(|octets| if octets == 0 { SizeLimit::Unknown } else { SizeLimit::Octets(octets) })
+/// Reads a parameter. A value that is no number sets no limit, and the extension is offered all the same.
+fn size_limit(parameter: Option<&str>) -> SizeLimit {
+    let digits = parameter.filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(0) | None => SizeLimit::Unknown,
+        Some(octets) => SizeLimit::Octets(octets),
+    }
 }
 
 #[cfg(test)]
@@ -107,14 +110,15 @@ mod tests {
     use super::*;
     use crate::proto::reply::ReplyCode;
 
-    fn read(text: &'static str) -> Capabilities {
+    fn read(text: &str) -> Capabilities {
         Capabilities::read(&Reply::new(ReplyCode::new(250), text))
     }
 
     #[test]
     fn check_024_keywords_in_any_case_and_nothing_else() {
         let found = read("PIPELINING\npipelining\n=x\nDSN hi\n\n8bitmime\nSIZE abc");
-        let wanted = Capabilities { pipelining: true, eight_bit_mime: true, ..Capabilities::default() };
+        let size = Some(SizeLimit::Unknown);
+        let wanted = Capabilities { pipelining: true, eight_bit_mime: true, size, ..Capabilities::default() };
         assert_eq!(found, wanted);
         assert!(!read("PIPELINING").pipelining, "the first line names the server");
     }
@@ -152,18 +156,26 @@ mod tests {
 
     #[test]
     fn check_130_size_without_a_usable_number_is_no_limit() {
-        for text in ["x\nSIZE", "x\nSIZE 0"] {
-            assert_eq!(read(text).size, Some(SizeLimit::Unknown), "{text}");
+        let odd =
+            ["x", "-1", "+5", "10M", "1e3", "0x10", "١٠", "18446744073709551616", "99999999999999999999999"];
+        for parameter in ["", "0", "000"].into_iter().chain(odd) {
+            assert_eq!(read(&format!("x\nSIZE {parameter}")).size, Some(SizeLimit::Unknown), "{parameter}");
         }
-        for text in ["x\nSIZE x", "x\nSIZE -1", "x\nSIZE 99999999999999999999999"] {
-            assert_eq!(read(text).size, None, "{text}");
-        }
+        assert_eq!(read("x\nSIZE").size, Some(SizeLimit::Unknown));
         assert_eq!(read("x\nsize 1000").size, Some(SizeLimit::Octets(1000)));
+        assert_eq!(read("x\nSIZE 18446744073709551615").size, Some(SizeLimit::Octets(u64::MAX)));
     }
 
     #[test]
     fn check_024_a_second_size_does_not_widen_the_first() {
-        for text in ["x\nSIZE 5\nSIZE 9", "x\nSIZE 9\nSIZE 5", "x\nSIZE 5\nSIZE", "x\nSIZE\nSIZE 5"] {
+        for text in [
+            "x\nSIZE 5\nSIZE 9",
+            "x\nSIZE 9\nSIZE 5",
+            "x\nSIZE 5\nSIZE",
+            "x\nSIZE\nSIZE 5",
+            "x\nSIZE 5\nSIZE 10M",
+            "x\nSIZE 10M\nSIZE 5",
+        ] {
             assert_eq!(read(text).size, Some(SizeLimit::Octets(5)), "{text}");
         }
     }

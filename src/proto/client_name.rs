@@ -50,7 +50,7 @@ impl ClientName {
     /// Reads a domain name (U-labels become A-labels, RFC 6531 section 3.7.1) or an address literal in brackets.
     ///
     /// # Errors
-    /// A single label, `localhost` and what lies below it, or nothing of the two.
+    /// A single label, `localhost` and what lies below it, an underscore, or nothing of the two.
     pub fn parse(text: &str) -> Result<Self, ClientNameError> {
         let shown = || text.escape_debug().to_string();
         if let Some(inner) = text.strip_prefix('[') {
@@ -59,6 +59,9 @@ impl ClientName {
         }
         let domain =
             Domain::parse(text).map_err(|source| ClientNameError::Domain { text: shown(), source })?;
+        if !domain.is_host_name() {
+            return Err(ClientNameError::Domain { text: shown(), source: DomainError::NotHostName });
+        }
         if domain.is_single_label() || domain.dns_name().is_localhost() {
             return Err(ClientNameError::NotQualified(shown()));
         }

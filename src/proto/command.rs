@@ -13,8 +13,7 @@ pub(crate) enum Command<'a> {
     /// HELO, where EHLO is unknown.
     Helo(&'a ClientName),
     Mail(&'a ReversePath, MailParameters<'a>),
-    /// A recipient, and which of its notification requests may be sent.
-    Rcpt(&'a Recipient, Requests),
+    Rcpt(&'a Recipient, RcptParameters),
     Data,
     /// A chunk of so many octets, and whether it is the last one (RFC 3030 section 2).
     Bdat(u64, bool),
@@ -31,6 +30,14 @@ pub(crate) enum Requests {
     /// `NOTIFY=NEVER` alone: the message is a notification itself (RFC 3461 section 6.1).
     NeverOnly,
     All,
+}
+
+/// Parameters of a recipient that may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RcptParameters {
+    pub(crate) requests: Requests,
+    /// ORCPT may have UTF-8, for MAIL has SMTPUTF8 (RFC 6533 section 3).
+    pub(crate) smtp_utf8: bool,
 }
 
 /// What content is that is not seven-bit text.
@@ -78,7 +85,7 @@ impl Command<'_> {
                 put(line, ">");
                 parameters.put(line);
             }
-            Self::Rcpt(recipient, requests) => put_rcpt(line, recipient, requests),
+            Self::Rcpt(recipient, parameters) => put_rcpt(line, recipient, parameters),
             Self::Data => put(line, "DATA"),
             Self::Bdat(octets, is_last) => {
                 put(line, "BDAT ");
@@ -119,7 +126,8 @@ impl MailParameters<'_> {
 }
 
 #[inline]
-fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
+fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, parameters: RcptParameters) {
+    let RcptParameters { requests, smtp_utf8 } = parameters;
     put(line, "RCPT TO:<");
     match recipient.path() {
         ForwardPath::Mailbox(mailbox) => put(line, mailbox.as_str()),
@@ -135,7 +143,8 @@ fn put_rcpt(line: &mut Vec<u8>, recipient: &Recipient, requests: Requests) {
         put_all(line, [" NOTIFY=", &notify.to_string()]);
     }
     if let Some(original) = recipient.original_recipient().filter(|_| requests != Requests::None) {
-        put_all(line, [" ORCPT=", &original.to_xtext()]);
+        let value = if smtp_utf8 { original.to_unitext() } else { original.to_xtext() };
+        put_all(line, [" ORCPT=", &value]);
     }
 }
 
@@ -197,23 +206,26 @@ mod tests {
         fn rcpt_is_what_its_parts_show(
             path in prop_oneof![4 => path(), 1 => Just("Postmaster".to_owned())],
             notify in option::of(prop_oneof![Just("NEVER"), Just("SUCCESS,DELAY")]),
-            original in option::of("rfc822;[ -~]{1,20}"),
+            original in option::of("(rfc822;[ -~]{1,20}|utf-8;[a-zé@]{1,20})"),
+            smtp_utf8: bool,
         ) {
             let mut recipient = Recipient::parse(&path).unwrap();
             let notify = notify.map(|notify| Notify::parse(notify).unwrap());
             recipient = notify.into_iter().fold(recipient, Recipient::with_notify);
             let original = original.map(|original| OriginalRecipient::parse(&original).unwrap());
             recipient = original.clone().into_iter().fold(recipient, Recipient::with_original_recipient);
-            let original = shown("ORCPT", original, |original| original.to_xtext());
+            let form = |original: OriginalRecipient| match smtp_utf8 {
+                true => original.to_unitext(),
+                false => original.to_xtext(),
+            };
+            let original = shown("ORCPT", original, form);
             let plain = format!("RCPT TO:<{}>", recipient.path());
             let all = shown("NOTIFY", notify, |notify| notify.to_string());
             let never = shown("NOTIFY", notify.filter(|notify| *notify == Notify::Never), |notify| notify.to_string());
-            prop_assert_eq!(written(Command::Rcpt(&recipient, Requests::None)), format!("{plain}\r\n"));
-            prop_assert_eq!(
-                written(Command::Rcpt(&recipient, Requests::NeverOnly)),
-                format!("{plain}{never}{original}\r\n")
-            );
-            prop_assert_eq!(written(Command::Rcpt(&recipient, Requests::All)), format!("{plain}{all}{original}\r\n"));
+            let rcpt = |requests| written(Command::Rcpt(&recipient, RcptParameters { requests, smtp_utf8 }));
+            prop_assert_eq!(rcpt(Requests::None), format!("{plain}\r\n"));
+            prop_assert_eq!(rcpt(Requests::NeverOnly), format!("{plain}{never}{original}\r\n"));
+            prop_assert_eq!(rcpt(Requests::All), format!("{plain}{all}{original}\r\n"));
         }
 
         #[test]

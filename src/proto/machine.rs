@@ -119,8 +119,13 @@ pub enum Interruption {
 impl Interruption {
     /// The same with at most `max` octets of a reply's text.
     pub(super) fn shortened(self, max: usize) -> Self {
+        self.map_reply(|reply| reply.shortened(max))
+    }
+
+    /// Changes the reply, if it carries one.
+    pub(super) fn map_reply(self, change: impl FnOnce(Reply) -> Reply) -> Self {
         match self {
-            Self::Protocol(error) => Self::Protocol(error.shortened(max)),
+            Self::Protocol(error) => Self::Protocol(error.map_reply(change)),
             other => other,
         }
     }
@@ -145,11 +150,23 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    fn shortened(self, max: usize) -> Self {
+    /// Changes the reply, if it carries one.
+    pub(crate) fn map_reply(self, change: impl FnOnce(Reply) -> Reply) -> Self {
         match self {
-            Self::Unsolicited(reply) => Self::Unsolicited(reply.shortened(max)),
-            Self::Unexpected(reply) => Self::Unexpected(reply.shortened(max)),
+            Self::Unsolicited(reply) => Self::Unsolicited(change(reply)),
+            Self::Unexpected(reply) => Self::Unexpected(change(reply)),
+            Self::Reply(ReplyError::MixedCodes(reply)) => ReplyError::MixedCodes(change(reply)).into(),
             Self::Reply(_) | Self::Surplus => self,
+        }
+    }
+
+    /// Returns the reply that breaks the protocol, if it is one.
+    pub(crate) fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Unsolicited(reply)
+            | Self::Unexpected(reply)
+            | Self::Reply(ReplyError::MixedCodes(reply)) => Some(reply),
+            Self::Reply(_) | Self::Surplus => None,
         }
     }
 }

@@ -148,6 +148,7 @@ pub(super) fn terms(protocol: Protocol, pipelining: bool) -> Terms {
         chunking: true,
         single_flight_limit: 64 * 1024,
         eight_bit_clean: false,
+        utf8_header_as_eight_bit: false,
         refuse_long_lines: false,
         authenticated: false,
         kept_text: 2048,

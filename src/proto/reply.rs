@@ -89,16 +89,27 @@ pub struct Reply {
     enhanced: Option<EnhancedCode>,
     /// What follows code and separator, lines joined by LF, which cannot stand in a line.
     text: Arc<[u8]>,
+    /// Code of each line, where they differ.
+    line_codes: Option<Arc<Vec<ReplyCode>>>,
 }
 
 impl Reply {
     /// A reply from its code and its text, lines joined by LF.
     pub(crate) fn new(code: ReplyCode, text: impl AsRef<[u8]>) -> Self {
         let text = text.as_ref();
-        Self { code, enhanced: enhanced_code(code, text), text: text.into() }
+        Self { code, enhanced: enhanced_code(code, text), text: text.into(), line_codes: None }
     }
 
-    /// The reply code.
+    /// Reads a reply whose lines have different codes. The last code decides, and the enhanced status code is that of the
+    /// first line with the deciding code.
+    pub(crate) fn of_different_codes(codes: Vec<ReplyCode>, text: &[u8]) -> Self {
+        let code = codes.last().copied().unwrap_or(ReplyCode::new(0));
+        let mut deciding = codes.iter().zip(text.split(is_line_feed)).filter(|(own, _)| **own == code);
+        let enhanced = deciding.next().and_then(|(_, line)| enhanced_code(code, line));
+        Self { code, enhanced, text: text.into(), line_codes: Some(Arc::new(codes)) }
+    }
+
+    /// The reply code. Of a reply whose lines have different codes, that of the last line.
     pub fn code(&self) -> ReplyCode {
         self.code
     }
@@ -116,7 +127,27 @@ impl Reply {
 
     /// The lines as the server sent them, without reply code, separator and line end.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.text.split(|octet| *octet == b'\n')
+        self.text.split(is_line_feed)
+    }
+
+    /// Returns the lines as the server sent them, each with its reply code and separator, escaped to printable text:
+    /// `550-5.7.1 first`, `550 5.7.1 last`.
+    pub fn wire_lines(&self) -> impl Iterator<Item = String> {
+        let mut lines = self.lines().enumerate().peekable();
+        std::iter::from_fn(move || {
+            let (index, line) = lines.next()?;
+            let (code, line) = (self.line_code(index), escape::one_line(line));
+            Some(match (lines.peek().is_some(), line.is_empty()) {
+                (true, _) => format!("{code}-{line}"),
+                (false, false) => format!("{code} {line}"),
+                (false, true) => code.to_string(),
+            })
+        })
+    }
+
+    fn line_code(&self, index: usize) -> ReplyCode {
+        let different = self.line_codes.as_ref().and_then(|codes| codes.get(index));
+        different.copied().unwrap_or(self.code)
     }
 
     /// The lines for people: without enhanced status code, escaped to printable text.
@@ -135,22 +166,50 @@ impl Reply {
         Self { text: text.as_ref().into(), ..self }
     }
 
-    /// Drops what is beyond `max` octets of text, so that kept replies are small.
+    /// Drops what is beyond `max` octets of text, so that kept replies are small. If lines with different codes come
+    /// before those of a refusal, those of the refusal are kept first.
     pub(crate) fn shortened(self, max: usize) -> Self {
         if self.text.len() <= max {
             return self;
         }
-        Self { text: self.text[..max].into(), ..self }
+        match &self.line_codes {
+            Some(codes) if matches!(self.class(), ReplyClass::Transient | ReplyClass::Permanent) => {
+                self.with_deciding_lines(codes, max)
+            }
+            _ => Self { text: self.text[..max].into(), ..self },
+        }
+    }
+
+    fn with_deciding_lines(&self, codes: &[ReplyCode], max: usize) -> Self {
+        let is_deciding = |code: &&ReplyCode| **code == self.code;
+        let deciding = codes.iter().rev().take_while(is_deciding).count();
+        let ends_before = memchr::memrchr_iter(b'\n', &self.text).nth(deciding.saturating_sub(1));
+        let tail = &self.text[ends_before.map_or(0, |end| end + 1)..];
+        let Some(room) = max.checked_sub(tail.len() + 1) else {
+            return Self { text: tail[..tail.len().min(max)].into(), line_codes: None, ..self.clone() };
+        };
+        let head = &self.text[..room];
+        let head_lines = head.split(is_line_feed).count();
+        let line_codes = [&codes[..head_lines], &codes[codes.len() - deciding..]].concat();
+        let text = [head, tail].join(&b'\n').into();
+        Self { text, line_codes: Some(Arc::new(line_codes)), ..self.clone() }
     }
 }
 
-/// The whole reply in one line of printable text.
+fn is_line_feed(octet: &u8) -> bool {
+    *octet == b'\n'
+}
+
+/// The whole reply in one line of printable text: `550 5.7.1 no`, or `550-5.7.1 no / 550 5.7.1 never` where it has several
+/// lines.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
-        self.lines()
-            .filter(|line| !line.is_empty())
-            .try_for_each(|line| write!(f, " {}", escape::one_line(line)))
+        let mut separator = "";
+        self.wire_lines().try_for_each(|line| {
+            write!(f, "{separator}{line}")?;
+            separator = " / ";
+            Ok(())
+        })
     }
 }
 
@@ -256,7 +315,47 @@ mod tests {
 
     #[test]
     fn attack_a19_display_is_one_line() {
-        assert_eq!(reply(550, "a\x1b[31m\nb\r").to_string(), "550 a\\u{1b}[31m b\\u{d}");
+        assert_eq!(reply(550, "a\x1b[31m\nb\r").to_string(), "550-a\\u{1b}[31m / 550 b\\u{d}");
+    }
+
+    fn mixed(lines: &[(u16, &str)]) -> Reply {
+        let codes = lines.iter().map(|(code, _)| ReplyCode::new(*code)).collect();
+        let text = lines.iter().map(|(_, text)| *text).collect::<Vec<_>>().join("\n");
+        Reply::of_different_codes(codes, text.as_bytes())
+    }
+
+    #[test]
+    fn check_002_each_line_is_shown_with_its_code_and_separator() {
+        let lines = |reply: Reply| reply.wire_lines().collect::<Vec<_>>();
+        assert_eq!(lines(reply(550, "5.7.1 a\n\n5.7.1 b")), ["550-5.7.1 a", "550-", "550 5.7.1 b"]);
+        assert_eq!(lines(reply(550, "a\n")), ["550-a", "550"]);
+        assert_eq!(lines(reply(250, "")), ["250"]);
+        assert_eq!(lines(mixed(&[(220, "mx ESMTP"), (521, "blocked")])), ["220-mx ESMTP", "521 blocked"]);
+    }
+
+    #[test]
+    fn check_003_the_enhanced_code_is_that_of_a_line_with_the_deciding_code() {
+        let enhanced = |lines: &[(u16, &str)]| mixed(lines).enhanced().map(|code| code.to_string());
+        assert_eq!(enhanced(&[(250, "2.1.5 ok"), (550, "5.1.1 no")]).as_deref(), Some("5.1.1"));
+        assert_eq!(enhanced(&[(550, "5.7.1 a"), (450, "4.2.0 b"), (550, "c")]).as_deref(), Some("5.7.1"));
+        assert_eq!(enhanced(&[(550, "5.7.1 a"), (450, "4.2.0 b"), (554, "c")]), None);
+        let text: Vec<_> = mixed(&[(250, "2.1.5 ok"), (550, "5.1.1 no")]).text().collect();
+        assert_eq!(text, ["2.1.5 ok", "no"]);
+    }
+
+    #[test]
+    fn check_003_288_shortening_keeps_the_lines_that_decide() {
+        let lines = [(220, "0123456789"), (220, "abcdefghij"), (521, "why"), (521, "so")];
+        let shown = |max| mixed(&lines).shortened(max).to_string();
+        assert_eq!(shown(28), "220-0123456789 / 220-abcdefghij / 521-why / 521 so");
+        assert_eq!(shown(20), "220-0123456789 / 220-ab / 521-why / 521 so");
+        assert_eq!(shown(12), "220-01234 / 521-why / 521 so");
+        assert_eq!(shown(7), "220- / 521-why / 521 so");
+        assert_eq!(shown(6), "521-why / 521 so");
+        assert_eq!(shown(5), "521-why / 521 s");
+        assert_eq!(shown(0), "521");
+        let error = mixed(&[(550, "no such user"), (250, "ok")]).shortened(14);
+        assert_eq!(error.to_string(), "550-no such user / 250 o");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::machine::Surplus;
-use super::reply::{Reply, ReplyCode};
+use super::reply::{Reply, ReplyClass, ReplyCode};
 
 /// How much a server may say in one reply.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ impl Default for ReplyLimits {
 const MAX_SURPLUS: usize = 16;
 
 /// Why octets are not a reply. After any of these the connection is of no more use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
     /// No three digits, or neither space, hyphen nor line end behind them.
@@ -38,9 +38,10 @@ pub enum ReplyError {
     /// A line ended by LF alone: what follows might be meant as another reply.
     #[error("a reply line with a bare line feed")]
     BareLineFeed,
-    /// Lines of one reply with different codes.
-    #[error("a reply with two different codes")]
-    MixedCodes,
+    /// Lines of one reply with different codes, the last of which is not negative. If it is 4yz or 5yz it decides, and
+    /// the reply is one like any other.
+    #[error("a reply with different codes: {0}")]
+    MixedCodes(Reply),
     /// More octets in a line than [`ReplyLimits::line`].
     #[error("a reply line that is too long")]
     LineTooLong,
@@ -78,11 +79,13 @@ pub(crate) struct ReplyParser {
     code: Option<ReplyCode>,
     text: Vec<u8>,
     lines: usize,
+    /// Code of each line, once one differs from those before it.
+    different: Vec<ReplyCode>,
 }
 
 impl ReplyParser {
     pub(crate) fn new(limits: ReplyLimits) -> Self {
-        Self { limits, scanned: 0, code: None, text: Vec::new(), lines: 0 }
+        Self { limits, scanned: 0, code: None, text: Vec::new(), lines: 0, different: Vec::new() }
     }
 
     /// The next complete reply of `input`, which loses the octets that were used.
@@ -106,6 +109,7 @@ impl ReplyParser {
                     input.advance(end + 1);
                     continue;
                 }
+                Line::Last(_) if !self.different.is_empty() => Heard::Reply(self.of_different_codes()?),
                 Line::Last(code) | Line::Whole(code, _) if take(code) => Heard::Code,
                 Line::Last(code) => Heard::Reply(Reply::new(code, &self.text)),
                 Line::Whole(code, text) => Heard::Reply(Reply::new(code, text)),
@@ -139,6 +143,17 @@ impl ReplyParser {
             .codes
             .extend(class.filter(|class| matches!(class, 4 | 5)).map(|class| ReplyCode::new(class * 100)));
         Some(surplus)
+    }
+
+    /// Judges a reply whose lines have different codes by the last one: a refusal with its reason behind the lines of
+    /// another program is common, and anything else is against the protocol.
+    #[cold]
+    fn of_different_codes(&mut self) -> Result<Reply, ReplyError> {
+        let reply = Reply::of_different_codes(std::mem::take(&mut self.different), &self.text);
+        match reply.class() {
+            ReplyClass::Transient | ReplyClass::Permanent => Ok(reply),
+            _ => Err(ReplyError::MixedCodes(reply.shortened(self.limits.kept_text))),
+        }
     }
 
     /// Whether a reply has begun and not ended.
@@ -176,10 +191,14 @@ impl ReplyParser {
 
     /// Takes in one line of several.
     fn add(&mut self, code: ReplyCode, text: &[u8]) -> Result<(), ReplyError> {
-        match self.code.replace(code) {
-            Some(before) if before != code => return Err(ReplyError::MixedCodes),
-            Some(_) => self.text.push(b'\n'),
-            None => {}
+        if let Some(before) = self.code.replace(code) {
+            self.text.push(b'\n');
+            if before != code && self.different.is_empty() {
+                self.different = vec![before; self.lines];
+            }
+        }
+        if !self.different.is_empty() {
+            self.different.push(code);
         }
         self.text.extend_from_slice(text);
         self.lines += 1;
@@ -239,18 +258,48 @@ mod tests {
     #[test]
     fn check_001_text_and_space_are_optional() {
         assert_eq!(parse(b"250\r\n250 \r\n250 ok\r\n").unwrap(), ["250", "250", "250 ok"]);
-        assert_eq!(parse(b"250-\r\n250\r\n").unwrap(), ["250"]);
+        assert_eq!(parse(b"250-\r\n250\r\n").unwrap(), ["250- / 250"]);
     }
 
     #[test]
     fn check_002_lines_of_one_reply_are_one_reply() {
-        assert_eq!(parse(b"250-a\r\n250-b\r\n250 c\r\n354 d\r\n").unwrap(), ["250 a b c", "354 d"]);
+        assert_eq!(
+            parse(b"250-a\r\n250-b\r\n250 c\r\n354 d\r\n").unwrap(),
+            ["250-a / 250-b / 250 c", "354 d"]
+        );
     }
 
     #[test]
-    fn check_003_mixed_codes_are_no_reply() {
-        assert_eq!(parse(b"250-a\r\n550 b\r\n"), Err(ReplyError::MixedCodes));
-        assert_eq!(parse(b"550-a\r\n250 b\r\n"), Err(ReplyError::MixedCodes));
+    fn check_003_a_negative_last_line_decides_and_all_lines_are_kept() {
+        assert_eq!(parse(b"220-a\r\n521 b\r\n").unwrap(), ["220-a / 521 b"]);
+        assert_eq!(parse(b"250-a\r\n250-b\r\n421 c\r\n").unwrap(), ["250-a / 250-b / 421 c"]);
+        assert_eq!(
+            parse(b"550-a\r\n450-b\r\n450 c\r\n250 d\r\n").unwrap(),
+            ["550-a / 450-b / 450 c", "250 d"]
+        );
+    }
+
+    #[test]
+    fn check_003_any_other_last_line_is_a_protocol_error_with_its_text() {
+        for reply in ["550-a\n250 b", "250-a\n251 b", "250-a\n550-b\n250 c", "220-a\n354 b", "250-a\n150 b"] {
+            let octets = format!("{}\r\n", reply.replace('\n', "\r\n"));
+            let error = parse(octets.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("a reply with different codes: {}", reply.replace('\n', " / ")));
+        }
+        let long = format!("550-{}\r\n250 {}\r\n", "x".repeat(9000), "y".repeat(9000));
+        let error = parse(long.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, format!("a reply with different codes: 550 {}", "x".repeat(2048)));
+        assert_eq!(parse(&b"250-x\r\n251-y\r\n".repeat(501)), Err(ReplyError::ReplyTooLong));
+    }
+
+    #[test]
+    fn check_003_a_refusal_behind_other_codes_is_never_taken_by_its_code() {
+        let (mut parser, mut input) = (ReplyParser::new(ReplyLimits::default()), Input::default());
+        input.extend_from_slice(b"250-a\r\n550 b\r\n250 c\r\n");
+        assert!(
+            matches!(parser.hear(&mut input, |_| true), Ok(Heard::Reply(reply)) if reply.to_string() == "250-a / 550 b")
+        );
+        assert!(matches!(parser.hear(&mut input, |_| true), Ok(Heard::Code)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::capabilities::{Capabilities, SizeLimit};
 use super::chunks::CHUNK;
-use super::command::{Body, MailParameters, Requests};
+use super::command::{Body, MailParameters, RcptParameters, Requests};
 use super::protocol::Protocol;
 use super::verdict::Missing;
 use crate::mail::{ContentFacts, Envelope, ReversePath};
@@ -23,6 +23,8 @@ pub(crate) struct Terms {
     pub(crate) single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
+    /// UTF-8 in the header goes as 8-bit content to a server that does not offer SMTPUTF8.
+    pub(crate) utf8_header_as_eight_bit: bool,
     /// Whether messages with lines of more than 998 octets are not sent.
     pub(crate) refuse_long_lines: bool,
     /// Whether the client has logged in, so that a server may take the sender for somebody it knows.
@@ -67,10 +69,17 @@ impl Terms {
         }
     }
 
+    /// Returns `true` if the header is sent under SMTPUTF8 (RFC 6531 section 3.4). UTF-8 in it is 8-bit content if the message
+    /// arrived without SMTPUTF8, or if the server does not offer that and the host takes it for one that does not mind.
+    fn has_utf8_header(&self, envelope: &Envelope, facts: &ContentFacts) -> bool {
+        let is_eight_bit = self.utf8_header_as_eight_bit && !self.capabilities.smtp_utf8;
+        facts.utf8_header && !is_eight_bit && !envelope.is_without_smtp_utf8()
+    }
+
     /// What the server lacks for the message, whoever is to have it.
-    pub(super) fn missing_for(&self, facts: &ContentFacts) -> Option<Missing> {
+    pub(super) fn missing_for(&self, envelope: &Envelope, facts: &ContentFacts) -> Option<Missing> {
         let offered = &self.capabilities;
-        if facts.utf8_header && !offered.smtp_utf8 && !self.eight_bit_clean {
+        if self.has_utf8_header(envelope, facts) && !offered.smtp_utf8 && !self.eight_bit_clean {
             return Some(Missing::Utf8Header);
         }
         if is_binary(facts) && !self.takes_binary() {
@@ -113,20 +122,21 @@ impl Terms {
             size: offered.size.map(|_| facts.size),
             body: self.body(facts),
             no_identity: self.authenticated && !offered.auth.is_empty(),
-            smtp_utf8: offered.smtp_utf8 && (!ascii || facts.utf8_header),
+            smtp_utf8: offered.smtp_utf8 && (!ascii || self.has_utf8_header(envelope, facts)),
             // RFC 3461 section 6.1: a notification asks for none
             ret: envelope.ret().filter(|_| dsn && *envelope.reverse_path() != ReversePath::Null),
             envelope_id: envelope.envelope_id().filter(|_| dsn),
         }
     }
 
-    /// Which notification requests go into RCPT.
-    pub(super) fn requests(&self, envelope: &Envelope) -> Requests {
-        match (self.capabilities.dsn, envelope.reverse_path()) {
+    /// Parameters of RCPT behind MAIL with these parameters.
+    pub(super) fn rcpt_parameters(&self, envelope: &Envelope, mail: &MailParameters<'_>) -> RcptParameters {
+        let requests = match (self.capabilities.dsn, envelope.reverse_path()) {
             (false, _) => Requests::None,
             (true, ReversePath::Null) => Requests::NeverOnly,
             (true, ReversePath::Mailbox(_)) => Requests::All,
-        }
+        };
+        RcptParameters { requests, smtp_utf8: mail.smtp_utf8 }
     }
 }
 

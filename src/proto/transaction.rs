@@ -123,7 +123,7 @@ impl<'a> Transaction<'a> {
         recipients: impl Into<Recipients<'a>>,
         facts: &ContentFacts,
     ) -> Self {
-        let (recipients, lacking) = (recipients.into(), terms.missing_for(facts));
+        let (recipients, lacking) = (recipients.into(), terms.missing_for(envelope, facts));
         let mut ascii = envelope.reverse_path().is_ascii();
         let sender_is_ascii = ascii;
         let missing = |recipient: &Recipient| {
@@ -259,7 +259,8 @@ impl<'a> Transaction<'a> {
             self.progress = Progress::Data;
             return;
         };
-        Command::Rcpt(self.recipients.at(next), self.terms.requests(self.envelope)).write(output);
+        let parameters = self.terms.rcpt_parameters(self.envelope, &self.parameters);
+        Command::Rcpt(self.recipients.at(next), parameters).write(output);
         self.awaited.expect(Expected::Rcpt(next), output);
         self.progress = Progress::Rcpt(next + 1);
     }

@@ -139,7 +139,7 @@ fn check_104_105_lmtp_has_a_reply_for_each_accepted_recipient() {
         assert_eq!(
             play.ends(),
             (
-                vec!["delivered 250 x a".into(), "final 452 full".into(), "rcpt-to 550 no".into()],
+                vec!["delivered 250-x / 250 a".into(), "final 452 full".into(), "rcpt-to 550 no".into()],
                 Ending::Complete
             )
         );
@@ -403,6 +403,75 @@ fn check_055_056_129_141_what_the_server_lacks_is_said_before_mail() {
     assert_eq!(verdicts_before_mail(eight, &["a@x.example"], utf8_header), ["Utf8Header"]);
     assert_eq!(verdicts_before_mail(eight, &["\u{fc}@x.example"], CONTENT), ["Utf8Mailbox"]);
     assert_eq!(verdicts_before_mail(small, &["a@x.example"], CONTENT), ["Size { limit: 10, size: 22 }"]);
+}
+
+/// First commands for a message with UTF-8 in its header, or the extension that is missing.
+fn utf8_header(terms: Terms, envelope: &Envelope) -> String {
+    let recipients: Vec<_> = envelope.recipients().iter().collect();
+    let message = Message::from_bytes("Subject: \u{fc}\r\n\r\n".as_bytes()).unwrap();
+    let mut play = Play::new(terms, envelope, &recipients, message.facts());
+    let sent = play.sent();
+    if sent.is_empty() { play.ends().0.join(" ") } else { sent }
+}
+
+#[test]
+fn check_141_a_relay_without_smtputf8_receives_a_utf8_header_as_eight_bit_content() {
+    let plain = Capabilities::default();
+    let eight = Capabilities { eight_bit_mime: true, ..plain };
+    let both = Capabilities { smtp_utf8: true, ..eight };
+    let relay = |capabilities| Terms { capabilities, utf8_header_as_eight_bit: true, ..smtp() };
+    let exchanger = |capabilities| Terms { capabilities, ..smtp() };
+    let to = envelope(&["a@x.example"]);
+    let declared = to.clone().without_smtp_utf8();
+    let (as_eight_bit, as_utf8) = (
+        "MAIL FROM:<s@example.net> BODY=8BITMIME\r\n",
+        "MAIL FROM:<s@example.net> BODY=8BITMIME SMTPUTF8\r\n",
+    );
+    for (terms, envelope, wanted) in [
+        (relay(eight), &to, as_eight_bit),
+        (relay(both), &to, as_utf8),
+        (relay(plain), &to, "EightBitMime"),
+        (exchanger(eight), &to, "Utf8Header"),
+        (exchanger(both), &to, as_utf8),
+        (exchanger(plain), &to, "Utf8Header"),
+        (relay(eight), &declared, as_eight_bit),
+        (relay(both), &declared, as_eight_bit),
+        (exchanger(eight), &declared, as_eight_bit),
+        (exchanger(both), &declared, as_eight_bit),
+        (exchanger(plain), &declared, "EightBitMime"),
+    ] {
+        assert_eq!(utf8_header(terms, envelope), wanted, "{terms:?} {envelope:?}");
+    }
+}
+
+#[test]
+fn check_141_a_mailbox_in_utf8_needs_smtputf8_wherever_it_goes() {
+    let eight = Capabilities { eight_bit_mime: true, ..Capabilities::default() };
+    let relay = Terms { capabilities: eight, utf8_header_as_eight_bit: true, ..smtp() };
+    let to = envelope(&["\u{fc}@x.example"]).without_smtp_utf8();
+    assert_eq!(utf8_header(relay, &to), "Utf8Mailbox");
+    let offered = Terms { capabilities: Capabilities { smtp_utf8: true, ..eight }, ..relay };
+    assert!(utf8_header(offered, &to).ends_with(" SMTPUTF8\r\n"));
+}
+
+#[test]
+fn check_146_an_original_recipient_is_in_utf8_only_behind_smtputf8() {
+    use crate::mail::OriginalRecipient;
+    let to = |mailbox: &str| {
+        let original = OriginalRecipient::parse("utf-8;\u{fc}@x").unwrap();
+        let recipient = Recipient::parse(mailbox).unwrap().with_original_recipient(original);
+        Envelope::new("").unwrap().recipient(recipient)
+    };
+    let dsn = Capabilities { dsn: true, pipelining: true, ..Capabilities::default() };
+    let utf8 = Capabilities { smtp_utf8: true, ..dsn };
+    for (offered, mailbox, wanted) in [
+        (dsn, "a@x.example", r" ORCPT=utf-8;\x{FC}@x"),
+        (utf8, "a@x.example", r" ORCPT=utf-8;\x{FC}@x"),
+        (utf8, "\u{e4}@x.example", " ORCPT=utf-8;\u{fc}@x"),
+    ] {
+        let sent = mail_line(offered, &to(mailbox), CONTENT);
+        assert!(sent.contains(&format!("<{mailbox}>{wanted}\r\n")), "{sent}");
+    }
 }
 
 #[test]

@@ -234,7 +234,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(Heard::Nothing) => return (Ok(None), any),
                 Ok(Heard::Code) => None,
                 Ok(Heard::Reply(reply)) => Some(Ok(Some(reply))),
-                Err(error) => Some(Err(error.into())),
+                Err(error) => {
+                    let error = ProtocolError::from(error);
+                    Some(Err(error.map_reply(|reply| self.redaction.reply(reply))))
+                }
             };
             self.began_at = self.read_at;
             if let Some(next) = next {

@@ -40,9 +40,16 @@ pub struct SessionSettings {
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
+    /// Send UTF-8 in the header as 8-bit content to a server that offers 8BITMIME but not SMTPUTF8. For a relay or a store of
+    /// the operator's own, such as an LMTP server. RFC 6531 section 3.2 has such a message fail elsewhere (5.6.9). A deliverer
+    /// does so on routes to relays, and not by MX. Default: `false`.
+    pub utf8_header_as_eight_bit: bool,
     /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
     /// (RFC 5321 section 4.5.3.1.6).
     pub refuse_long_lines: bool,
+    /// Take every 5yz greeting as permanent (5.3.2) and not only 521, if no other host does better. A 554 greeting often refuses
+    /// the client's address for a while. Default: `false` (RFC 5321 section 3.1, RFC 7504).
+    pub greeting_5yz_is_permanent: bool,
     /// Who hears what is said; nobody.
     pub observer: Option<Arc<dyn Observer>>,
     /// What the observer hears beyond the dialogue.
@@ -60,7 +67,9 @@ impl SessionSettings {
             chunking: true,
             single_flight_limit: 0,
             eight_bit_clean: false,
+            utf8_header_as_eight_bit: false,
             refuse_long_lines: false,
+            greeting_5yz_is_permanent: false,
             observer: None,
             trace: TraceLevels::default(),
         }
@@ -75,6 +84,7 @@ impl SessionSettings {
             chunking: self.chunking,
             single_flight_limit: self.single_flight_limit,
             eight_bit_clean: self.eight_bit_clean,
+            utf8_header_as_eight_bit: self.utf8_header_as_eight_bit,
             refuse_long_lines: self.refuse_long_lines,
             authenticated,
             kept_text: self.replies.kept_text,
@@ -247,7 +257,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         {
             self.farewell().await;
         }
-        refusal(verdict)
+        match verdict {
+            Verdict::Refused(Stage::Greeting, reply) if self.settings.greeting_5yz_is_permanent => {
+                Failure::refused_by_permanent_greeting(reply)
+            }
+            verdict => refusal(verdict),
+        }
     }
 
     /// What the server offers.
@@ -427,12 +442,13 @@ mod tests {
     use crate::proto::{Credentials, Nonce, SaslLimits};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    /// Greets, and answers whatever comes next with the next reply.
-    async fn serve(mut stream: DuplexStream) {
+    /// Greets, and answers whatever comes next with the next reply. Gives the stream back once it read something more.
+    async fn serve(mut stream: DuplexStream) -> DuplexStream {
         for reply in ["220 there\r\n", "250-there\r\n250 AUTH PLAIN\r\n", "235 fine\r\n"] {
             stream.write_all(reply.as_bytes()).await.unwrap();
             let _ = stream.read(&mut [0; 512]).await.unwrap();
         }
+        stream
     }
 
     async fn log_in(stream: DuplexStream, credentials: &Credentials) -> Session<DuplexStream> {
@@ -457,6 +473,21 @@ mod tests {
         for part in ["czNjcmV0", "MzY3JldC", "zM2NyZX"] {
             assert!(!shown.contains(part), "{shown}");
         }
+    }
+
+    #[tokio::test]
+    async fn attack_a20_a_reply_with_different_codes_shows_no_secret_of_the_login() {
+        let (near, far) = duplex(1024);
+        let credentials = Credentials::password("ann", "s3cret-Passw0rd");
+        tokio::spawn(async move {
+            let mut stream = serve(far).await;
+            stream.write_all(b"250-s3cret-Passw0rd\r\n251 ok\r\n").await.unwrap();
+        });
+        let mut session = log_in(near, &credentials).await;
+        let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+        let outcomes = session.send(&envelope, &Message::from_bytes("a: b\r\n").unwrap()).await;
+        let detail = outcomes[0].failure().unwrap().detail();
+        assert!(detail.ends_with("250-*** / 251 ok"), "{detail}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod dns_signer;
 mod dns_zones;
 mod dovecot;
 mod examples;
+mod examples_deliver;
 mod examples_load;
 mod examples_login;
 mod examples_options;

@@ -2,13 +2,16 @@
 
 use nexthop::testing::ScriptedServer;
 use nexthop::transport::Session;
-use nexthop::{Message, Protocol};
+use nexthop::{MemoryResolver, Message, PoolSettings, Protocol};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::naive::Naive;
-use crate::support::{builder, envelope, in_time, message, outcomes, said, session, settings, shown, words};
+use crate::routes::{by_mx, neighbours};
+use crate::support::{
+    builder, count, envelope, in_time, message, outcomes, said, session, settings, shown, words,
+};
 use crate::tap::Tap;
 
 /// What arrives of a message.
@@ -268,5 +271,58 @@ async fn check_128_a_message_that_is_too_big_is_not_sent() {
         let rules = ScriptedServer::smtp().keyword(&format!("SIZE {limit}"));
         let server = rules.listen_tcp().await.unwrap();
         assert_eq!(outcomes(&[&server], "a").await, [wanted]);
+    }
+}
+
+/// A message with UTF-8 in its header, in the clear over SMTP or LMTP without SMTPUTF8.
+fn utf8_header() -> Message {
+    Message::from_bytes("Subject: Gr\u{fc}\u{df}e\r\n\r\ntext\r\n".as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn check_141_a_relay_without_smtputf8_receives_a_utf8_header_as_eight_bit_content() {
+    for rules in [ScriptedServer::smtp(), ScriptedServer::lmtp()] {
+        let server = rules.without("SMTPUTF8").without("SIZE").listen_tcp().await.unwrap();
+        // the second one waits for the connection of the first
+        let mut pool = PoolSettings::default();
+        pool.connections = 1;
+        let deliverer = builder(&server.url()).pool(pool).build().unwrap();
+        let (to, message) = (envelope("a"), utf8_header());
+        let (one, two) = in_time(futures_util::future::join(
+            deliverer.deliver(&to, &message),
+            deliverer.deliver(&to, &message),
+        ))
+        .await;
+        assert!(one.is_delivered() && two.is_delivered(), "{one}\n{two}");
+        assert_eq!(server.connections(), 1);
+        assert_eq!(count(&server, "MAIL FROM:<s@example.net> BODY=8BITMIME"), 2);
+        assert_eq!(count(&server, "MAIL FROM:<s@example.net> BODY=8BITMIME "), 0, "no SMTPUTF8");
+    }
+}
+
+#[tokio::test]
+async fn check_141_an_exchanger_without_smtputf8_receives_a_utf8_header_only_if_the_host_declares_it_eight_bit()
+ {
+    let (servers, port) = neighbours([ScriptedServer::smtp().without("SMTPUTF8").without("SIZE")]).await;
+    let dns = MemoryResolver::builder().ipv4("x.example", [127, 0, 0, 2]);
+    let deliverer = by_mx(dns, port).build().unwrap();
+    let report = in_time(deliverer.deliver(&envelope("a"), &utf8_header())).await;
+    assert_eq!(shown(&report), ["failed unsupported - 5.6.9"]);
+    let declared = envelope("a").without_smtp_utf8();
+    let report = in_time(deliverer.deliver(&declared, &utf8_header())).await;
+    assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    assert_eq!(count(&servers[0], "MAIL FROM:<s@example.net> BODY=8BITMIME"), 1);
+}
+
+#[tokio::test]
+async fn check_141_a_utf8_header_is_eight_bit_content_by_a_setting_of_a_session() {
+    for (as_eight_bit, wanted) in [(false, "failed unsupported - 5.6.9"), (true, "delivered 2.0.0")] {
+        let server = ScriptedServer::lmtp().without("SMTPUTF8").without("SIZE").listen_tcp().await.unwrap();
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let mut settings = settings();
+        settings.utf8_header_as_eight_bit = as_eight_bit;
+        let mut session = Session::open(stream, Protocol::Lmtp, settings).await.unwrap();
+        let outcomes = in_time(session.send(&envelope("a"), &utf8_header())).await;
+        assert_eq!(words(&outcomes), [wanted]);
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use nexthop::deliverer::{DeliveryLimits, SourceAddress};
 use nexthop::resolver::{Answer, Mx, Query, Srv, Tlsa, Txt};
 use nexthop::testing::{Rules, ScriptedServer};
-use nexthop::{ClientName, MemoryResolver, Report, ResolveError, Resolver, RouteTable};
+use nexthop::{ClientName, Envelope, MemoryResolver, Report, ResolveError, Resolver, RouteTable};
 
 use crate::routes::{by_mx, neighbours, three_exchangers};
 use crate::support::{CLIENT, SOON, builder, envelope, in_time, message, route, said, shown};
@@ -233,4 +233,17 @@ async fn law_3_the_time_for_an_attempt_does_not_hide_that_the_message_may_have_a
     let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["deferred timed-out final 4.4.2?"]);
     assert_eq!(second.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_domain_with_an_underscore_has_exchangers_and_may_be_its_own() {
+    let (servers, port) = neighbours([smtp(), smtp()]).await;
+    let dns =
+        MemoryResolver::builder().mx("a_b.example", 10, "mx_1.example").ipv4("mx_1.example", [127, 0, 0, 2]);
+    let dns = dns.ipv4("_c.example", [127, 0, 0, 3]);
+    let deliverer = by_mx(dns, port).build().unwrap();
+    let envelope = Envelope::new("").unwrap().to("u@a_b.example").unwrap().to("u@_c.example").unwrap();
+    let report = in_time(deliverer.deliver(&envelope, &message())).await;
+    assert!(report.is_delivered(), "{report}");
+    assert_eq!(servers.iter().map(|server| server.messages().len()).collect::<Vec<_>>(), [1, 1]);
 }

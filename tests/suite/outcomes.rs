@@ -287,3 +287,10 @@ async fn check_287_a_dead_address_of_a_host_does_not_hide_what_the_host_said() {
     let failure = report.recipients()[0].outcome.failure().unwrap();
     assert_eq!((failure.is_permanent(), failure.status().to_string().as_str()), (true, "5.6.3"), "{report}");
 }
+
+#[tokio::test]
+async fn law_1_an_envelope_without_recipients_is_not_delivered() {
+    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
+    let report = deliver(&[&server], "").await;
+    assert_eq!((report.recipients().len(), report.is_delivered(), server.connections()), (0, false, 0));
+}

@@ -76,12 +76,78 @@ async fn check_002_every_reply_may_have_several_lines() {
     }
 }
 
+/// Outcome, codes and lines of the reply that decided, for the first of some recipients.
+async fn judged(rules: Rules, to: &str) -> (String, Vec<String>) {
+    let server = rules.listen_tcp().await.unwrap();
+    let report = deliver(&[&server], to).await;
+    let outcome = &report.recipients()[0].outcome;
+    (word(outcome), outcome.reply().unwrap().wire_lines().collect())
+}
+
 #[tokio::test]
-async fn check_003_a_reply_with_two_codes_is_no_success_and_ends_the_connection() {
-    for reply in ["250-a\n550 b", "550-a\n250 b"] {
+async fn check_003_of_different_codes_a_negative_last_line_decides_at_every_step_and_all_lines_are_kept() {
+    let smtp = ScriptedServer::smtp;
+    for (rules, wanted, lines) in [
+        (
+            smtp().greeting("220-mx ESMTP\n521 5.7.1 blocked"),
+            "failed refused greeting 5.3.2",
+            "220-mx ESMTP|521 5.7.1 blocked",
+        ),
+        (
+            smtp().greeting("220-mx ESMTP\n554 blocked"),
+            "deferred refused greeting 4.3.2",
+            "220-mx ESMTP|554 blocked",
+        ),
+        (
+            smtp().greeting("220-mx ESMTP\n421 busy"),
+            "deferred refused greeting 4.3.2",
+            "220-mx ESMTP|421 busy",
+        ),
+        (smtp().answer("EHLO", "250-mx\n421 busy"), "deferred refused hello 4.3.2", "250-mx|421 busy"),
+        (
+            smtp().mail("250-2.1.0 ok\n550 5.7.1 no"),
+            "failed refused mail-from 5.7.1",
+            "250-2.1.0 ok|550 5.7.1 no",
+        ),
+        (
+            smtp().answer("RCPT", "250-ok\n450 4.2.0 later"),
+            "deferred refused rcpt-to 4.2.0",
+            "250-ok|450 4.2.0 later",
+        ),
+        (smtp().answer("DATA", "354-go\n554 5.7.0 no"), "failed refused data 5.7.0", "354-go|554 5.7.0 no"),
+        (
+            smtp().final_reply("250-ok\n554-5.6.0 bad\n554 5.6.0 never"),
+            "failed refused final 5.6.0",
+            "250-ok|554-5.6.0 bad|554 5.6.0 never",
+        ),
+        (
+            ScriptedServer::lmtp().final_reply("250-ok\n421 4.3.2 bye"),
+            "deferred refused final 4.3.2",
+            "250-ok|421 4.3.2 bye",
+        ),
+    ] {
+        let lines: Vec<_> = lines.split('|').map(str::to_owned).collect();
+        assert_eq!(judged(rules, "a").await, (wanted.to_owned(), lines));
+    }
+}
+
+#[tokio::test]
+async fn check_003_of_different_codes_a_refusal_is_one_recipients_own() {
+    let server =
+        ScriptedServer::smtp().recipient("b@x.example", "250-a\n550 5.1.1 b").listen_tcp().await.unwrap();
+    assert_eq!(outcomes(&[&server], "a b").await, ["delivered 2.0.0", "failed refused rcpt-to 5.1.1"]);
+}
+
+#[tokio::test]
+async fn check_003_of_different_codes_another_last_line_is_no_success_and_ends_the_connection() {
+    for (reply, shown) in [("550-a\n250 b", "550-a / 250 b"), ("250-a\x1b\n251 b", "250-a\\u{1b} / 251 b")] {
         let server = ScriptedServer::smtp().recipient("b@x.example", reply).listen_tcp().await.unwrap();
-        let words = outcomes(&[&server], "a b").await;
-        assert_eq!(words, ["deferred protocol rcpt-to 4.5.0"; 2], "{reply}");
+        let report = deliver(&[&server], "a b").await;
+        for recipient in report.recipients() {
+            assert_eq!(word(&recipient.outcome), "deferred protocol rcpt-to 4.5.0", "{reply:?}");
+            let detail = recipient.outcome.failure().unwrap().detail();
+            assert!(detail.ends_with(shown), "{detail}");
+        }
         assert_eq!((server.messages().len(), count(&server, "QUIT")), (0, 0));
     }
 }

@@ -5,12 +5,13 @@ use std::time::Instant;
 use nexthop::mail::{EnvelopeId, Notify, OriginalRecipient, Recipient, Ret};
 use nexthop::proto::ReplyLimits;
 use nexthop::testing::{Rules, ScriptedServer};
-use nexthop::{Envelope, Message};
+use nexthop::transport::Session;
+use nexthop::{Envelope, Message, Protocol};
 
 use crate::sequence::referee;
 use crate::support::{
-    builder, count, deliver, envelope, in_time, message, outcomes, said, script, session, shown, taken,
-    timeouts, words,
+    builder, count, deliver, envelope, in_time, message, outcomes, route, said, script, session, settings,
+    shown, taken, timeouts, words,
 };
 
 #[tokio::test]
@@ -52,6 +53,38 @@ async fn check_019_only_521_from_every_host_is_for_good() {
         let first = ScriptedServer::smtp().greeting(greetings[0]).listen_tcp().await.unwrap();
         let second = ScriptedServer::smtp().greeting(greetings[1]).listen_tcp().await.unwrap();
         assert_eq!(outcomes(&[&first, &second], "a").await, [wanted], "{greetings:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_019_every_5yz_greeting_is_permanent_by_a_setting() {
+    let table = [
+        (["554 no", "550 no"], "failed refused greeting 5.3.2"),
+        (["554 no", "521 no"], "failed refused greeting 5.3.2"),
+        (["220-mx\n554 no", "554 no"], "failed refused greeting 5.3.2"),
+        (["554 no", "450 later"], "deferred refused greeting 4.3.2"),
+        (["421 busy", "554 no"], "deferred refused greeting 4.3.2"),
+        (["554 no", "220 mx.example"], "delivered 2.0.0"),
+    ];
+    for (greetings, wanted) in table {
+        let [first, second] =
+            greetings.map(|greeting| ScriptedServer::smtp().greeting(greeting).listen_tcp());
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        let deliverer = builder(&route(&[&first, &second])).greeting_5yz_is_permanent(true).build().unwrap();
+        let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+        assert_eq!(shown(&report), [wanted], "{greetings:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_019_a_5yz_greeting_is_permanent_by_a_setting_of_a_session() {
+    for permanent in [false, true] {
+        let server = ScriptedServer::smtp().greeting("554 no").listen_tcp().await.unwrap();
+        let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        let mut settings = settings();
+        settings.greeting_5yz_is_permanent = permanent;
+        let failure = in_time(Session::open(stream, Protocol::Smtp, settings)).await.unwrap_err();
+        assert_eq!(failure.is_permanent(), permanent, "{failure}");
     }
 }
 

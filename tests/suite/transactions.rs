@@ -310,3 +310,20 @@ async fn what_ends_a_session_behind_an_answer_is_said_of_what_would_have_come_ne
         in_time(server.finish()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn check_064_misplaced_dots_are_sent_quoted_and_equal_their_quoted_form() {
+    let server = ScriptedServer::smtp().without("SIZE").listen_tcp().await.unwrap();
+    let table = RouteTable::new("refuse:other".parse().unwrap());
+    let table = table.with("try..this@a_b.example".parse().unwrap(), server.url().parse().unwrap());
+    let deliverer = builder("mx").router(table).build().unwrap();
+    let envelope = Envelope::new(".s.@_d.example").unwrap();
+    let envelope = ["try..this", r#""try..this""#]
+        .into_iter()
+        .fold(envelope, |envelope, local_part| envelope.to(&format!("{local_part}@a_b.example")).unwrap());
+    let report = in_time(deliverer.deliver(&envelope, &message())).await;
+    assert_eq!(shown(&report), ["delivered 2.0.0"; 2]);
+    let rcpt = r#"RCPT TO:<"try..this"@a_b.example>"#;
+    let sent = format!(r#"MAIL FROM:<".s."@_d.example>|{rcpt}|{rcpt}"#);
+    assert!(said(&server, 0).contains(&sent), "{}", said(&server, 0));
+}

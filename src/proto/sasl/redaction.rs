@@ -138,7 +138,7 @@ mod tests {
         let redaction = Redaction::of(&Credentials::password("u", "s3cr3t-Pa55/word"));
         let encoded = STANDARD.encode("s3cr3t-Pa55/word");
         let text = format!("5.7.8 <s3cr3t-Pa55/word>\n{encoded} no");
-        assert_eq!(redacted(&redaction, &text), "535 5.7.8 <***> *** no");
+        assert_eq!(redacted(&redaction, &text), "535-5.7.8 <***> / 535 *** no");
     }
 
     #[test]
