@@ -196,11 +196,6 @@ impl<A: Copy> Awaited<A> {
         self.0.push_front((end, what));
     }
 
-    /// Notes that what ends at a place in the stream, which is behind everything that is awaited, is to be answered.
-    pub(crate) fn expect_at(&mut self, place: u64, what: A) {
-        self.0.push_back((place, what));
-    }
-
     /// Moves all places, for a stream in which `base` octets stand in front.
     pub(crate) fn shift(&mut self, base: u64) {
         self.0.iter_mut().for_each(|(place, _)| *place += base);

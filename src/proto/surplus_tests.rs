@@ -41,10 +41,11 @@ fn attack_a24_a_surplus_final_reply_puts_those_verdicts_in_doubt_that_it_may_hav
     for (replies, verdicts) in [
         (["250 a", "250 a", "550 b"], ["delivered 250 a", FINAL_DOUBT]),
         (["550 a", "550 a", "250 b"], ["final 550 a", FINAL_DOUBT]),
+        (["550 x", "250 a", "250 b"], [FINAL_DOUBT, "delivered 250 a"]),
         (["250 a", "550 b", "250 b"], ["delivered 250 a", "final 550 b"]),
-        (["550 a", "250 b", "550 b"], ["final 550 a", FINAL_DOUBT]),
+        (["550 a", "250 b", "550 b"], [FINAL_DOUBT, FINAL_DOUBT]),
         (["250 a", "250 b", "250 b"], ["delivered 250 a", "delivered 250 b"]),
-        (["450 a", "550 b", "550 b"], ["final 450 a", "final 550 b"]),
+        (["450 a", "550 b", "550 b"], [FINAL_DOUBT, "final 550 b"]),
     ] {
         assert_eq!(lmtp_finals(&replies), verdicts, "{replies:?}");
     }

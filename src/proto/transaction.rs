@@ -329,7 +329,7 @@ impl<'a> Transaction<'a> {
         }
         self.answer(expected, reply, output);
         if matches!(expected, Expected::Rcpt(_)) && self.ending != Ending::Unusable {
-            self.recipient_answered(output);
+            self.go_on_without_rcpt();
         }
     }
 
@@ -345,7 +345,7 @@ impl<'a> Transaction<'a> {
         match expected {
             Expected::Rcpt(index) => {
                 self.slots.accept(index);
-                self.recipient_answered(output);
+                self.go_on_without_rcpt();
             }
             Expected::Data => self.start_content(output),
             Expected::Chunk => {
@@ -412,14 +412,6 @@ impl<'a> Transaction<'a> {
             Protocol::Smtp => self.awaited.expect(Expected::LoneDot, output),
             // RFC 2033 section 4.2: no accepted recipient, no reply; whether all servers agree is not known
             Protocol::Lmtp => self.ending = Ending::Unusable,
-        }
-    }
-
-    /// After the last recipient content may begin, or the replies to what went out already are known.
-    fn recipient_answered(&mut self, output: &mut Output) {
-        self.go_on_without_rcpt();
-        if self.terms.protocol == Protocol::Lmtp {
-            self.expect_finals(output);
         }
     }
 

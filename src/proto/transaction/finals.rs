@@ -30,28 +30,16 @@ impl Transaction<'_> {
         self.size - if self.lacks_line_end { LINE_END.len() as u64 } else { 0 }
     }
 
-    /// Notes that the content is queued to its end.
-    fn end_content(&mut self, output: &mut Output) {
+    /// Notes that the content is queued to its end. LMTP has a final reply for each accepted recipient (RFC 2033
+    /// section 4.2), all of whom are known: its content never precedes the replies to RCPT.
+    fn end_content(&mut self, output: &Output) {
         self.end_of_content = Some(output.end());
         match self.terms.protocol {
             Protocol::Smtp => self.awaited.expect(Expected::Final, output),
-            Protocol::Lmtp => self.expect_finals(output),
+            Protocol::Lmtp => {
+                self.slots.accepted().for_each(|index| self.awaited.expect(Expected::FinalOf(index), output));
+            }
         }
-    }
-
-    /// Which replies LMTP has to the content is known once its end is queued and RCPT was answered.
-    pub(super) fn expect_finals(&mut self, output: &mut Output) {
-        let Some(end) = self.end_of_content.filter(|_| !self.awaits_recipients()) else { return };
-        self.slots.accepted().for_each(|index| self.awaited.expect_at(end, Expected::FinalOf(index)));
-        // RFC 2033 section 4.3 has no reply to content for nobody, some servers have one. Nothing is sent behind content
-        // of LMTP, so there is no telling.
-        if !self.slots.has_accepted() {
-            self.abandon(output);
-        }
-    }
-
-    pub(super) fn awaits_recipients(&self) -> bool {
-        matches!(self.awaited.next(), Some(Expected::Mail | Expected::Rcpt(_)))
     }
 
     pub(super) fn final_of_all(&mut self, verdict: Verdict) {
