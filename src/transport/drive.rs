@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             machine.handle_interruption(why, &mut self.output);
         }
         if machine.owns_input() {
-            self.hand_over_surplus(machine).await;
+            self.hand_over_surplus(machine);
         }
         self.give_back();
     }
@@ -162,9 +162,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Hands over what is left of the input where no reply is due any more. What has arrived by now is looked at without
     /// waiting.
-    async fn hand_over_surplus(&mut self, machine: &mut (dyn Machine + Send)) {
+    fn hand_over_surplus(&mut self, machine: &mut (dyn Machine + Send)) {
         if self.input.is_empty() && self.broken.is_none() {
-            let _ = self.look().await;
+            let _ = self.look();
         }
         if let Some(surplus) = self.parser.take_surplus(&mut self.input) {
             machine.handle_surplus(&surplus);

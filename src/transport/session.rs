@@ -244,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// The stream, if nothing was read from it that nobody asked for (RFC 3207 section 4, the injection of
     /// CVE-2011-0411).
     pub(crate) async fn into_bare_stream(mut self) -> Option<S> {
-        self.link.heard_nothing().await.then(|| self.link.into_stream())
+        self.link.heard_nothing().then(|| self.link.into_stream())
     }
 
     /// RFC 5321 section 3.1: after a 554 greeting only QUIT; after 421 the server has gone already. Where something else
@@ -363,7 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Makes sure that a transaction may begin; otherwise says what becomes of its recipients.
     pub(crate) async fn prepare(&mut self) -> Result<(), Verdict> {
-        if self.state == State::Unusable || !self.link.is_quiet().await {
+        if self.state == State::Unusable || !self.link.is_quiet() {
             self.state = State::Unusable;
             return Err(self.unasked());
         }

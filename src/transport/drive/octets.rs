@@ -1,10 +1,9 @@
 //! What a link reads and writes.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -91,20 +90,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Whether nothing was said that nobody asked for, and the connection stands. Asks the kernel, not the
     /// server.
-    pub(crate) async fn is_quiet(&mut self) -> bool {
-        let waiting = self.look().await.is_ready();
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let waiting = self.look().is_ready();
         !waiting && self.is_between_replies()
     }
 
     /// Whether nothing was said that nobody asked for; the connection may be gone.
-    pub(crate) async fn heard_nothing(&mut self) -> bool {
-        let _ = self.look().await;
+    pub(crate) fn heard_nothing(&mut self) -> bool {
+        let _ = self.look();
         self.is_between_replies()
     }
 
-    /// Reads what has arrived, without waiting.
-    pub(super) async fn look(&mut self) -> Poll<io::Result<usize>> {
-        let read = poll_fn(|context| Poll::Ready(self.poll_read(context))).await;
+    /// Reads what has arrived, without waiting. No task is noted to be woken: the stream would keep it, and all that it
+    /// holds, until something else reads.
+    pub(super) fn look(&mut self) -> Poll<io::Result<usize>> {
+        let read = self.poll_read(&mut Context::from_waker(Waker::noop()));
         self.is_looked_at = read.is_pending();
         read
     }
