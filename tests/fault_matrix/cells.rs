@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use fastrand::Rng;
 use nexthop::Protocol;
 
-use crate::fault::{Fault, Kind, Step};
+use crate::fault::{Fault, Kind, Step, Strike};
 use crate::plan::Plan;
 
 /// How the server is spoken to, and what it offers.
@@ -42,6 +43,10 @@ pub(crate) struct Cell {
     pub(crate) plan: Plan,
     pub(crate) next_plan: Plan,
     pub(crate) fault: Fault,
+    /// Further faults.
+    pub(crate) further: [Option<Strike>; 2],
+    /// Seed of the segments in which the server writes its replies. Without it a segment ends where input does.
+    pub(crate) pace: Option<u64>,
 }
 
 impl Sharing {
@@ -56,6 +61,23 @@ impl Sharing {
 }
 
 impl Cell {
+    /// Returns all faults.
+    pub(crate) fn strikes(&self) -> impl Iterator<Item = Strike> {
+        let first = Strike { message: self.sharing.victim(), fault: self.fault };
+        [Some(first)].into_iter().chain(self.further).flatten()
+    }
+
+    /// Returns `true` if there is one fault, and segments end where input does.
+    pub(crate) fn is_single(&self) -> bool {
+        self.further == [None, None] && self.pace.is_none()
+    }
+
+    /// Returns the number of the first message that a fault may strike.
+    pub(crate) fn first_victim(&self) -> usize {
+        let has_further = self.further != [None, None];
+        if has_further { 1 } else { self.sharing.victim() }
+    }
+
     /// Returns the decision of the server about a message.
     pub(crate) fn plan_of(&self, message: usize) -> Plan {
         match message.checked_sub(self.sharing.victim()) {
@@ -99,7 +121,9 @@ pub(crate) fn all() -> Vec<Cell> {
                 for step in Cell::steps(transport, recipients) {
                     for kind in Kind::ALL {
                         let fault = Fault { step, kind };
-                        let cell = Cell { transport, sharing, recipients, plan, next_plan, fault };
+                        let (further, pace) = ([None, None], None);
+                        let cell =
+                            Cell { transport, sharing, recipients, plan, next_plan, fault, further, pace };
                         let is_wanted = cell.is_reached() && (has_all || cell.is_worth_its_time());
                         cells.extend(is_wanted.then_some(cell));
                     }
@@ -107,7 +131,30 @@ pub(crate) fn all() -> Vec<Cell> {
             }
         }
     }
+    cells.extend((0..RANDOM).map(random));
     cells
+}
+
+/// Number of random cells.
+const RANDOM: u64 = 4000;
+
+/// Returns a cell with up to three faults, and replies in random segments.
+fn random(seed: u64) -> Cell {
+    let mut rng = Rng::with_seed(seed);
+    let (recipients, plan, next_plan) = *pick(&mut rng, &plans());
+    let transport = *pick(&mut rng, &transports());
+    let sharing = *pick(&mut rng, &[Sharing::Fresh, Sharing::Kept, Sharing::Leader, Sharing::Follower]);
+    let steps: Vec<_> = Cell::steps(transport, recipients);
+    let steps: Vec<_> = steps.into_iter().filter(|step| *step != Step::Chunk).collect();
+    let mut fault = || Fault { step: *pick(&mut rng, &steps), kind: *pick(&mut rng, &Kind::ALL) };
+    let (fault, others) = (fault(), [fault(), fault()]);
+    let further = others.map(|fault| rng.bool().then(|| Strike { message: rng.usize(1..=4), fault }));
+    let pace = rng.bool().then_some(seed);
+    Cell { transport, sharing, recipients, plan, next_plan, fault, further, pace }
+}
+
+fn pick<'a, T>(rng: &mut Rng, choices: &'a [T]) -> &'a T {
+    &choices[rng.usize(..choices.len())]
 }
 
 impl Cell {
@@ -119,7 +166,8 @@ impl Cell {
             step if fault.kind == Kind::None => step == Step::Mail,
             // the first connection is opened by a message that nothing else happens to
             Step::Greeting | Step::Hello => sharing == Sharing::Fresh,
-            Step::Mail | Step::Reset | Step::Quit => true,
+            Step::Mail | Step::Reset => true,
+            Step::Quit => sharing == Sharing::Fresh,
             Step::Rcpt(_) => plan != Plan::RefuseMail,
             Step::Data | Step::Chunk => !matches!(plan, Plan::RefuseMail | Plan::RefuseAll),
             Step::Final(index) => {
@@ -140,13 +188,24 @@ impl Cell {
             Step::Quit if !is_plain && next_plan != Plan::RefuseContent => return false,
             _ => {}
         }
+        let is_telling =
+            self.recipients == 3 && (is_plain || plan == Plan::RefuseSecond || next_plan == Plan::RefuseAll);
+        if !is_telling && (self.sharing == Sharing::Follower || fault.step == Step::Rcpt(1)) {
+            return false;
+        }
+        // a chunk is refused where no recipient is accepted, or the client believes so
+        let has_refusals = matches!(plan, Plan::RefuseAll | Plan::RefuseMail | Plan::RefuseLast);
+        if transport.unread_chunk && !has_refusals && next_plan != Plan::RefuseAll {
+            return false;
+        }
         if fault.kind.shifts_replies() {
             return true;
         }
         // where each reply stands in its place, the other decisions of the server make no difference
         let is_mixed = plan == Plan::RefuseSecond || next_plan == Plan::RefuseContent;
         let is_about_reset = fault.step == Step::Reset && plan != Plan::DeferContent;
-        !transport.unread_chunk && (is_plain || is_mixed || is_about_reset)
+        let is_forgery = transport.unread_chunk && fault.kind == Kind::None;
+        is_forgery || !transport.unread_chunk && (is_plain || is_mixed || is_about_reset)
     }
 }
 
@@ -201,13 +260,20 @@ impl fmt::Display for Transport {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { transport, sharing, recipients, plan, next_plan, fault } = self;
+        let Self { transport, sharing, recipients, plan, next_plan, fault, further, pace } = self;
         let sharing = match sharing {
             Sharing::Fresh => "fresh",
             Sharing::Kept => "kept",
             Sharing::Leader => "leader",
             Sharing::Follower => "follower",
         };
-        write!(f, "{transport} {sharing} to-{recipients} {plan} then-{next_plan} {fault}")
+        write!(f, "{transport} {sharing} to-{recipients} {plan} then-{next_plan} {fault}")?;
+        for strike in further.iter().flatten() {
+            write!(f, " {strike}")?;
+        }
+        match pace {
+            Some(seed) => write!(f, " pace-{seed}"),
+            None => Ok(()),
+        }
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 /// Amount by which the clock moves.
 pub(crate) const STEP: Duration = Duration::from_millis(250);
 /// Polls of the sockets without activity after which nothing but time can cause any.
-const QUIET: u32 = 12;
+const QUIET: u32 = 7;
 
 /// Counts the reads and writes of the server.
 #[derive(Debug, Clone, Default)]

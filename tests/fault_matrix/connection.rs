@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use fastrand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
@@ -31,8 +32,15 @@ pub(crate) struct Connection {
     decisions: Vec<Decision>,
     /// Whether nothing is written any more.
     is_silent: bool,
-    /// Whether a surplus reply is in the buffer.
-    has_surplus: bool,
+    /// Replies that are still to come for the content that was read.
+    pub(crate) finals_left: usize,
+    /// Surplus replies, and commands that were not answered.
+    surplus: usize,
+    missing: usize,
+    /// Whether the client saw a surplus reply while it waited for nothing.
+    is_surplus_visible: bool,
+    /// Decides where segments end; without it they end where input does.
+    pace: Option<Rng>,
     /// Code of a surplus reply that goes in front of the next one.
     owed: Option<u16>,
     /// Code of a surplus reply that goes in a segment of its own.
@@ -48,7 +56,8 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: UnixStream, server: Server, number: usize) -> Self {
-        let leaves_octets = server.cell().fault.kind == Kind::Reset;
+        let leaves_octets = server.cell().strikes().any(|strike| strike.fault.kind == Kind::Reset);
+        let pace = server.cell().pace.map(|seed| Rng::with_seed(seed + number as u64));
         Self {
             stream,
             server,
@@ -57,7 +66,11 @@ impl Connection {
             output: Vec::new(),
             decisions: Vec::new(),
             is_silent: false,
-            has_surplus: false,
+            finals_left: 0,
+            surplus: 0,
+            missing: 0,
+            is_surplus_visible: false,
+            pace,
             owed: None,
             apart: None,
             leaves_octets,
@@ -160,6 +173,7 @@ impl Connection {
                 self.is_silent = true;
             }
             Kind::Missing => {
+                self.missing += 1;
                 self.note("S", &format!("<missing> {reply}"));
                 return Ok(());
             }
@@ -175,10 +189,7 @@ impl Connection {
         }
         self.queue(reply, decision);
         match kind {
-            Kind::Surplus(code, Timing::Same) => {
-                self.has_surplus = true;
-                self.queue(&surplus(code), None);
-            }
+            Kind::Surplus(code, Timing::Same) => self.queue_surplus(code),
             Kind::Surplus(code, Timing::WithNext) => self.owed = Some(code),
             Kind::Surplus(code, Timing::Apart) => self.apart = Some(code),
             Kind::ClosingAndClose => {
@@ -187,7 +198,16 @@ impl Connection {
             }
             _ => {}
         }
+        if self.pace.as_mut().is_some_and(Rng::bool) {
+            self.flush().await?;
+            settle().await;
+        }
         Ok(())
+    }
+
+    fn queue_surplus(&mut self, code: u16) {
+        self.surplus += 1;
+        self.queue(&format!("{code} {}.0.0 surplus\r\n", code / 100), None);
     }
 
     fn queue(&mut self, reply: &str, decision: Option<Decision>) {
@@ -195,8 +215,7 @@ impl Connection {
             return;
         }
         if let Some(code) = self.owed.take() {
-            self.has_surplus = true;
-            self.queue(&surplus(code), None);
+            self.queue_surplus(code);
         }
         self.note("S", reply.trim_end());
         self.output.extend_from_slice(reply.as_bytes());
@@ -222,9 +241,9 @@ impl Connection {
     fn replies_due(&self) -> usize {
         let finals = self.server.cell().finals();
         let mut rest = &self.input[..];
-        let mut due = 0;
+        let mut due = self.finals_left;
         if self.is_in_content && !rest.is_empty() {
-            let Some(end) = memchr::memmem::find(rest, b"\r\n.\r\n") else { return finals };
+            let Some(end) = memchr::memmem::find(rest, b"\r\n.\r\n") else { return due + finals };
             rest = &rest[end + 5..];
             due += finals;
         }
@@ -232,7 +251,8 @@ impl Connection {
             let line = String::from_utf8_lossy(&rest[..end]);
             let mut words = line.split(' ');
             let is_chunk = words.next() == Some("BDAT");
-            let count: usize = words.next().filter(|_| is_chunk).and_then(|word| word.parse().ok()).unwrap_or(0);
+            let count: usize =
+                words.next().filter(|_| is_chunk).and_then(|word| word.parse().ok()).unwrap_or(0);
             let is_last = is_chunk && words.next() == Some("LAST");
             due += match is_last {
                 true => finals,
@@ -272,8 +292,7 @@ impl Connection {
 
     /// Writes a surplus reply, and lets the client act on it.
     async fn write_apart(&mut self, code: u16) -> io::Result<()> {
-        self.has_surplus = true;
-        self.queue(&surplus(code), None);
+        self.queue_surplus(code);
         self.flush().await?;
         settle().await;
         Ok(())
@@ -283,7 +302,7 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        if std::mem::take(&mut self.has_surplus) {
+        if self.surplus > 0 && !self.is_surplus_visible {
             self.note_confusion();
         }
         let written = self.stream.write_all(&self.output).await;
@@ -296,13 +315,21 @@ impl Connection {
         written
     }
 
-    /// Notes whether the client waits for just one reply when a surplus reply is written: no client can tell the two apart.
+    /// Notes whether the surplus replies hide behind those that the client waits for: if there are as many, no client can
+    /// tell the ones from the others. If there are fewer the client sees replies to nothing. A missing reply in
+    /// addition makes the number of replies right again.
     fn note_confusion(&mut self) {
+        // the commands that follow must stay unread for the reset
+        if self.leaves_octets {
+            self.server.ledger().is_indistinguishable = true;
+            return;
+        }
         self.input.reserve(READ);
         // a closed connection shows at the next read
         let _ = self.stream.try_read_buf(&mut self.input);
-        let is_last_due = self.replies_due() == 1;
-        self.server.ledger().is_indistinguishable |= is_last_due;
+        let due = self.replies_due();
+        self.is_surplus_visible = due < self.surplus;
+        self.server.ledger().is_indistinguishable |= due == self.surplus || self.missing > 0;
     }
 
     fn confirm(&mut self) {
@@ -321,8 +348,4 @@ impl Drop for Connection {
         self.note("S", "<close>");
         self.server.activity().note();
     }
-}
-
-fn surplus(code: u16) -> String {
-    format!("{code} {}.0.0 surplus\r\n", code / 100)
 }

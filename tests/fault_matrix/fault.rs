@@ -69,6 +69,13 @@ pub(crate) struct Fault {
     pub(crate) kind: Kind,
 }
 
+/// A fault with the message that it strikes. Faults of a connection strike at the first occurrence of their step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Strike {
+    pub(crate) message: usize,
+    pub(crate) fault: Fault,
+}
+
 impl Kind {
     /// Every fault.
     pub(crate) const ALL: [Self; 18] = [
@@ -165,6 +172,12 @@ impl fmt::Display for Kind {
             Self::BehindNext => f.write_str("behind-next"),
             Self::Late => f.write_str("late"),
         }
+    }
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}:{}", self.message, self.fault)
     }
 }
 

@@ -102,8 +102,10 @@ struct Judged<'a> {
 impl Judged<'_> {
     fn violations(&self) -> Vec<Violation> {
         let mut rules = Vec::new();
-        if !is_beyond_clients(self.ledger) || self.key.message < self.cell.sharing.victim() {
-            rules.extend(self.broken_promise().map(|rule| if self.is_followed() { Rule::Followed } else { rule }));
+        if !is_beyond_clients(self.ledger) || self.key.message < self.cell.first_victim() {
+            rules.extend(
+                self.broken_promise().map(|rule| if self.is_followed() { Rule::Followed } else { rule }),
+            );
         }
         rules.extend(self.broken_expectation());
         let violation = |rule| Violation { rule, text: self.text() };
@@ -132,7 +134,8 @@ impl Judged<'_> {
     /// was sent already.
     fn is_followed(&self) -> bool {
         let is_smtp = self.cell.transport.protocol == Protocol::Smtp;
-        is_smtp && self.cell.fault.kind.shifts_replies() && self.ledger.followed.contains(&self.key.message)
+        let has_shift = self.cell.strikes().any(|strike| strike.fault.kind.shifts_replies());
+        is_smtp && has_shift && self.ledger.followed.contains(&self.key.message)
     }
 
     /// Returns the expectation of this cell that the report does not meet.
@@ -140,6 +143,9 @@ impl Judged<'_> {
         let is_delivered = self.report.outcome.is_delivered();
         if self.key.message == HEALTHY {
             return (!is_delivered).then_some(Rule::LaterMessage);
+        }
+        if !self.cell.is_single() {
+            return None;
         }
         if self.is_exact() && !self.is_as_decided() {
             return Some(Rule::Inexact);

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use nexthop::deliverer::{DelivererBuilder, Report};
 use nexthop::tls::{Roots, TlsSettings};
-use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Protocol, Route, RouteTable, Timeouts};
+use nexthop::{
+    Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Protocol, Route, RouteTable, Timeouts,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::cells::{Cell, Sharing};
@@ -43,7 +45,8 @@ pub(crate) struct CellResult {
 
 /// Runs a cell in a runtime of its own, with a server on this path.
 pub(crate) fn run(cell: &Cell, path: &Path) -> CellResult {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let (server, deliveries) = runtime.block_on(async {
         let activity = Activity::default();
         let server = Server::listen(cell, path, activity.clone());
@@ -82,7 +85,7 @@ fn deliverer(cell: &Cell, path: &Path) -> Deliverer {
 
 /// Lets content precede the replies to RCPT, which it must not do by default.
 fn with_single_flight(builder: DelivererBuilder, is_allowed: bool) -> DelivererBuilder {
-    if is_allowed { builder.one_flight(64 * 1024) } else { builder.one_flight(0) }
+    if is_allowed { builder.one_flight(64 * 1024) } else { builder }
 }
 
 fn timeouts() -> Timeouts {
@@ -108,7 +111,11 @@ async fn deliver_all(cell: &Cell, server: &Server, deliverer: &Deliverer) -> Vec
         Sharing::Kept => &[&[1], &[2], &[3], &[5], &[6]],
         Sharing::Leader | Sharing::Follower => &[&[1], &[2, 3, 4], &[5], &[6]],
     };
-    for round in rounds.iter().filter(|round| **round != [5] || cell.fault.step == Step::Reset) {
+    let is_needed = |round: &&&[usize]| **round != [5] || !cell.is_single() || cell.fault.step == Step::Reset;
+    for round in rounds.iter().filter(is_needed) {
+        if round[0] > 4 {
+            server.heal();
+        }
         let round = round.iter().map(|message| deliver(cell, server, deliverer, *message));
         deliveries.extend(join_all(round).await);
         sleep(BETWEEN).await;

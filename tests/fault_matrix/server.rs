@@ -8,7 +8,7 @@ use tokio::net::UnixListener;
 use crate::cells::Cell;
 use crate::clock::Activity;
 use crate::connection::Connection;
-use crate::fault::{Fault, Kind, Step};
+use crate::fault::{Kind, Step, Strike};
 use crate::ledger::Ledger;
 use crate::session;
 
@@ -21,7 +21,7 @@ struct Shared {
     cell: Cell,
     path: PathBuf,
     activity: Activity,
-    fault: Mutex<Option<Fault>>,
+    strikes: Mutex<Vec<Strike>>,
     ledger: Mutex<Ledger>,
     content: [Vec<u8>; MESSAGES + 1],
 }
@@ -34,8 +34,9 @@ impl Server {
     pub(crate) fn listen(cell: &Cell, path: &Path, activity: Activity) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let content = std::array::from_fn(|message| content(message, cell.is_large(message)));
-        let (fault, ledger) = (Mutex::new(Some(cell.fault)), Mutex::default());
-        let shared = Shared { cell: *cell, path: path.to_owned(), activity, fault, ledger, content };
+        let strikes = Mutex::new(cell.strikes().collect());
+        let (path, ledger) = (path.to_owned(), Mutex::default());
+        let shared = Shared { cell: *cell, path, activity, strikes, ledger, content };
         let server = Self(Arc::new(shared));
         tokio::spawn(server.clone().serve(listener));
         server
@@ -73,15 +74,22 @@ impl Server {
 
     /// Returns the fault that strikes this step of this message. It strikes once.
     pub(crate) fn strike(&self, step: Step, message: Option<usize>) -> Kind {
-        let mut fault = self.0.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_victim = step.is_of_connection() || message == Some(self.0.cell.sharing.victim());
-        match fault.take_if(|fault| fault.step == step && is_victim) {
-            Some(fault) => {
-                self.ledger().has_struck = true;
-                fault.kind
-            }
-            None => Kind::None,
-        }
+        let mut strikes = self.strikes();
+        let is_due = |strike: &Strike| {
+            strike.fault.step == step && (step.is_of_connection() || message == Some(strike.message))
+        };
+        let Some(index) = strikes.iter().position(is_due) else { return Kind::None };
+        self.ledger().has_struck = true;
+        strikes.remove(index).fault.kind
+    }
+
+    /// Ends all faults.
+    pub(crate) fn heal(&self) {
+        self.strikes().clear();
+    }
+
+    fn strikes(&self) -> MutexGuard<'_, Vec<Strike>> {
+        self.0.strikes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops to listen.

@@ -88,7 +88,8 @@ impl Session {
             return self.out_of_order(503).await;
         }
         let message = number(line, "<m");
-        let code = self.decide(Step::Mail, self.plan(message).mail(), message, self.everyone(message)).await?;
+        let code =
+            self.decide(Step::Mail, self.plan(message).mail(), message, self.everyone(message)).await?;
         if code == 250 {
             let (accepted, chunks) = (Vec::new(), Vec::new());
             self.transaction = Some(Transaction { message, accepted, chunks, has_failed: false });
@@ -171,15 +172,15 @@ impl Session {
         // the content is taken for all of them before the first reply is written
         let faults: Vec<_> =
             accepted.iter().map(|index| server.strike(Step::Final(*index), message)).collect();
-        let code = |(index, kind): (&usize, &Kind)| {
-            kind.code(Step::Final(*index), plan.content_of(*index, count))
-        };
+        let code =
+            |(index, kind): (&usize, &Kind)| kind.code(Step::Final(*index), plan.content_of(*index, count));
         let codes: Vec<_> = accepted.iter().zip(&faults).map(code).collect();
-        for (index, code) in accepted.iter().zip(&codes).filter(|(_, code)| **code == 250) {
-            debug_assert_eq!(*code, 250);
+        for (index, _) in accepted.iter().zip(&codes).filter(|(_, code)| **code == 250) {
             server.ledger().take(&keys(message, &[*index]));
         }
+        self.connection.finals_left = accepted.len();
         for ((index, kind), code) in accepted.iter().zip(faults).zip(codes) {
+            self.connection.finals_left -= 1;
             let decision = Decision { keys: keys(message, &[*index]), code, is_accepted: code == 250 };
             self.connection.reply(kind, &reply(code, Step::Final(*index), message), Some(decision)).await?;
         }

@@ -40,7 +40,8 @@ impl Summary {
         self.violating += usize::from(!result.violations.is_empty());
         let mut seen = BTreeSet::new();
         for violation in &result.violations {
-            let kind = (violation.rule, cell.fault.to_string());
+            let fault = if cell.is_single() { cell.fault.to_string() } else { "several faults".to_owned() };
+            let kind = (violation.rule, fault);
             if !seen.insert(kind.clone()) {
                 continue;
             }
