@@ -56,7 +56,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: UnixStream, server: Server, number: usize) -> Self {
-        let leaves_octets = server.cell().strikes().any(|strike| strike.fault.kind == Kind::Reset);
+        let leaves_octets = server.will_reset();
         let pace = server.cell().pace.map(|seed| Rng::with_seed(seed + number as u64));
         Self {
             stream,

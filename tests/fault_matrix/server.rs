@@ -83,6 +83,11 @@ impl Server {
         strikes.remove(index).fault.kind
     }
 
+    /// Returns `true` if a connection is to be reset.
+    pub(crate) fn will_reset(&self) -> bool {
+        self.strikes().iter().any(|strike| strike.fault.kind == Kind::Reset)
+    }
+
     /// Ends all faults.
     pub(crate) fn heal(&self) {
         self.strikes().clear();
