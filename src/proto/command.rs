@@ -19,6 +19,7 @@ pub(crate) enum Command<'a> {
     Bdat(u64, bool),
     StartTls,
     Rset,
+    Noop,
     Quit,
 }
 
@@ -94,6 +95,7 @@ impl Command<'_> {
             }
             Self::StartTls => put(line, "STARTTLS"),
             Self::Rset => put(line, "RSET"),
+            Self::Noop => put(line, "NOOP"),
             Self::Quit => put(line, "QUIT"),
         }
     }

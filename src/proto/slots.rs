@@ -181,6 +181,11 @@ impl Slots {
         (self.counts.open, self.counts.accepted) = (0, 0);
     }
 
+    /// Returns `true` if a recipient has a final reply.
+    pub(super) fn any_final(&self) -> bool {
+        self.verdicts().any(|verdict| verdict.final_class().is_some())
+    }
+
     /// Replaces every verdict that came of a reply and that `is_void` picks: the reply may belong to something else.
     /// Returns `true` if there was any.
     pub(super) fn replace(&mut self, is_void: impl Fn(&Verdict) -> bool, verdict: &Verdict) -> bool {
@@ -198,7 +203,8 @@ impl Slots {
     /// Replaces the verdicts of final replies that are in doubt, for the server sent this behind them.
     ///
     /// A surplus reply is taken for one that stands behind another of its class, or at the end, or for a refusal in front: those behind it are then moved by one, and whose verdict would be another one
-    /// is in doubt. So is a 2yz reply that is followed by a refusal of nothing, and the only final reply if another follows.
+    /// is in doubt. So is a 4yz reply, which costs nothing, a 2yz reply that is followed by a refusal of nothing, and the only
+    /// final reply if another follows.
     pub(super) fn replace_doubtful_finals(&mut self, surplus: &Surplus, verdict: &Verdict) {
         let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
         let mut finals: Vec<_> =
@@ -213,7 +219,8 @@ impl Slots {
             let Some(next) = classes.get(place + 1) else { return };
             let is_last = place + 1 == count;
             let is_contradicted = is_last && (count == 1 || classes[place] == ReplyClass::Completed);
-            if classes[place] != *next && (may_be_moved || is_contradicted) {
+            let is_transient = classes[place] == ReplyClass::Transient;
+            if classes[place] != *next && (may_be_moved || is_contradicted || is_transient) {
                 **found = verdict.clone();
             }
         }

@@ -96,7 +96,9 @@ fn law_3_refusals_of_lmtp_recipients_are_in_doubt_where_a_final_reply_is_missing
         at_content(&mut play, 3);
         play.hears(b"554 no\r\n250 ok\r\n");
         play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
-        assert_eq!(play.ends().0, [FINAL_DOUBT, "delivered 250 ok", FINAL_DOUBT]);
+        assert_eq!(play.sent(), "NOOP\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        assert_eq!(play.ends().0, [FINAL_DOUBT, "delivered 250 ok", FINAL_DOUBT], "a mailbox that hangs");
     });
     with(terms(Protocol::Lmtp, true), "ab", |mut play| {
         at_content(&mut play, 2);
@@ -107,6 +109,52 @@ fn law_3_refusals_of_lmtp_recipients_are_in_doubt_where_a_final_reply_is_missing
             "a server that closes has answered in order"
         );
     });
+}
+
+#[test]
+fn law_2_an_lmtp_server_that_answers_noop_left_a_final_reply_out() {
+    with(terms(Protocol::Lmtp, true), "abc", |mut play| {
+        at_content(&mut play, 3);
+        play.hears(b"250 b\r\n250 c\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        assert_eq!(play.sent(), "NOOP\r\n");
+        assert_eq!(play.need(), Need::Io(Stage::Quit));
+        play.hears(b"250 noop\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        assert_eq!(play.ends(), (vec![FINAL_DOUBT.into(); 3], Ending::Unusable));
+    });
+}
+
+#[test]
+fn check_107_an_lmtp_server_that_was_slow_with_one_mailbox_has_answered_in_order() {
+    with(terms(Protocol::Lmtp, true), "abc", |mut play| {
+        at_content(&mut play, 3);
+        play.hears(b"250 a\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        play.sent();
+        play.hears(b"452 b\r\n250 c\r\n250 noop\r\n");
+        let verdicts = ["delivered 250 a", "final 452 b", "delivered 250 c"].map(String::from);
+        assert_eq!(play.ends(), (verdicts.into(), Ending::Complete));
+    });
+    with(terms(Protocol::Lmtp, true), "ab", |mut play| {
+        at_content(&mut play, 2);
+        play.hears(b"250 a\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        play.sent();
+        play.hears(b"421 closing\r\n");
+        assert_eq!(play.ends().0, ["delivered 250 a", FINAL_DOUBT]);
+    });
+}
+
+#[test]
+fn no_noop_is_sent_where_no_final_reply_came_or_there_is_one_for_all() {
+    for (protocol, recipients) in [(Protocol::Lmtp, "ab"), (Protocol::Smtp, "ab")] {
+        with(terms(protocol, true), recipients, |mut play| {
+            at_content(&mut play, 2);
+            play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+            assert_eq!(play.ends().0, [FINAL_DOUBT; 2], "{protocol:?}");
+        });
+    }
 }
 
 #[test]
@@ -355,6 +403,8 @@ fn law_3_an_lmtp_server_that_seems_not_to_know_bdat_and_is_lost_may_have_the_mes
         play.sent();
         play.says("250\r\n250\r\n250\r\n");
         play.says("500 what\r\n");
+        play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
+        assert_eq!(play.sent(), "NOOP\r\n");
         play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);
         assert!(play.machine.chunking_unknown());
         assert_eq!(play.ends().0, [FINAL_DOUBT; 2]);

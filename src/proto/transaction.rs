@@ -4,6 +4,7 @@
 mod failing;
 mod finals;
 mod places;
+mod probe;
 
 use std::io;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub(crate) struct Transaction<'a> {
     chunks_wait: bool,
     fault: Option<ReplyFault>,
     bdat: Bdat,
+    /// Replies that came behind a NOOP, once that was sent.
+    probe: Option<Vec<Reply>>,
     /// The place in the stream before MAIL.
     beginning: u64,
     /// The place in the stream behind the first octet of content by DATA, or behind the first BDAT.
@@ -153,6 +156,7 @@ impl<'a> Transaction<'a> {
             chunks_wait: false,
             fault: None,
             bdat: Bdat::Unheard,
+            probe: None,
             beginning: 0,
             start_of_content: None,
             refusals_from: None,
@@ -434,6 +438,8 @@ impl<'a> Transaction<'a> {
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
         match self.awaited.first() {
+            // NOOP costs a server nothing, so its reply has no more time than that to QUIT
+            _ if self.probe.is_some() => Stage::Quit,
             Some((end, next)) if end <= output.written() || !next.is_of_content() => next.stage(),
             Some(_) => Stage::Content,
             None => self.stage_to_come(),
@@ -488,6 +494,9 @@ impl Machine for Transaction<'_> {
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
+        if let Some(replies) = self.probe.take() {
+            return self.probe_answered(replies, reply, output);
+        }
         match self.awaited.take(output) {
             Some(expected) => self.take_answer(expected, reply, output),
             None => {
@@ -516,6 +525,12 @@ impl Machine for Transaction<'_> {
     }
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
+        if let Some(replies) = self.probe.take() {
+            return self.probe_over(&replies, why, output);
+        }
+        if matches!(why, Interruption::TimedOut) && self.begin_probe(output) {
+            return;
+        }
         // content is read ahead of the replies
         let stage = if matches!(why, Interruption::Content(_)) { Stage::Content } else { self.stage(output) };
         self.break_off(stage, why, output);

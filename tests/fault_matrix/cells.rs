@@ -5,7 +5,7 @@ use std::fmt;
 use fastrand::Rng;
 use nexthop::Protocol;
 
-use crate::fault::{Fault, Kind, Step, Strike};
+use crate::fault::{Fault, Kind, Step, Strike, Timing};
 use crate::plan::Plan;
 
 /// How the server is spoken to, and what it offers.
@@ -72,10 +72,21 @@ impl Cell {
         self.further == [None, None] && self.pace.is_none()
     }
 
+    /// Returns `true` if no client can tell the replies apart. Replies have no names; without 354 a shift shows only by its
+    /// timing. So it does where the server closes the session or waits between segments beside it, or speaks once more
+    /// before its first command of the session in lock step.
+    pub(crate) fn is_beyond_clients(&self) -> bool {
+        let is_shift = |strike: &Strike| strike.fault.kind.shifts_replies();
+        let is_mixed = self.pace.is_some() || self.strikes().any(|strike| strike.fault.kind.ends_session());
+        let is_early = matches!(self.fault.step, Step::Greeting | Step::Hello)
+            && matches!(self.fault.kind, Kind::Surplus(_, Timing::Apart));
+        self.strikes().any(|strike| is_shift(&strike)) && is_mixed || is_early && !self.transport.pipelining
+    }
+
     /// Returns the number of the first message that a fault may strike.
     pub(crate) fn first_victim(&self) -> usize {
-        let has_further = self.further != [None, None];
-        if has_further { 1 } else { self.sharing.victim() }
+        let may_be_any = self.further != [None, None] || self.fault.step.is_of_connection();
+        if may_be_any { 1 } else { self.sharing.victim() }
     }
 
     /// Returns the decision of the server about a message.

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use nexthop::proto::ReplyClass;
 use nexthop::{Outcome, Protocol, RecipientReport};
 
 use crate::cells::{Cell, Sharing};
-use crate::fault::{Kind, Step};
+use crate::fault::{Kind, Step, Strike};
 use crate::ledger::{Entry, Key, Ledger};
 use crate::run::Delivery;
 
@@ -102,7 +103,9 @@ struct Judged<'a> {
 impl Judged<'_> {
     fn violations(&self) -> Vec<Violation> {
         let mut rules = Vec::new();
-        if !is_beyond_clients(self.ledger) || self.key.message < self.cell.first_victim() {
+        let is_beyond =
+            self.cell.is_beyond_clients() || is_beyond_clients(self.ledger) || self.is_refused_in_order();
+        if !is_beyond || self.key.message < self.cell.first_victim() {
             rules.extend(
                 self.broken_promise().map(|rule| if self.is_followed() { Rule::Followed } else { rule }),
             );
@@ -128,6 +131,18 @@ impl Judged<'_> {
             _ if is_permanent && !was_refused => Some(Rule::FalsePermanent),
             _ => None,
         }
+    }
+
+    /// Returns `true` if a surplus refusal stands among the final replies of LMTP and this recipient was refused by the reply
+    /// in its place. The same octets may come of a surplus 2yz behind the last one, where the refusal is right, so the order
+    /// decides.
+    fn is_refused_in_order(&self) -> bool {
+        let is_surplus_refusal = |strike: Strike| {
+            matches!((strike.fault.step, strike.fault.kind), (Step::Final(_), Kind::Surplus(550, _)))
+        };
+        self.cell.transport.protocol == Protocol::Lmtp
+            && self.cell.strikes().any(is_surplus_refusal)
+            && self.report.outcome.reply().is_some_and(|reply| reply.class() == ReplyClass::Permanent)
     }
 
     /// Returns `true` if the shift of replies that this fault causes cannot show before the replies to the next message, which

@@ -85,7 +85,7 @@ fn deliverer(cell: &Cell, path: &Path) -> Deliverer {
 
 /// Lets content precede the replies to RCPT, which it must not do by default.
 fn with_single_flight(builder: DelivererBuilder, is_allowed: bool) -> DelivererBuilder {
-    if is_allowed { builder.one_flight(64 * 1024) } else { builder }
+    if is_allowed { builder.single_flight_limit(64 * 1024) } else { builder }
 }
 
 fn timeouts() -> Timeouts {

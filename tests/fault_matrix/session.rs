@@ -45,7 +45,8 @@ impl Session {
 
     async fn execute(&mut self, line: &str) -> io::Result<()> {
         let verb = line.split([' ', ':']).next().unwrap_or_default();
-        let is_known = ["EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "QUIT"].contains(&verb);
+        let is_known =
+            ["EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT"].contains(&verb);
         if line.contains("forged") || !is_known {
             self.connection.server.ledger().forged.push(line.to_owned());
         }
@@ -56,6 +57,7 @@ impl Session {
             "DATA" => self.data().await,
             "BDAT" => self.bdat(line).await,
             "RSET" => self.reset().await,
+            "NOOP" => self.out_of_order(250).await,
             "QUIT" => {
                 self.answer(Step::Quit, 221, None).await?;
                 self.connection.flush().await?;

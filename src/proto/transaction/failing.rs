@@ -80,8 +80,8 @@ impl Transaction<'_> {
         if self.bdat == Bdat::Doubted {
             self.bdat = Bdat::Unknown;
         }
-        // one of the final replies is missing, and it may be that of a recipient before. Those that were accepted stay so:
-        // a server that is slow with one mailbox must not get the message for all others again (RFC 2033 section 4.2)
+        // whoever was accepted stays so: a server that hangs in one mailbox must not get the message for all others again
+        // (RFC 2033 section 4.2). A refusal may wait until the next attempt
         if !is_lost {
             self.slots.replace(Verdict::is_refused_finally, &verdict);
         }
