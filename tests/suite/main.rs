@@ -32,6 +32,7 @@ mod sequence;
 mod sessions;
 mod sink;
 mod support;
+mod surplus;
 mod tap;
 mod transactions;
 mod traps;
