@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hickory_resolver::proto::op::{Message, Query as Question};
 use hickory_resolver::proto::rr::RecordType;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant as Deadline, timeout};
 
 use crate::mail::DnsName;
 
@@ -123,10 +124,12 @@ impl Lookup<'_> {
         let left = self.questions_left.checked_sub(1);
         self.questions_left = left.ok_or_else(|| ResolveError::temporary("it takes too many questions"))?;
         let _permit = self.in_flight.acquire().await;
-        let timeout = self.settings.timeout.min(self.servers.share_of(self.settings.deadline));
-        let result = Client { settings: self.settings, timeout, wants }.ask(server.address, question).await;
+        let limit = self.settings.timeout.min(self.servers.share_of(self.settings.deadline));
+        let (asked, client) = (Deadline::now(), Client { settings: self.settings, wants });
+        let result = timeout(limit, client.ask(server, question)).await;
+        let result = result.unwrap_or(Err(ServerError::Silent(limit)));
         match &result {
-            Err(error) if error.is_silence() => server.was_silent(self.settings.silence_memory),
+            Err(error) if error.is_silence() => server.was_silent(asked, self.settings.silence_memory),
             _ => server.spoke(),
         }
         Ok(result)

@@ -36,6 +36,9 @@ pub struct ResolverSettings {
     pub max_questions: usize,
     /// How many questions may be with the servers at a time; others wait. Default: 256.
     pub max_in_flight: usize,
+    /// Time for which a server that rejected OPT and answered without it is asked without it (RFC 6891 sections 6.2.2 and
+    /// 7). Answers without OPT are never secure. Default: 15 minutes.
+    pub edns_memory: Duration,
     /// For how long a server that was silent is asked after all others. Default: 10 s.
     pub silence_memory: Duration,
     /// How much is kept, in octets, about. Default: 16 MiB, some 20,000 answers. With 0 nothing is kept, and equal
@@ -60,6 +63,7 @@ impl Default for ResolverSettings {
             max_aliases: 16,
             max_questions: 40,
             max_in_flight: 256,
+            edns_memory: Duration::from_secs(15 * 60),
             silence_memory: Duration::from_secs(10),
             cache_octets: 16 * 1024 * 1024,
             max_ttl: Duration::from_secs(24 * 60 * 60),

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod dnssec;
+mod edns;
 mod lookups;
 mod memory;
 mod servers;
