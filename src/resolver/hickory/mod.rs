@@ -5,6 +5,7 @@ mod edns;
 mod exchange;
 mod extended_error;
 mod lookup;
+mod permits;
 mod reply;
 mod response;
 mod servers;

@@ -3,6 +3,7 @@
 mod aliases;
 mod dnssec;
 mod edns;
+mod limits;
 mod lookups;
 mod memory;
 mod servers;
