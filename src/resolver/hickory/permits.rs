@@ -229,9 +229,10 @@ impl State {
         self.take_permit_for(id);
     }
 
-    /// Takes the permit of the query that deserves it least, if that one deserves it less than this one.
-    fn take_permit_for(&mut self, id: LookupId) {
-        let Some(waiting) = self.queries.get(&id) else { return };
+    /// Takes the permit of the query that deserves it least, if that one deserves it less than this one. Returns `true` if
+    /// there is one.
+    fn take_permit_for(&mut self, id: LookupId) -> bool {
+        let Some(waiting) = self.queries.get(&id) else { return false };
         let claim = self.claim(waiting.requester, waiting.served);
         let now = Instant::now();
         let losers = self.in_flight.iter().filter_map(|id| {
@@ -240,9 +241,11 @@ impl State {
             let other = self.claim(query.requester, served);
             claim.is_better_than(other).then_some((other.held, served, *id))
         });
-        if let Some((_, _, loser)) = losers.max() {
+        let loser = losers.max().map(|(_, _, loser)| loser);
+        if let Some(loser) = loser {
             self.revoke(loser, id);
         }
+        loser.is_some()
     }
 
     /// Makes a query give its permit to another one. The permit moves when the socket of the first is closed.
@@ -268,18 +271,20 @@ impl State {
     /// Waiting queries with a better claim get permits now, of this query or of others that deserve theirs even less.
     fn keeps_until(&mut self, id: LookupId) -> Option<Instant> {
         let now = Instant::now();
-        loop {
-            let query = self.queries.get(&id)?;
-            let served = query.served_in_flight(now)?;
-            let claim = self.claim(query.requester, served);
-            let mut others = self.queue.iter().take_while(|place| place.rank <= claim.rank).take(MAX_CLAIMS);
-            let Some(winner) = others.find(|place| place.claim().is_better_than(claim)) else {
-                let rank_ends = self.time_slice.saturating_mul(1 << claim.rank.min(30));
-                return Some(now + rank_ends.saturating_sub(served));
-            };
-            let winner = winner.id;
-            self.take_permit_for(winner);
-        }
+        while let Some(other) = self.better_claim(id, now)
+            && self.take_permit_for(other)
+        {}
+        let served = self.queries.get(&id)?.served_in_flight(now)?;
+        let rank_ends = self.time_slice.saturating_mul(1 << rank(served, self.time_slice).min(30));
+        Some(now + rank_ends.saturating_sub(served))
+    }
+
+    /// Returns the first waiting query with a better claim than one in flight.
+    fn better_claim(&self, id: LookupId, now: Instant) -> Option<LookupId> {
+        let query = self.queries.get(&id)?;
+        let claim = self.claim(query.requester, query.served_in_flight(now)?);
+        let mut others = self.queue.iter().take_while(|place| place.rank <= claim.rank).take(MAX_CLAIMS);
+        others.find(|place| place.claim().is_better_than(claim)).map(|place| place.id)
     }
 
     /// Gives up the permit of a query, which waits for the next one.

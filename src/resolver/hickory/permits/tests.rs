@@ -79,6 +79,11 @@ async fn unanswered(
     (tasks, flights)
 }
 
+/// Waits for what comes in time or never.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), future).await.expect("no permit")
+}
+
 /// Lets all tasks do what they can do now.
 async fn settle() {
     for _ in 0..200 {
@@ -132,7 +137,7 @@ async fn a_requester_with_many_permits_gives_one_to_another_at_once() {
     assert_eq!(flights.now(), 10);
     let start = Instant::now();
     let other = Requester::new();
-    let _permit = permits.acquire(permits.lookup_id(), other).await;
+    let _permit = in_time(permits.acquire(permits.lookup_id(), other)).await;
     assert_eq!((start.elapsed(), flights.now()), (Duration::ZERO, 9));
 }
 
@@ -143,6 +148,15 @@ async fn requesters_with_many_queries_have_equal_numbers_of_permits() {
     let (_second, of_second) = unanswered(&permits, Requester::new(), 100).await;
     let (_third, of_third) = unanswered(&permits, Requester::new(), 2).await;
     assert_eq!((of_first.now(), of_second.now(), of_third.now()), (5, 5, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requester_with_more_permits_takes_none_from_another() {
+    let permits = permits(3);
+    let (_other, of_other) = unanswered(&permits, Requester::new(), 1).await;
+    advance(4 * SLICE).await;
+    let (_many, flights) = unanswered(&permits, Requester::new(), 50).await;
+    assert_eq!((flights.now(), of_other.sent.load(Ordering::Relaxed)), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +171,7 @@ async fn a_new_query_takes_the_permit_of_the_oldest_one_after_a_time_slice() {
         advance(MOMENT).await;
     }
     let start = Instant::now();
-    query(Arc::clone(&permits), Requester::new(), flights, Duration::ZERO).await;
+    in_time(query(Arc::clone(&permits), Requester::new(), flights, Duration::ZERO)).await;
     assert_eq!(start.elapsed(), SLICE - 3 * MOMENT);
     settle().await;
     let sent: Vec<_> = all.iter().map(|of| of.sent.load(Ordering::Relaxed)).collect();
@@ -178,7 +192,7 @@ async fn attack_a07_thousands_of_old_queries_of_as_many_requesters_do_not_delay_
     // all of them have had their turn
     sleep(Duration::from_millis(500)).await;
     let start = Instant::now();
-    let _permit = permits.acquire(permits.lookup_id(), Requester::new()).await;
+    let _permit = in_time(permits.acquire(permits.lookup_id(), Requester::new())).await;
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -236,7 +250,7 @@ async fn a_waiting_lookup_is_charged_to_the_requester_that_joins_with_fewer_perm
     let mut lookup = Box::pin(permits.acquire(id, greedy));
     assert!((&mut lookup).now_or_never().is_none());
     permits.join(id, other);
-    let permit = lookup.await;
+    let permit = in_time(lookup).await;
     assert_eq!((permit.requester(), flights.now()), (Some(other), 1));
     permits.join(id, greedy);
     assert_eq!(permit.requester(), Some(other), "it has more permits");
