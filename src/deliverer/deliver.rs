@@ -26,7 +26,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::plan::{Destination, PlanSettings, Planner};
 use crate::policy::AddressPolicy;
 use crate::pool::{Pool, PoolCounts, Slot};
-use crate::resolver::Resolver;
+use crate::resolver::{Requester, Resolver};
 use crate::route::{NextHops, Route};
 use crate::router::{Attempt, RouteRequest, Router};
 use crate::tls::{Connector, TlsSettings};
@@ -158,7 +158,8 @@ impl Deliverer {
     pub async fn plans(&self, envelope: &Envelope, attempt: Attempt) -> Vec<GroupPlan> {
         let routes = self.all_routes(self.routes_now(envelope, attempt), envelope, attempt).await;
         let groups = groups(envelope, routes.into_answers()).into_iter();
-        let plans: Waiting<'_, _> = Box::new(groups.map(|group| self.plan(group).boxed()));
+        let requester = Requester::new();
+        let plans: Waiting<'_, _> = Box::new(groups.map(move |group| self.plan(group, requester).boxed()));
         stream::iter(plans).buffered(self.0.limits.destinations.max(1)).collect().await
     }
 
@@ -202,12 +203,13 @@ impl Deliverer {
         *place = Some(self.0.router.route(&request).await.map_err(Failure::router));
     }
 
-    async fn plan(&self, group: Group<'_>) -> GroupPlan {
+    async fn plan(&self, group: Group<'_>, requester: Requester) -> GroupPlan {
         let recipients = group.recipients.iter().map(|(_, recipient)| (*recipient).clone()).collect();
         let (plan, nowhere) = match group.way {
             Way::Server(destination) => {
                 let local = self.0.sources.addresses(destination.sources());
-                (Some(self.planner().with_sources(&local).plan(&destination).await), None)
+                let planner = self.planner(requester).with_sources(&local);
+                (Some(planner.plan(&destination).await), None)
             }
             Way::Nowhere(failure) => (None, Some(failure)),
             Way::Local => (None, self.0.local.is_none().then(no_store)),
@@ -215,8 +217,9 @@ impl Deliverer {
         GroupPlan { recipients, route: group.route, plan, nowhere }
     }
 
-    fn planner(&self) -> Planner<'_> {
-        Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan).with_tls(&self.0.tls)
+    fn planner(&self, requester: Requester) -> Planner<'_> {
+        let planner = Planner::new(&*self.0.resolver, &*self.0.policy, &self.0.plan);
+        planner.with_tls(&self.0.tls).with_requester(requester)
     }
 
     /// Brings recipients of one way where they are to go.
@@ -242,7 +245,7 @@ impl Deliverer {
     ) -> Option<Failure> {
         let (parts, sources) = (task.parts, destination.sources());
         let local = parts.sources.addresses(sources);
-        let planner = self.planner().with_sources(&local);
+        let planner = self.planner(task.requester).with_sources(&local);
         let mut planning = planner.planning(destination);
         let fixed = destination.relay().filter(|hops| is_fixed(parts, hops));
         let mut task = Task { sources, turn: parts.sources.turn(), fixed, ..task };

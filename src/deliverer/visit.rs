@@ -20,6 +20,7 @@ use crate::plan::{Candidate, Dial, Standing};
 use crate::policy::{Origin, Peer, Permitted};
 use crate::pool::{Key, Member, Slot};
 use crate::proto::Credentials;
+use crate::resolver::Requester;
 use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
 use crate::transport::{Joins, SessionSettings, Socket, after, connect};
 
@@ -29,6 +30,8 @@ pub(super) struct Task<'a> {
     pub(super) parts: &'a Parts,
     pub(super) envelope: &'a Envelope,
     pub(super) message: &'a Message,
+    /// Whom the lookups of this delivery are made for.
+    pub(super) requester: Requester,
     /// Source addresses that the route names for mail exchangers.
     pub(super) sources: &'a [IpAddr],
     pub(super) turn: Rotation,
@@ -41,7 +44,8 @@ pub(super) struct Task<'a> {
 impl<'a> Task<'a> {
     /// What every destination has in common.
     pub(super) fn new(parts: &'a Parts, envelope: &'a Envelope, message: &'a Message) -> Self {
-        Self { parts, envelope, message, sources: &[], turn: Rotation::default(), fixed: None, ends: None }
+        let (requester, turn) = (Requester::new(), Rotation::default());
+        Self { parts, envelope, message, requester, sources: &[], turn, fixed: None, ends: None }
     }
 
     /// The time for an attempt at a destination begins, unless it has begun.

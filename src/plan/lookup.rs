@@ -31,8 +31,8 @@ enum Half<'a> {
 
 impl<'a> HostLookup<'a> {
     /// Nothing is asked before the first [`poll`](Self::poll).
-    pub(super) fn new(resolver: &'a dyn Resolver, name: &DnsName, families: Families) -> Self {
-        let (four, six) = (Query::new(name.clone()), Query::new(name.clone()));
+    pub(super) fn new(resolver: &'a dyn Resolver, query: Query, families: Families) -> Self {
+        let (four, six) = (query.clone(), query);
         let v4 = move || Half::Asked(async move { found(resolver.ipv4(&four).await) }.boxed());
         let v6 = move || Half::Asked(async move { found(resolver.ipv6(&six).await) }.boxed());
         let (v4, v6) = match families {

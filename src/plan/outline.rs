@@ -11,7 +11,7 @@ use crate::mail::{DnsName, Domain, Host};
 use crate::outcome::Failure;
 use crate::policy::Origin;
 use crate::proto::Protocol;
-use crate::resolver::{Answer, Exchange, Mx, Query, ResolveError, Security, Srv};
+use crate::resolver::{Answer, Exchange, Mx, ResolveError, Security, Srv};
 use crate::route::{Families, HopTarget, MxRoute, NextHop, RelayLookup, Route, by_weight, in_turn};
 use crate::tls::Requirement;
 
@@ -64,7 +64,7 @@ impl Planner<'_> {
         };
         let max_hosts = limits.host_limit().unwrap_or(usize::MAX).min(self.settings.max_hosts);
         let source = Source { name: domain.dns_name(), hop, max_hosts };
-        match self.resolver.mx(&Query::new(domain.clone())).await {
+        match self.resolver.mx(&self.query(domain.clone())).await {
             Ok(answer) => self.exchangers(source, &answer),
             Err(error) => Outline::dead_end(mx_failure(domain, error)),
         }
@@ -149,7 +149,7 @@ impl Planner<'_> {
     /// The mail exchangers of a relay's name, which are the relay.
     async fn by_relay_mx(&self, hop: Hop) -> Outline {
         let Some(name) = hop.name().cloned() else { return Outline::of(hop.unknown("an address has no MX")) };
-        let answer = self.resolver.mx(&Query::new(name.clone())).await;
+        let answer = self.resolver.mx(&self.query(name.clone())).await;
         let source = Source { name: &name, hop: hop.proved_as_itself(), max_hosts: self.settings.max_hosts };
         let outline = answer.map(|answer| self.exchangers(source, &answer));
         hop.found(outline, "mail exchangers")
@@ -160,7 +160,7 @@ impl Planner<'_> {
         let Some(name) = hop.relay.as_ref().and_then(NextHop::srv_name) else {
             return Outline::of(hop.unknown("it has no name of a service"));
         };
-        let servers = self.resolver.srv(&Query::new(name)).await;
+        let servers = self.resolver.srv(&self.query(name)).await;
         let outline = servers.map(|answer| self.servers(&hop.proved_as_itself(), &answer));
         hop.found(outline, "servers")
     }

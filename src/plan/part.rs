@@ -160,7 +160,9 @@ impl<'a> Host<'a> {
             Listed::Known(candidate) => return Self::Known(candidate),
             Listed::Named(hop) => hop,
         };
-        let lookup = hop.name().map(|name| HostLookup::new(planner.resolver, name, hop.families));
+        let lookup = hop
+            .name()
+            .map(|name| HostLookup::new(planner.resolver, planner.query(name.clone()), hop.families));
         match lookup {
             Some(lookup) if lookup.open() <= *questions => {
                 *questions -= lookup.open();

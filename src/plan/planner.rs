@@ -9,8 +9,9 @@ use super::part::Part;
 use super::planning::Planning;
 use super::settings::PlanSettings;
 use super::source::Sources;
+use crate::mail::DnsName;
 use crate::policy::AddressPolicy;
-use crate::resolver::Resolver;
+use crate::resolver::{Query, Requester, Resolver};
 use crate::route::{NextHop, Route, TlsLevel};
 use crate::tls::TlsSettings;
 
@@ -43,6 +44,7 @@ pub struct Planner<'a> {
     pub(super) settings: &'a PlanSettings,
     pub(super) tls: Option<&'a TlsSettings>,
     sources: &'a [IpAddr],
+    pub(super) requester: Requester,
 }
 
 impl<'a> Planner<'a> {
@@ -52,7 +54,7 @@ impl<'a> Planner<'a> {
         policy: &'a dyn AddressPolicy,
         settings: &'a PlanSettings,
     ) -> Self {
-        Self { resolver, policy, settings, tls: None, sources: &[] }
+        Self { resolver, policy, settings, tls: None, sources: &[], requester: Requester::new() }
     }
 
     /// The same planner with what the host chose about TLS, instead of the defaults.
@@ -66,6 +68,17 @@ impl<'a> Planner<'a> {
     #[must_use]
     pub fn with_sources(self, sources: &'a [IpAddr]) -> Self {
         Self { sources, ..self }
+    }
+
+    /// The same planner, whose queries are made for this requester. Default: one for each [`Planner::new`].
+    #[must_use]
+    pub fn with_requester(self, requester: Requester) -> Self {
+        Self { requester, ..self }
+    }
+
+    /// A query of this planner's requester.
+    pub(super) fn query(&self, name: impl Into<DnsName>) -> Query {
+        Query::new(name).for_requester(self.requester)
     }
 
     /// The plan for a destination. Takes as long as the resolver does, at most [`PlanSettings::lookup_time`]; has to be

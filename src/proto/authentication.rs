@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError};
 use super::output::Output;
-use super::reply::{Reply, ReplyClass};
+use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::sasl::{
     Exchange, Mechanism, Redaction, SaslError, SaslLimits, SaslTerms, SecretOctets, exchange, shown_line,
 };
@@ -21,6 +21,12 @@ const MAX_RESPONSE: usize = 12_288;
 const MAX_COMPLAINT: usize = 500;
 /// Refusals of a mechanism rather than of credentials (RFC 4954 section 6, RFC 5321 section 4.2.4).
 const OTHER_MECHANISM: [u16; 3] = [504, 534, 538];
+/// Refusal of credentials (RFC 4954 section 6).
+const BAD_CREDENTIALS: u16 = 535;
+/// SCRAM errors that concern channel binding, and those that concern credentials (RFC 5802 section 7).
+const BINDING_ERRORS: [&str; 3] =
+    ["channel-bindings-dont-match", "channel-binding-not-supported", "unsupported-channel-binding-type"];
+const CREDENTIALS_ERRORS: [&str; 3] = ["invalid-proof", "unknown-user", "invalid-username-encoding"];
 
 /// One AUTH command up to its end. Neither it nor what comes of it holds a secret that was sent.
 #[derive(Debug)]
@@ -50,13 +56,17 @@ enum Expected {
 pub enum AuthenticationFailure {
     /// The server refused, with 4yz for now; the session goes on, unless it said 421.
     #[non_exhaustive]
-    #[error("the server refused the authentication{}", said(.complaint.as_deref()))]
+    #[error("the server refused the authentication{}{}", said(.complaint.as_deref()), advice(.untried.as_ref()))]
     Refused {
         /// What it said.
         reply: Reply,
         /// What the mechanism let it say of the reason, as one line: an error in JSON (RFC 7628 section 3.2.2), a
         /// word (RFC 5802 section 7).
         complaint: Option<String>,
+        /// The mechanism without channel binding that was not tried, because nothing proved who the server is: whoever
+        /// relays a login can refuse channel binding. It is used if
+        /// [`LoginSettings::only`](crate::LoginSettings::only) names it, or the certificate is verified.
+        untried: Option<Mechanism>,
     },
     /// The client gave up. The server is not what it should be: the connection is to be closed.
     #[error("the authentication was given up")]
@@ -74,11 +84,46 @@ fn said(complaint: Option<&str>) -> String {
     complaint.map(|complaint| format!(": {complaint}")).unwrap_or_default()
 }
 
+/// Reason and remedy where channel binding was insisted on.
+fn advice(untried: Option<&Mechanism>) -> String {
+    let advice = |mechanism| {
+        format!(
+            "; {mechanism} was not tried: without channel binding a login can be relayed where the certificate is not \
+             verified; verify the certificate, or name the mechanism {mechanism}"
+        )
+    };
+    untried.map(advice).unwrap_or_default()
+}
+
 impl AuthenticationFailure {
     /// Whether the server refused the mechanism only, so that another one may be tried on the same session
     /// (RFC 4954 section 4).
     pub(crate) fn permits_another(&self) -> bool {
         matches!(self, Self::Refused { reply, .. } if OTHER_MECHANISM.contains(&reply.code().as_u16()))
+    }
+
+    /// Returns `true` if the refusal of a mechanism with channel binding may be for the binding, so that the same
+    /// mechanism may succeed without it on the same session.
+    ///
+    /// An error that the mechanism reports decides. Else 535 is for the credentials, and 421 ends the session.
+    pub(crate) fn may_be_for_binding(&self) -> bool {
+        let Self::Refused { reply, complaint, .. } = self else { return false };
+        let error =
+            complaint.as_deref().and_then(|complaint| complaint.split(',').next()).unwrap_or_default();
+        match reply.code() {
+            ReplyCode::SERVICE_CLOSING => false,
+            _ if BINDING_ERRORS.contains(&error) => true,
+            _ if CREDENTIALS_ERRORS.contains(&error) => false,
+            code => code.as_u16() != BAD_CREDENTIALS,
+        }
+    }
+
+    /// The same failure, with the mechanism that was not tried because nothing proved who the server is.
+    pub(crate) fn with_untried(mut self, mechanism: Option<Mechanism>) -> Self {
+        if let Self::Refused { untried, .. } = &mut self {
+            *untried = mechanism;
+        }
+        self
     }
 }
 
@@ -157,11 +202,15 @@ impl Authentication {
         if self.rounds > self.limits.max_rounds {
             return Err(SaslError::TooManyRounds);
         }
-        let challenge = challenge(reply, self.limits.max_challenge)?;
+        let text = challenge_text(reply, self.limits.max_challenge)?;
         // what a server says before the first word of the client is of no account
         let response = match (self.initial.take(), &mut self.exchange) {
             (Some(initial), _) => initial,
-            (None, Some(exchange)) => exchange.answer(&challenge)?,
+            (None, Some(exchange)) => match (decoded(reply, &text), exchange.reads_challenge()) {
+                (Ok(challenge), _) => exchange.answer(&challenge)?,
+                (Err(_), false) => exchange.answer(&text)?,
+                (Err(error), true) => return Err(error),
+            },
             (None, None) => return Err(SaslError::UnexpectedChallenge),
         };
         let fits = encoded_length(&response) + 2 <= MAX_RESPONSE;
@@ -191,7 +240,7 @@ impl Authentication {
             escape::shorten(&line, MAX_COMPLAINT).to_owned()
         });
         let reply = self.redaction.reply(reply);
-        self.result = Some(Err(AuthenticationFailure::Refused { reply, complaint }));
+        self.result = Some(Err(AuthenticationFailure::Refused { reply, complaint, untried: None }));
     }
 
     fn give_up(&mut self, error: SaslError) {
@@ -256,14 +305,17 @@ fn fits(command: &str, response: &[u8]) -> bool {
     command.len() + 1 + encoded_length(response).max(1) + 2 <= MAX_COMMAND
 }
 
-/// RFC 4954 section 4: base64, or nothing at all.
-fn challenge(reply: &Reply, max: usize) -> Result<SecretOctets, SaslError> {
-    let mut lines = reply.lines();
-    let (Some(text), None) = (lines.next(), lines.next()) else {
+/// The text of a challenge, all lines together.
+fn challenge_text(reply: &Reply, max: usize) -> Result<SecretOctets, SaslError> {
+    let lines: Vec<_> = reply.lines().collect();
+    let text = SecretOctets::join(&lines);
+    if text.len() > max { Err(SaslError::ChallengeTooLong) } else { Ok(text) }
+}
+
+/// RFC 4954 section 4: one line of base64, or nothing at all.
+fn decoded(reply: &Reply, text: &[u8]) -> Result<SecretOctets, SaslError> {
+    if reply.lines().count() != 1 {
         return Err(SaslError::NotBase64);
-    };
-    if text.len() > max {
-        return Err(SaslError::ChallengeTooLong);
     }
     STANDARD.decode(text).map(SecretOctets::from).map_err(|_| SaslError::NotBase64)
 }

@@ -94,7 +94,7 @@ impl Play {
 
     fn refused(self) -> (String, Option<String>) {
         match self.result() {
-            Err(AuthenticationFailure::Refused { reply, complaint }) => (reply.to_string(), complaint),
+            Err(AuthenticationFailure::Refused { reply, complaint, .. }) => (reply.to_string(), complaint),
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -164,7 +164,7 @@ fn check_182_a_challenge_may_lack_its_text() {
 #[test]
 fn check_183_what_is_not_base64_is_cancelled() {
     for text in ["!!!", "VXNlcm5h=bWU6", "VXN", "=", "VXNl bWU6", "VXNlcm5hbWU6 "] {
-        let mut play = Play::password(Mechanism::Login);
+        let mut play = Play::password(Mechanism::CramMd5);
         play.sent();
         assert_eq!(play.says(&format!("334 {text}\r\n")), "*\r\n", "{text}");
         assert_eq!(play.machine.poll(&mut play.output), Need::Io(Stage::Auth));
@@ -175,15 +175,115 @@ fn check_183_what_is_not_base64_is_cancelled() {
 
 #[test]
 fn check_183_a_challenge_of_two_lines_is_cancelled() {
-    let mut play = Play::password(Mechanism::Login);
+    let mut play = Play::password(Mechanism::CramMd5);
     play.sent();
     assert_eq!(play.says("334-VXNl\r\n334 VXNl\r\n"), "*\r\n");
+}
+
+/// Texts of challenges that are not base64, and an empty one.
+const ANY_TEXT: [&str; 6] = ["", "!!!", "VXN", "VXNl bWU6", "Username:", "\u{fc}"];
+
+#[test]
+fn check_191_login_accepts_challenges_whatever_they_contain() {
+    for text in ANY_TEXT {
+        let mut play = Play::password(Mechanism::Login);
+        play.sent();
+        assert_eq!(play.says(&format!("334 {text}\r\n")), line("tester"), "{text}");
+        assert_eq!(play.says(&format!("334-{text}\r\n334 {text}\r\n")), line(PASSWORD), "{text}");
+        play.says("235 2.7.0 welcome\r\n");
+        assert!(play.result().is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn check_181_a_waiting_initial_response_accepts_a_challenge_whatever_it_contains() {
+    let long = "x".repeat(600);
+    for (mechanism, credentials) in [
+        (Mechanism::Plain, Credentials::password("u", long.as_str())),
+        (Mechanism::External, Credentials::external().acting_as(long.as_str())),
+        (Mechanism::XOAuth2, Credentials::token("u", long.as_str())),
+        (Mechanism::OAuthBearer, Credentials::token("u", long.as_str())),
+        (Mechanism::ScramSha256, Credentials::password(long.as_str(), "p")),
+    ] {
+        for text in ANY_TEXT {
+            let mut play = Play::new(mechanism, &credentials);
+            assert_eq!(play.sent(), format!("AUTH {mechanism}\r\n"));
+            let response = play.says(&format!("334 {text}\r\n"));
+            assert!(response.len() > 600, "{mechanism} {text}: {response}");
+        }
+    }
+}
+
+#[test]
+fn check_199_200_a_complaint_that_is_not_base64_is_shown_as_it_is() {
+    for (mechanism, answer) in [(Mechanism::OAuthBearer, "AQ==\r\n"), (Mechanism::XOAuth2, "\r\n")] {
+        let mut play = Play::token(mechanism);
+        play.sent();
+        assert_eq!(play.says("334 token: expired\r\n"), answer);
+        play.says("535 5.7.8 bad token\r\n");
+        assert_eq!(play.refused().1.as_deref(), Some("token: expired"));
+    }
+}
+
+#[test]
+fn check_183_mechanisms_that_read_challenges_reject_what_is_not_base64() {
+    for mechanism in [Mechanism::CramMd5, Mechanism::ScramSha256, Mechanism::ScramSha256Plus] {
+        let mut play = Play::password(mechanism);
+        play.sent();
+        assert_eq!(play.says("334 !!!\r\n"), "*\r\n", "{mechanism}");
+        play.says("501 5.7.0 cancelled\r\n");
+        assert_eq!(play.given_up(), SaslError::NotBase64);
+    }
+}
+
+#[test]
+fn check_184_challenges_of_any_content_are_bounded_with_all_their_lines() {
+    let half = "!".repeat(6200);
+    let mut play = Play::password(Mechanism::Login);
+    play.sent();
+    assert_eq!(play.says(&format!("334-{half}\r\n334 {half}\r\n")), "*\r\n");
+    play.says("501\r\n");
+    assert_eq!(play.given_up(), SaslError::ChallengeTooLong);
+}
+
+#[test]
+fn check_196_a_refusal_other_than_of_the_credentials_may_be_for_channel_binding() {
+    let may_be = |challenge: Option<&str>, reply: &str| {
+        let mut play = Play::new(Mechanism::ScramSha256Plus, &Credentials::password("user", "pencil"));
+        play.sent();
+        if let Some(challenge) = challenge {
+            let first = "r=rOprNGfwEbeRWgbNEkqOx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+            assert!(play.challenges(first).len() > 80, "the proof of the client");
+            assert_eq!(play.challenges(challenge), "\r\n");
+        }
+        play.says(&format!("{reply} no\r\n"));
+        play.result().is_err_and(|failure| failure.may_be_for_binding())
+    };
+    for reply in ["501", "504", "534", "550", "554", "454"] {
+        assert!(may_be(None, reply), "{reply}");
+        assert!(may_be(Some("e=other-error"), reply), "{reply}");
+        assert!(!may_be(Some("e=invalid-proof"), reply), "{reply}");
+    }
+    for error in
+        ["channel-bindings-dont-match", "unsupported-channel-binding-type", "channel-binding-not-supported"]
+    {
+        for reply in ["501", "535", "554"] {
+            assert!(may_be(Some(&format!("e={error}")), reply), "{error} {reply}");
+            assert!(may_be(Some(&format!("e={error},x=y")), reply), "{error} {reply}");
+        }
+        assert!(!may_be(Some(&format!("e={error}")), "421"));
+    }
+    for challenge in [None, Some("e=other-error"), Some("e=invalid-proof"), Some("e=unknown-user")] {
+        assert!(!may_be(challenge, "535"), "{challenge:?}");
+    }
+    assert!(!may_be(None, "421"));
+    assert!(!AuthenticationFailure::NoMechanism.may_be_for_binding());
 }
 
 #[test]
 fn attack_a40_success_behind_a_cancellation_is_none() {
     for reply in ["235 2.7.0 welcome\r\n", "334 \r\n"] {
-        let mut play = Play::password(Mechanism::Login);
+        let mut play = Play::password(Mechanism::CramMd5);
         play.sent();
         play.says("334 !\r\n");
         assert_eq!(play.says(reply), "");
@@ -449,7 +549,7 @@ fn a_lost_connection_is_an_interruption_unless_the_client_had_given_up() {
     play.machine.handle_interruption(Interruption::Disconnected, &mut play.output);
     assert_eq!(play.sent(), "", "nothing goes out any more");
     assert!(matches!(play.result(), Err(AuthenticationFailure::Interrupted(Interruption::Disconnected))));
-    let mut play = Play::password(Mechanism::Login);
+    let mut play = Play::password(Mechanism::CramMd5);
     play.sent();
     play.says("334 !\r\n");
     play.machine.handle_interruption(Interruption::TimedOut, &mut play.output);

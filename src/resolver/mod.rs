@@ -17,6 +17,6 @@ pub use error::ResolveError;
 pub use hickory::{DnssecMode, HickoryResolver, ResolverSettings, SystemConfigError};
 pub use memory::MemoryResolver;
 pub use memory_builder::{MemoryResolverBuilder, ScriptError};
-pub use question::{Query, RecordKind};
+pub use question::{Query, RecordKind, Requester};
 pub use record::{Exchange, Mx, Srv, Tlsa, Txt};
 pub use resolve::Resolver;

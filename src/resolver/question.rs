@@ -1,21 +1,75 @@
 //! [`Query`]: what a resolver is asked.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::mail::DnsName;
 
 /// One question. The method it is passed to says the kind of record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+///
+/// Queries are equal if their names are equal: the answer does not depend on the requester.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Query {
     /// The name asked for. It is absolute: no search list, no completion (RFC 5321 section 2.3.5).
     pub name: DnsName,
+    /// The delivery that the query is made for. Default: a new requester.
+    pub requester: Requester,
 }
 
 impl Query {
-    /// A question about a name.
+    /// A question about a name, made for a requester of its own.
     pub fn new(name: impl Into<DnsName>) -> Self {
-        Self { name: name.into() }
+        Self { name: name.into(), requester: Requester::new() }
+    }
+
+    /// The same query, made for this requester.
+    #[must_use]
+    pub fn for_requester(self, requester: Requester) -> Self {
+        Self { requester, ..self }
+    }
+}
+
+impl PartialEq for Query {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Query {}
+
+impl Hash for Query {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// Identifies the delivery that queries are made for.
+///
+/// A resolver that limits its queries in flight divides them fairly among requesters, so that the many lookups of one
+/// delivery do not delay the few of another. [`Deliverer`](crate::Deliverer) uses one requester for each call.
+///
+/// ```
+/// use nexthop::DnsName;
+/// use nexthop::resolver::{Query, Requester};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let requester = Requester::new();
+/// let query = Query::new(DnsName::parse("example.org")?).for_requester(requester);
+/// assert_eq!(query.requester, requester);
+/// assert_ne!(Requester::new(), requester);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Requester(u64);
+
+impl Requester {
+    /// Returns a requester that differs from all others.
+    #[expect(clippy::new_without_default, reason = "each is different, so there is no default one")]
+    pub fn new() -> Self {
+        // 64 random bits: equal ones would only share their capacity
+        Self(fastrand::u64(..))
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::alarm::after;
 use super::early::{Early, Haste, Offers};
-use super::login::{Login, log_in};
+use super::login::{Channel, Login, log_in};
 use super::session::{Session, SessionSettings};
 use super::stream::{Socket, Stream};
 use crate::mail::{DnsName, Domain};
@@ -13,7 +13,7 @@ use crate::outcome::{Failure, FailureKind};
 use crate::proto::{
     Ahead, Capabilities, ChannelBinding, Protocol, Redaction, Reply, ReplyClass, ReplyCode, Stage,
 };
-use crate::tls::{Connector, Handshake, Peer, Requirement, Secured, Start, TlsError, binding};
+use crate::tls::{Connector, Handshake, Peer, Proof, Requirement, Secured, Start, TlsError, binding};
 
 /// What is wanted of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +126,9 @@ impl Demands<'_> {
             return Err(failed(Failure::unsafe_for_credentials()));
         }
         let binding = established.binding.take();
-        match log_in(&mut established.session, login, binding.as_ref(), self.connector).await {
+        let is_verified = secured.is_some_and(|secured| secured.proof() == Proof::Pkix);
+        let channel = Channel { binding: binding.as_ref(), is_verified };
+        match log_in(&mut established.session, login, channel, self.connector).await {
             Ok(()) => Ok(established),
             Err(failure) => {
                 established.session.quit().await;

@@ -12,7 +12,8 @@ use crate::tls::{Connector, Proof, Secured};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct LoginSettings {
-    /// The one mechanism that is used; by default the strongest that is offered.
+    /// The one mechanism that is used. Default: the strongest that is offered, and after a refusal of channel binding the
+    /// same mechanism without it, if the certificate is verified.
     pub only: Option<Mechanism>,
     /// Whether CRAM-MD5 may be used without being named; `false`, for it is weak (RFC 2195).
     pub cram_md5: bool,
@@ -61,19 +62,49 @@ impl Login<'_> {
         self.settings.is_private(endpoint)
     }
 
-    fn policy(&self) -> SaslPolicy {
-        let (only, cram_md5_allowed) = (self.settings.only, self.settings.cram_md5);
-        SaslPolicy { only, plaintext_allowed: true, cram_md5_allowed }
-    }
-
     /// The next mechanism to try.
     pub(crate) fn mechanism(
         &self,
         offered: MechanismSet,
         tried: MechanismSet,
-        binding: Option<&ChannelBinding>,
+        channel: Channel<'_>,
     ) -> Option<Mechanism> {
-        choose(offered, tried, self.credentials, &self.policy(), binding)
+        let policy = SaslPolicy {
+            only: self.settings.only,
+            plaintext_allowed: true,
+            cram_md5_allowed: self.settings.cram_md5,
+            unbound_after_refusal: channel.is_verified,
+        };
+        choose(offered, tried, self.credentials, &policy, channel.binding)
+    }
+
+    /// The mechanism to try on the same session after a refusal. After one that may be for channel binding that is the
+    /// same mechanism without it, if the certificate of the server was verified.
+    fn mechanism_after(
+        &self,
+        refused: Mechanism,
+        refusal: &AuthenticationFailure,
+        offered: MechanismSet,
+        tried: MechanismSet,
+        channel: Channel<'_>,
+    ) -> Option<Mechanism> {
+        let unbound = self.unbound(refused, refusal, offered).filter(|unbound| !tried.contains(*unbound));
+        match unbound {
+            Some(unbound) if channel.is_verified => Some(unbound),
+            _ if refusal.permits_another() => self.mechanism(offered, tried, channel),
+            _ => None,
+        }
+    }
+
+    /// The mechanism without channel binding that may succeed where this one was refused.
+    fn unbound(
+        &self,
+        refused: Mechanism,
+        refusal: &AuthenticationFailure,
+        offered: MechanismSet,
+    ) -> Option<Mechanism> {
+        let is_permitted = self.settings.only.is_none() && refusal.may_be_for_binding();
+        refused.unbound().filter(|unbound| is_permitted && offered.contains(*unbound))
     }
 
     /// The machine's terms for one exchange.
@@ -100,34 +131,190 @@ pub(crate) trait Dialogue {
     ) -> Result<(), AuthenticationFailure>;
 }
 
+/// What a mechanism can rely on in the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Channel<'a> {
+    pub(crate) binding: Option<&'a ChannelBinding>,
+    /// Whether a verified certificate proved who the server is.
+    pub(crate) is_verified: bool,
+}
+
 /// Logs in with the strongest mechanism, and with the next one where the server refuses the mechanism and not the
 /// credentials. The dialogue may go on if the failure says so.
 pub(crate) async fn log_in(
     dialogue: &mut impl Dialogue,
     login: &Login<'_>,
-    binding: Option<&ChannelBinding>,
+    channel: Channel<'_>,
     connector: &Connector,
 ) -> Result<(), Failure> {
     let offered = dialogue.offered();
     let mut tried = MechanismSet::default();
-    let mut refusal = AuthenticationFailure::NoMechanism;
-    while let Some(mechanism) = login.mechanism(offered, tried, binding) {
+    let mut failure = AuthenticationFailure::NoMechanism;
+    let mut next = login.mechanism(offered, tried, channel);
+    while let Some(mechanism) = next {
         let nonce = Nonce::new(connector.random().map_err(|error| Failure::securing(error, Stage::Auth))?);
-        let terms = login.terms(offered, binding, &nonce);
-        match dialogue.authenticate(mechanism, &terms).await {
+        let terms = login.terms(offered, channel.binding, &nonce);
+        failure = match dialogue.authenticate(mechanism, &terms).await {
             Ok(()) => return Ok(()),
-            Err(failure) if failure.permits_another() => refusal = failure,
-            Err(failure) => return Err(Failure::authenticating(failure)),
-        }
+            Err(failure) => failure,
+        };
         tried.extend([mechanism]);
+        next = login.mechanism_after(mechanism, &failure, offered, tried, channel);
+        if next.is_none() && !channel.is_verified && mechanism.is_bound() {
+            // what a verified certificate would allow
+            let verified = Channel { is_verified: true, ..channel };
+            let untried = login.mechanism_after(mechanism, &failure, offered, tried, verified);
+            failure = failure.with_untried(untried);
+        }
     }
-    Err(Failure::authenticating(refusal))
+    Err(Failure::authenticating(failure))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
-    use crate::tls::TlsVersion;
+    use crate::proto::{Reply, ReplyCode};
+    use crate::tls::{TlsSettings, TlsVersion};
+
+    /// A server that replies to each mechanism in turn, and the mechanisms that it was asked for.
+    struct Server {
+        offered: MechanismSet,
+        replies: Vec<(u16, Option<&'static str>)>,
+        asked: Vec<String>,
+    }
+
+    impl Server {
+        fn new(offered: &str, replies: &[(u16, Option<&'static str>)]) -> Self {
+            let offered = MechanismSet::from_names(offered.split(' '));
+            Self { offered, replies: replies.to_vec(), asked: Vec::new() }
+        }
+    }
+
+    impl Dialogue for Server {
+        fn offered(&self) -> MechanismSet {
+            self.offered
+        }
+
+        async fn authenticate(
+            &mut self,
+            mechanism: Mechanism,
+            _terms: &SaslTerms<'_>,
+        ) -> Result<(), AuthenticationFailure> {
+            self.asked.push(mechanism.to_string());
+            let (code, error) = self.replies[self.asked.len() - 1];
+            if code == 235 {
+                return Ok(());
+            }
+            let reply = Reply::new(ReplyCode::new(code), "no");
+            let complaint = error.map(str::to_owned);
+            Err(AuthenticationFailure::Refused { reply, complaint, untried: None })
+        }
+    }
+
+    const BINDING: ChannelBinding = ChannelBinding([7; 32]);
+    const VERIFIED: Channel<'_> = Channel { binding: Some(&BINDING), is_verified: true };
+    const UNPROVED: Channel<'_> = Channel { binding: Some(&BINDING), is_verified: false };
+    const ALL: &str = "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 PLAIN";
+
+    async fn logged_in(
+        server: &mut Server,
+        only: Option<Mechanism>,
+        channel: Channel<'_>,
+    ) -> Result<(), String> {
+        let settings = LoginSettings { only, ..LoginSettings::default() };
+        let credentials = Credentials::password("u", "p");
+        let login = Login {
+            credentials: &credentials,
+            settings: &settings,
+            any_certificate: true,
+            host: None,
+            port: None,
+        };
+        let connector = Connector::new(&TlsSettings::default()).unwrap();
+        let result = log_in(server, &login, channel, &connector).await;
+        result.map_err(|failure| failure.source().map(ToString::to_string).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn check_196_on_verified_tls_a_refused_binding_is_followed_by_the_same_mechanism_without_it() {
+        for refusal in [
+            (501, None),
+            (504, None),
+            (554, None),
+            (454, None),
+            (535, Some("channel-bindings-dont-match")),
+            (550, Some("unsupported-channel-binding-type")),
+        ] {
+            let mut server = Server::new(ALL, &[refusal, (235, None)]);
+            assert_eq!(logged_in(&mut server, None, VERIFIED).await, Ok(()), "{refusal:?}");
+            assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"], "{refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn check_186_after_a_refusal_of_the_credentials_no_other_mechanism_is_tried() {
+        for refusal in [(535, None), (535, Some("invalid-proof")), (554, Some("unknown-user")), (421, None)] {
+            let mut server = Server::new(ALL, &[refusal]);
+            assert!(logged_in(&mut server, None, VERIFIED).await.is_err());
+            assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"], "{refusal:?}");
+        }
+        let mut server = Server::new(ALL, &[(554, None), (535, None)]);
+        assert!(logged_in(&mut server, None, VERIFIED).await.is_err());
+        assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+    }
+
+    #[tokio::test]
+    async fn check_196_a_refused_binding_does_not_lead_to_another_kind_of_mechanism() {
+        let mut server = Server::new("SCRAM-SHA-256-PLUS SCRAM-SHA-1 PLAIN", &[(554, None)]);
+        assert!(logged_in(&mut server, None, VERIFIED).await.is_err());
+        assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"]);
+    }
+
+    #[tokio::test]
+    async fn attack_a40_on_tls_that_proved_nothing_a_refused_binding_ends_the_login_and_the_failure_says_why()
+    {
+        let named = "SCRAM-SHA-256 was not tried: without channel binding a login can be relayed where the \
+                     certificate is not verified; verify the certificate, or name the mechanism SCRAM-SHA-256";
+        for refusal in [(501, None), (554, None), (535, Some("channel-bindings-dont-match"))] {
+            let mut server = Server::new(ALL, &[refusal]);
+            let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+            assert!(told.ends_with(named), "{told}");
+            assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"], "{refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn attack_a40_on_tls_that_proved_nothing_only_bound_mechanisms_follow_a_bound_one() {
+        let mut server = Server::new(ALL, &[(504, None), (504, None)]);
+        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
+        assert!(told.contains("name the mechanism SCRAM-SHA-1"), "{told}");
+        let mut server = Server::new("SCRAM-SHA-256-PLUS PLAIN", &[(504, None)]);
+        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"]);
+        assert!(told.contains("name the mechanism PLAIN"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn attack_a40_a_refusal_of_the_credentials_has_no_advice() {
+        let mut server = Server::new(ALL, &[(535, None)]);
+        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        assert_eq!(told, "the server refused the authentication");
+    }
+
+    #[tokio::test]
+    async fn check_196_a_named_mechanism_is_used_alone_on_any_tls() {
+        for channel in [VERIFIED, UNPROVED] {
+            let mut server = Server::new(ALL, &[(235, None)]);
+            assert_eq!(logged_in(&mut server, Some(Mechanism::ScramSha256), channel).await, Ok(()));
+            assert_eq!(server.asked, ["SCRAM-SHA-256"]);
+            let mut server = Server::new(ALL, &[(554, None)]);
+            assert!(logged_in(&mut server, Some(Mechanism::ScramSha256Plus), channel).await.is_err());
+            assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"]);
+        }
+    }
 
     #[test]
     fn law_10_check_180_credentials_go_only_where_nobody_can_listen() {

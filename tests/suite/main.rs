@@ -10,6 +10,7 @@ mod content;
 mod distance;
 mod early;
 mod exchangers;
+mod fair_lookups;
 mod far;
 mod fixed;
 mod hops;

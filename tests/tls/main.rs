@@ -9,6 +9,7 @@ mod certificates;
 mod dialogue;
 mod early;
 mod implicit;
+mod login;
 mod matrix;
 mod names;
 #[path = "../suite/overheard.rs"]

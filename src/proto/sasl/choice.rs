@@ -14,6 +14,9 @@ pub(crate) struct SaslPolicy {
     pub(crate) plaintext_allowed: bool,
     /// Whether CRAM-MD5 may be used without being the only one.
     pub(crate) cram_md5_allowed: bool,
+    /// Whether a refusal of channel binding may be followed by a mechanism without it: the server proved who it is.
+    /// Otherwise the refusal may come from an attacker between client and server, who would relay the login.
+    pub(crate) unbound_after_refusal: bool,
 }
 
 /// The strongest mechanism that the server offers, the policy allows, the credentials suit and that was not
@@ -25,16 +28,17 @@ pub(crate) fn choose(
     policy: &SaslPolicy,
     binding: Option<&ChannelBinding>,
 ) -> Option<Mechanism> {
-    // RFC 5802 section 6: the bound form MUST be used where it is offered. A refusal of it may come from whoever
-    // sits between, so it leads to the other form only where nobody can
+    // RFC 5802 section 6: the bound form MUST be used where it is offered
     let bound_form_is_due = |mechanism: Mechanism| {
-        let tried = |bound| tried.contains(bound) && policy.plaintext_allowed;
-        binding.is_some() && mechanism.bound().is_some_and(|bound| offered.contains(bound) && !tried(bound))
+        let is_open = |bound| offered.contains(bound) && !tried.contains(bound);
+        binding.is_some() && mechanism.bound().is_some_and(is_open)
     };
+    let must_be_bound = tried.iter().any(Mechanism::is_bound) && !policy.unbound_after_refusal;
     offered
         .iter()
         .filter(|mechanism| !tried.contains(*mechanism) && credentials.suit(*mechanism))
         .filter(|mechanism| binding.is_some() || !mechanism.is_bound())
+        .filter(|mechanism| mechanism.is_bound() || !must_be_bound)
         .filter(|mechanism| policy.allows(*mechanism))
         .find(|mechanism| policy.only.is_some() || !bound_form_is_due(*mechanism))
 }
@@ -56,7 +60,12 @@ mod tests {
     use super::*;
 
     const BINDING: ChannelBinding = ChannelBinding([7; 32]);
-    const OPEN: SaslPolicy = SaslPolicy { only: None, plaintext_allowed: true, cram_md5_allowed: false };
+    const OPEN: SaslPolicy = SaslPolicy {
+        only: None,
+        plaintext_allowed: true,
+        cram_md5_allowed: false,
+        unbound_after_refusal: true,
+    };
 
     fn set(names: &str) -> MechanismSet {
         MechanismSet::from_names(names.split(' '))
@@ -97,8 +106,12 @@ mod tests {
         let tried = set("SCRAM-SHA-256-PLUS");
         let credentials = Credentials::password("u", "p");
         let next = |policy: &SaslPolicy| choose(offered, tried, &credentials, policy, Some(&BINDING));
-        assert_eq!(next(&SaslPolicy { plaintext_allowed: false, ..OPEN }), None);
+        assert_eq!(next(&SaslPolicy { unbound_after_refusal: false, ..OPEN }), None);
         assert_eq!(next(&OPEN), Some(Mechanism::ScramSha256));
+        let offered = set("SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS PLAIN");
+        let unproved = SaslPolicy { unbound_after_refusal: false, ..OPEN };
+        let next = choose(offered, tried, &credentials, &unproved, Some(&BINDING));
+        assert_eq!(next, Some(Mechanism::ScramSha1Plus), "it is bound too");
     }
 
     #[test]

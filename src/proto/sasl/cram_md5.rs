@@ -36,6 +36,10 @@ impl Exchange for CramMd5 {
         Ok(SecretOctets::join(&[self.user.expose().as_bytes(), b" ", digits.as_bytes()]))
     }
 
+    fn reads_challenge(&self) -> bool {
+        true
+    }
+
     fn is_complete(&self) -> bool {
         self.password.is_none()
     }

@@ -78,6 +78,15 @@ impl Mechanism {
         matches!(self, Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2)
     }
 
+    /// The same mechanism without channel binding; `None` if it has none.
+    pub(crate) fn unbound(self) -> Option<Self> {
+        match self {
+            Self::ScramSha256Plus => Some(Self::ScramSha256),
+            Self::ScramSha1Plus => Some(Self::ScramSha1),
+            _ => None,
+        }
+    }
+
     /// The bound form of the same mechanism.
     pub(super) fn bound(self) -> Option<Self> {
         match self {

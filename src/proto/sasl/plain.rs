@@ -70,6 +70,11 @@ impl Exchange for OneMessage {
         Ok(SecretOctets::join(&[consolation]))
     }
 
+    /// A complaint is only shown.
+    fn reads_challenge(&self) -> bool {
+        false
+    }
+
     fn is_complete(&self) -> bool {
         self.message.is_none() && self.complaint.is_none()
     }
@@ -100,6 +105,10 @@ impl Exchange for Login {
 
     fn answer(&mut self, _prompt: &[u8]) -> Result<SecretOctets, SaslError> {
         self.answers.pop().ok_or(SaslError::UnexpectedChallenge)
+    }
+
+    fn reads_challenge(&self) -> bool {
+        false
     }
 
     fn is_complete(&self) -> bool {

@@ -12,7 +12,8 @@ use crate::mail::DnsName;
 
 use super::super::answer::Answer;
 use super::super::error::ResolveError;
-use super::super::question::RecordKind;
+use super::super::question::{Query, RecordKind};
+use super::permits::{LookupId, Permits};
 use super::settings::ResolverSettings;
 use super::wire::WireRecord;
 
@@ -27,6 +28,8 @@ type Said<T> = Result<Answer<T>, ResolveError>;
 pub(super) struct Outcome<T> {
     pub(super) said: Said<T>,
     pub(super) life: Duration,
+    /// The question was not asked. Others that wait for its answer ask themselves.
+    pub(super) is_unasked: bool,
 }
 
 /// Answers, denials and failures by name and kind, bounded in octets and each for its own time.
@@ -42,11 +45,23 @@ pub(super) struct Cache {
 #[derive(Clone)]
 struct Entry {
     cell: Arc<dyn Any + Send + Sync>,
+    lookup: LookupId,
     octets: u32,
     life: Duration,
 }
 
 struct OwnTime;
+
+impl<T> Outcome<T> {
+    pub(super) fn new(said: Said<T>, life: Duration) -> Self {
+        Self { said, life, is_unasked: false }
+    }
+
+    /// The failure of a question that was not asked.
+    pub(super) fn unasked(error: ResolveError) -> Self {
+        Self { said: Err(error), life: Duration::ZERO, is_unasked: true }
+    }
+}
 
 impl Cache {
     pub(super) fn new(settings: &ResolverSettings) -> Self {
@@ -58,29 +73,39 @@ impl Cache {
         Self { entries, longest_question: settings.deadline }
     }
 
-    /// What is known, or else what comes of `question`, which is polled by one of those who wait for it.
-    pub(super) async fn said<T: WireRecord>(
+    /// What is known, or else what comes of `question`, which is polled by one of those who wait for it. While it waits
+    /// for a permit, it waits in the name of the requester that has the best claim to one.
+    pub(super) async fn said<T: WireRecord, Q: Future<Output = Outcome<T>>>(
         &self,
-        name: &DnsName,
-        question: impl Future<Output = Outcome<T>>,
+        query: &Query,
+        permits: &Permits,
+        question: impl FnOnce(LookupId) -> Q,
     ) -> Said<T> {
-        let key = (name.clone(), T::KIND);
-        let entry = self.entries.get_with_by_ref(&key, || Entry::asked::<T>(self.longest_question));
-        let cell: Arc<OnceCell<Said<T>>> = entry.cell.downcast().unwrap_or_default();
+        let key = (query.name.clone(), T::KIND);
+        let new = || Entry::asked::<T>(self.longest_question, permits.lookup_id());
+        let entry = self.entries.get_with_by_ref(&key, new);
+        let lookup = entry.lookup;
+        let cell: Arc<OnceCell<Said<T>>> = Arc::clone(&entry.cell).downcast().unwrap_or_default();
+        if !cell.initialized() {
+            permits.join(lookup, query.requester);
+        }
         let asked = async {
-            let outcome = question.await;
-            self.keep(key, Arc::clone(&cell), &outcome);
-            outcome.said
+            let outcome = question(lookup).await;
+            if outcome.is_unasked {
+                return Err(outcome.said);
+            }
+            self.keep(key, entry, &outcome);
+            Ok(outcome.said)
         };
-        cell.get_or_init(|| asked).await.clone()
+        cell.get_or_try_init(|| asked).await.map_or_else(|unasked| unasked, Clone::clone)
     }
 
-    fn keep<T: WireRecord>(&self, key: Key, cell: Arc<OnceCell<Said<T>>>, outcome: &Outcome<T>) {
+    fn keep<T: WireRecord>(&self, key: Key, entry: Entry, outcome: &Outcome<T>) {
         if outcome.life.is_zero() {
             return self.entries.invalidate(&key);
         }
         let octets = u32::try_from(octets(&key.0, &outcome.said)).unwrap_or(u32::MAX);
-        self.entries.insert(key, Entry { cell, octets, life: outcome.life });
+        self.entries.insert(key, Entry { octets, life: outcome.life, ..entry });
     }
 }
 
@@ -91,9 +116,9 @@ impl fmt::Debug for Cache {
 }
 
 impl Entry {
-    fn asked<T: WireRecord>(life: Duration) -> Self {
+    fn asked<T: WireRecord>(life: Duration, lookup: LookupId) -> Self {
         let cell = Arc::<OnceCell<Said<T>>>::default();
-        Self { cell, octets: ENTRY_OCTETS as u32, life }
+        Self { cell, lookup, octets: ENTRY_OCTETS as u32, life }
     }
 }
 

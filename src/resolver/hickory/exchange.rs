@@ -4,33 +4,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::udp::UdpClientStream;
-use hickory_resolver::net::xfer::{DnsRequestSender, FirstAnswer};
 use hickory_resolver::proto::ProtoError;
-use hickory_resolver::proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Message, Query as Question, ResponseCode,
-};
+use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, Message, Query as Question, ResponseCode};
 use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::serialize::binary::DecodeError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::extended_error;
+use super::reply::reply_to;
+use super::servers::Server;
 use super::settings::ResolverSettings;
-
-/// After which time a datagram is sent once more, as one of the two may be lost.
-const RETRANSMIT_AFTER: Duration = Duration::from_millis(1500);
-/// Datagrams for one question to one server.
-const DATAGRAMS: u8 = 2;
+use super::udp::exchange_over_udp;
 
 /// How questions are put to a server.
 #[derive(Debug)]
 pub(super) struct Client<'a> {
     pub(super) settings: &'a ResolverSettings,
-    /// For one server, UDP and TCP each.
-    pub(super) timeout: Duration,
     pub(super) wants: Wants,
 }
 
@@ -61,10 +50,16 @@ pub(super) enum ServerError {
     Referral,
     #[error("answered another question")]
     OtherQuestion,
+    #[error("answered without a question")]
+    WithoutQuestion,
+    #[error("answered in another case")]
+    OtherCase,
     #[error("sent what cannot be read")]
-    Malformed(#[from] ProtoError),
+    Malformed(#[from] DecodeError),
+    #[error("could not be asked: the query cannot be encoded")]
+    Encoding(#[from] ProtoError),
     #[error("could not be asked")]
-    Net(#[source] NetError),
+    Net(#[source] io::Error),
     #[error("could not be asked over TCP")]
     Tcp(#[from] io::Error),
 }
@@ -74,52 +69,79 @@ impl ServerError {
     pub(super) fn is_silence(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Net(_))
     }
+
+    /// Returns `true` if the server may not know EDNS: it replied, but to a query without OPT it may reply better
+    /// (RFC 6891 sections 6.2.2 and 7).
+    fn may_be_for_edns(&self) -> bool {
+        matches!(
+            self,
+            Self::Code(ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS)
+                | Self::Malformed(_)
+                | Self::WithoutQuestion
+        )
+    }
 }
 
 impl Client<'_> {
     /// The response, complete, with NOERROR or NXDOMAIN.
-    pub(super) async fn ask(&self, server: SocketAddr, question: &Question) -> Result<Message, ServerError> {
-        let response = match self.over_udp(server, question).await {
-            Ok(response) if response.truncation => self.over_tcp(server, question).await?,
+    ///
+    /// A server that rejects OPT is asked again without it. Only a reply with the source, port and id of the query does
+    /// that, so it is no easier to forge than an answer.
+    pub(super) async fn ask(&self, server: &Server, question: &Question) -> Result<Message, ServerError> {
+        if server.edns.is_rejected() {
+            return self.ask_without_edns(server, question).await;
+        }
+        let reply = self.exchange(server, &self.request(question, true)).await;
+        if let Ok(reply) = &reply
+            && reply.edns.is_some()
+        {
+            server.edns.was_used();
+        }
+        match reply.and_then(usable) {
+            Err(error) if error.may_be_for_edns() => {}
+            result => return result,
+        }
+        let result = self.ask_without_edns(server, question).await;
+        // the server knows plain DNS and rejects OPT. Forged errors cannot show that: the server itself replied now
+        if !matches!(&result, Err(error) if error.may_be_for_edns() || error.is_silence()) {
+            server.edns.was_rejected(self.settings.edns_memory);
+        }
+        result
+    }
+
+    /// Asks without OPT. The answer is never secure: without OPT a server cannot report on DNSSEC (RFC 3225 section 3).
+    async fn ask_without_edns(&self, server: &Server, question: &Question) -> Result<Message, ServerError> {
+        let reply = self.exchange(server, &self.request(question, false)).await?;
+        let mut message = usable(reply)?;
+        message.metadata.authentic_data = false;
+        Ok(message)
+    }
+
+    /// Sends a query over UDP, and over TCP if the reply does not fit.
+    async fn exchange(&self, server: &Server, request: &DnsRequest) -> Result<Message, ServerError> {
+        match exchange_over_udp(server.address, request).await {
+            Ok(reply) if reply.truncation => over_tcp(server.address, request).await,
             // an answer in another case: forged, or from a server that does not keep it. TCP tells them apart
-            Err(NetError::QueryCaseMismatch) => self.over_tcp(server, question).await?,
-            Ok(response) => response,
-            Err(NetError::Timeout) => return Err(ServerError::Silent(self.timeout)),
-            Err(NetError::Proto(error)) => return Err(ServerError::Malformed(error)),
-            Err(error) => return Err(ServerError::Net(error)),
-        };
-        usable(response.into_message())
+            Err(ServerError::OtherCase) => over_tcp(server.address, request).await,
+            reply => reply,
+        }
     }
 
-    async fn over_udp(&self, server: SocketAddr, question: &Question) -> Result<DnsResponse, NetError> {
-        // a stream of its own a question: its socket and port too, and no task that could outlive a runtime
-        let mut udp = UdpClientStream::builder(server, TokioRuntimeProvider::new())
-            .with_timeout(Some(self.timeout))
-            .with_max_retries(DATAGRAMS)
-            .build();
-        udp.send_message(self.request(question)).first_answer().await
-    }
-
-    async fn over_tcp(&self, server: SocketAddr, question: &Question) -> Result<DnsResponse, ServerError> {
-        let request = self.request(question);
-        let octets = request.to_vec()?;
-        let exchange = timeout(self.timeout, exchange_over_tcp(server, &octets)).await;
-        let octets = exchange.map_err(|_| ServerError::Silent(self.timeout))??;
-        let response = DnsResponse::from_buffer(octets)?;
-        let matches = response.id == request.id && response.queries == request.queries;
-        matches.then_some(response).ok_or(ServerError::OtherQuestion)
-    }
-
-    fn request(&self, question: &Question) -> DnsRequest {
+    fn request(&self, question: &Question, edns: bool) -> DnsRequest {
         let mut options = DnsRequestOptions::default();
+        options.use_edns = edns;
         options.edns_payload_len = self.settings.udp_payload;
         options.case_randomization = self.settings.case_randomization;
-        options.retry_interval = RETRANSMIT_AFTER;
         let mut request = DnsRequest::from_query(question.clone(), options);
-        request.metadata.authentic_data = self.wants == Wants::Verdict;
+        request.metadata.authentic_data = edns && self.wants == Wants::Verdict;
         request.metadata.checking_disabled = self.wants == Wants::AnyAnswer;
         request
     }
+}
+
+async fn over_tcp(server: SocketAddr, request: &DnsRequest) -> Result<Message, ServerError> {
+    let reply = exchange_over_tcp(server, &request.to_vec()?).await?;
+    reply_to(request, &reply).unwrap_or(Err(ServerError::OtherQuestion))
 }
 
 /// One message there, one back, each behind its length (RFC 1035 section 4.2.2).
@@ -133,16 +155,16 @@ async fn exchange_over_tcp(server: SocketAddr, request: &[u8]) -> io::Result<Vec
 }
 
 fn usable(message: Message) -> Result<Message, ServerError> {
-    match message.response_code {
-        ResponseCode::NoError if is_referral(&message) => Err(ServerError::Referral),
-        ResponseCode::NoError | ResponseCode::NXDomain => Ok(message),
-        ResponseCode::ServFail => Err(ServerError::Failed { bogus: extended_error::bogus(&message) }),
-        code => Err(ServerError::Code(code)),
+    match ServerError::of(&message) {
+        Some(error) => Err(error),
+        None if is_referral(&message) => Err(ServerError::Referral),
+        None => Ok(message),
     }
 }
 
 /// Name servers instead of an answer (RFC 2308 section 2.2): taken for a denial it would deny what exists.
 fn is_referral(message: &Message) -> bool {
     let has = |kind| message.authorities.iter().any(|record| record.record_type() == kind);
-    message.answers.is_empty() && has(RecordType::NS) && !has(RecordType::SOA)
+    let is_empty = message.response_code == ResponseCode::NoError && message.answers.is_empty();
+    is_empty && has(RecordType::NS) && !has(RecordType::SOA)
 }

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::op::{Message, Query as Question};
 use hickory_resolver::proto::rr::RecordType;
-use tokio::sync::Semaphore;
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use crate::mail::DnsName;
 
 use super::super::answer::{Answer, Security};
 use super::super::error::ResolveError;
+use super::super::question::Requester;
 use super::cache::Outcome;
 use super::exchange::{Client, ServerError, Wants};
+use super::permits::{LookupId, Permits};
 use super::response::{Response, aliases};
 use super::servers::{Server, Servers};
 use super::settings::ResolverSettings;
@@ -24,9 +26,16 @@ use super::wire::{WireRecord, question};
 pub(super) struct Lookup<'a> {
     pub(super) settings: &'a ResolverSettings,
     pub(super) servers: &'a Servers,
-    pub(super) in_flight: &'a Semaphore,
+    pub(super) permits: &'a Permits,
+    pub(super) id: LookupId,
+    /// The requester that queries are charged to.
+    pub(super) requester: Requester,
+    /// Time by which the lookup must be over.
+    pub(super) ends: Deadline,
     pub(super) believes_ad: bool,
     pub(super) questions_left: usize,
+    /// A query waited for a permit until the lookup had to be over.
+    pub(super) is_out_of_permits: bool,
 }
 
 /// What a server did with a question.
@@ -39,10 +48,13 @@ struct ServerFailure {
 
 impl Lookup<'_> {
     pub(super) async fn run<T: WireRecord>(mut self, name: &DnsName) -> Outcome<T> {
-        let settings = self.settings;
-        // failures are kept too, shortly (RFC 9520 section 3.2)
-        let failed = |error| Outcome { said: Err(error), life: settings.failure_ttl };
-        self.resolve(name).await.unwrap_or_else(failed)
+        match self.resolve(name).await {
+            Ok(outcome) => outcome,
+            // says nothing about the name
+            Err(error) if self.is_out_of_permits => Outcome::unasked(error),
+            // failures are kept too, shortly (RFC 9520 section 3.2)
+            Err(error) => Outcome::new(Err(error), self.settings.failure_ttl),
+        }
     }
 
     async fn resolve<T: WireRecord>(&mut self, name: &DnsName) -> Result<Outcome<T>, ResolveError> {
@@ -58,7 +70,7 @@ impl Lookup<'_> {
                 Ok(Answer { valid_until, ..answer })
             }
         };
-        Ok(Outcome { said, life: life.unwrap_or_default() })
+        Ok(Outcome::new(said, life.unwrap_or_default()))
     }
 
     async fn end_of<T: WireRecord>(&mut self, walk: &mut Walk) -> Result<End<T>, ResolveError> {
@@ -122,14 +134,31 @@ impl Lookup<'_> {
     ) -> Result<Result<Message, ServerError>, ResolveError> {
         let left = self.questions_left.checked_sub(1);
         self.questions_left = left.ok_or_else(|| ResolveError::temporary("it takes too many questions"))?;
-        let _permit = self.in_flight.acquire().await;
-        let timeout = self.settings.timeout.min(self.servers.share_of(self.settings.deadline));
-        let result = Client { settings: self.settings, timeout, wants }.ask(server.address, question).await;
+        let permit = timeout_at(self.ends, self.permits.acquire(self.id, self.requester)).await;
+        let permit = permit.map_err(|_| self.out_of_permits())?;
+        let (asked, limit) = (Deadline::now(), self.time_limit());
+        let client = Client { settings: self.settings, wants };
+        let result = timeout(limit, permit.run(|| client.ask(server, question))).await;
+        self.requester = permit.requester().unwrap_or(self.requester);
+        let result = result.unwrap_or(Err(ServerError::Silent(limit)));
         match &result {
-            Err(error) if error.is_silence() => server.was_silent(self.settings.silence_memory),
+            Err(error) if error.is_silence() => server.was_silent(asked, self.settings.silence_memory),
             _ => server.spoke(),
         }
         Ok(result)
+    }
+
+    /// Time limit for one server and one question.
+    fn time_limit(&self) -> Duration {
+        self.settings.timeout.min(self.servers.share_of(self.settings.deadline))
+    }
+
+    fn out_of_permits(&mut self) -> ResolveError {
+        self.is_out_of_permits = true;
+        let (limit, time) = (self.settings.max_in_flight, self.settings.deadline);
+        ResolveError::temporary(format!(
+            "the query was not sent within {time:?}: the limit of {limit} queries in flight was reached"
+        ))
     }
 }
 

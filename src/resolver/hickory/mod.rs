@@ -1,9 +1,12 @@
-//! [`HickoryResolver`]: a stub resolver over the exchanges of hickory.
+//! [`HickoryResolver`]: a stub resolver over the DNS messages of hickory.
 
 mod cache;
+mod edns;
 mod exchange;
 mod extended_error;
 mod lookup;
+mod permits;
+mod reply;
 mod response;
 mod servers;
 mod settings;
@@ -13,6 +16,7 @@ mod system;
 mod test_server;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod walk;
 mod wire;
 

@@ -3,17 +3,29 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The name servers in the order given, and which of them were silent.
+use tokio::time::Instant;
+
+use super::edns::EdnsMemory;
+
+/// The name servers in the order given, and what is remembered of each.
 #[derive(Debug)]
 pub(super) struct Servers(Vec<Server>);
 
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) address: SocketAddr,
+    pub(super) edns: EdnsMemory,
+    silence: Mutex<Silence>,
+}
+
+#[derive(Debug, Default)]
+struct Silence {
     /// Until when the others go before it.
-    last_until: Mutex<Option<Instant>>,
+    last_until: Option<Instant>,
+    /// Time of the latest reply, to whatever query.
+    heard_at: Option<Instant>,
 }
 
 impl Servers {
@@ -58,25 +70,29 @@ impl fmt::Display for Servers {
 
 impl Server {
     fn new(address: SocketAddr) -> Self {
-        Self { address, last_until: Mutex::new(None) }
+        Self { address, edns: EdnsMemory::default(), silence: Mutex::default() }
     }
 
-    /// It said nothing: others go before it for some time.
-    pub(super) fn was_silent(&self, time: Duration) {
-        *self.last_until() = Instant::now().checked_add(time);
+    /// Puts the server behind the others for some time, unless it replied to any query since `asked`: then it works,
+    /// and only the name servers of one domain do not.
+    pub(super) fn was_silent(&self, asked: Instant, time: Duration) {
+        let mut silence = self.silence();
+        if silence.heard_at.is_none_or(|heard| heard < asked) {
+            silence.last_until = Instant::now().checked_add(time);
+        }
     }
 
     /// It said something, whatever that was.
     pub(super) fn spoke(&self) {
-        *self.last_until() = None;
+        *self.silence() = Silence { last_until: None, heard_at: Some(Instant::now()) };
     }
 
     fn comes_last(&self, now: Instant) -> bool {
-        self.last_until().is_some_and(|until| now < until)
+        self.silence().last_until.is_some_and(|until| now < until)
     }
 
-    fn last_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.last_until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,16 +116,24 @@ mod tests {
     #[test]
     fn who_was_silent_comes_last_until_it_speaks() {
         let servers = servers();
-        servers.0[0].was_silent(Duration::from_secs(60));
+        servers.0[0].was_silent(Instant::now(), Duration::from_secs(60));
         assert_eq!(order(&servers), ["192.0.2.2", "192.0.2.3", "192.0.2.1"]);
         servers.0[0].spoke();
         assert_eq!(order(&servers), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
     }
 
     #[test]
+    fn a_server_that_replied_to_another_query_meanwhile_is_not_silent() {
+        let (servers, asked) = (servers(), Instant::now());
+        servers.0[0].spoke();
+        servers.0[0].was_silent(asked, Duration::from_secs(60));
+        assert_eq!(order(&servers), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+    }
+
+    #[test]
     fn silence_is_forgotten_in_time() {
         let servers = servers();
-        servers.0[0].was_silent(Duration::ZERO);
+        servers.0[0].was_silent(Instant::now(), Duration::ZERO);
         assert_eq!(order(&servers), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
     }
 

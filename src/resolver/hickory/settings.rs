@@ -34,8 +34,18 @@ pub struct ResolverSettings {
     /// How many questions one lookup may put to servers, over all aliases, servers and rounds; an error beyond.
     /// Default: 40, enough for the longest chain of aliases.
     pub max_questions: usize,
-    /// How many questions may be with the servers at a time; others wait. Default: 256.
+    /// Maximum number of queries in flight, each with one socket and at most 80 KiB of buffers; at least 1. Further
+    /// queries wait, divided fairly among [requesters](super::super::Query::requester): a new query takes the place of
+    /// one that has been unanswered for long, which is sent again later. A lookup that gets no place before its
+    /// [deadline](Self::deadline) fails temporarily. Default: 256.
     pub max_in_flight: usize,
+    /// Time for which a query keeps its place in flight while a new query of a requester with as many places waits; at
+    /// least 1 ms. Longer than a round trip to the servers, as far as possible: a query that loses its place must be sent
+    /// again. Shorter than the delay that a new query may have. Default: 20 ms.
+    pub time_slice: Duration,
+    /// Time for which a server that rejected OPT and answered without it is asked without it (RFC 6891 sections 6.2.2 and
+    /// 7). Answers without OPT are never secure. Default: 15 minutes.
+    pub edns_memory: Duration,
     /// For how long a server that was silent is asked after all others. Default: 10 s.
     pub silence_memory: Duration,
     /// How much is kept, in octets, about. Default: 16 MiB, some 20,000 answers. With 0 nothing is kept, and equal
@@ -60,6 +70,8 @@ impl Default for ResolverSettings {
             max_aliases: 16,
             max_questions: 40,
             max_in_flight: 256,
+            time_slice: Duration::from_millis(20),
+            edns_memory: Duration::from_secs(15 * 60),
             silence_memory: Duration::from_secs(10),
             cache_octets: 16 * 1024 * 1024,
             max_ttl: Duration::from_secs(24 * 60 * 60),

@@ -5,17 +5,17 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::answer::Answer;
 use super::super::error::ResolveError;
-use super::super::question::Query;
+use super::super::question::{Query, Requester};
 use super::super::record::{Mx, Srv, Tlsa, Txt};
 use super::super::resolve::Resolver;
 use super::super::special_names;
 use super::cache::{Cache, Outcome};
 use super::lookup::Lookup;
+use super::permits::{LookupId, Permits};
 use super::servers::Servers;
 use super::settings::{DnssecMode, ResolverSettings};
 use super::system::{self, SystemConfigError};
@@ -46,7 +46,7 @@ pub struct HickoryResolver {
     servers: Servers,
     settings: ResolverSettings,
     system_trusts_ad: bool,
-    in_flight: Semaphore,
+    permits: Permits,
     cache: Cache,
 }
 
@@ -73,9 +73,9 @@ impl HickoryResolver {
     }
 
     fn new(servers: Servers, settings: ResolverSettings) -> Self {
-        let in_flight = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        let permits = Permits::new(settings.max_in_flight, settings.time_slice);
         let cache = Cache::new(&settings);
-        Self { servers, settings, system_trusts_ad: false, in_flight, cache }
+        Self { servers, settings, system_trusts_ad: false, permits, cache }
     }
 
     /// Whether answers can be secure: the settings allow to believe the servers' AD bit.
@@ -104,21 +104,26 @@ impl HickoryResolver {
         }
         let end = Instant::now() + self.settings.deadline.min(MAX_DEADLINE);
         // the end stands twice: for the question, whose failure is kept, and for who waits for another's question
-        let question = async {
-            let outcome = timeout_at(end, Box::pin(self.question().run(&query.name))).await;
-            outcome.unwrap_or_else(|_| Outcome { said: Err(self.late()), life: self.settings.failure_ttl })
+        let question = |id| async move {
+            let lookup = self.question(id, query.requester, end);
+            let outcome = timeout_at(end, Box::pin(lookup.run(&query.name))).await;
+            outcome.unwrap_or_else(|_| Outcome::new(Err(self.late()), self.settings.failure_ttl))
         };
-        let said = timeout_at(end, self.cache.said(&query.name, question)).await;
+        let said = timeout_at(end, self.cache.said(query, &self.permits, question)).await;
         said.unwrap_or_else(|_| Err(self.late()))
     }
 
-    fn question(&self) -> Lookup<'_> {
+    fn question(&self, id: LookupId, requester: Requester, ends: Instant) -> Lookup<'_> {
         Lookup {
             settings: &self.settings,
             servers: &self.servers,
-            in_flight: &self.in_flight,
+            permits: &self.permits,
+            id,
+            requester,
+            ends,
             believes_ad: self.believes_ad(),
             questions_left: self.settings.max_questions,
+            is_out_of_permits: false,
         }
     }
 

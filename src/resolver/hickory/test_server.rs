@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType, rdata};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) wants_ad: bool,
     /// The CD bit.
     pub(super) wants_no_check: bool,
+    /// The query has an OPT record.
+    pub(super) has_opt: bool,
     message: Message,
 }
 
@@ -37,6 +39,7 @@ impl Asked {
             kind: question.query_type(),
             wants_ad: message.authentic_data,
             wants_no_check: message.checking_disabled,
+            has_opt: message.edns.is_some(),
             message: message.clone(),
         })
     }
@@ -47,6 +50,12 @@ impl Asked {
         reply.metadata.recursion_available = true;
         reply.add_query(self.message.queries[0].clone());
         reply
+    }
+
+    /// A header with this code, this number of questions and nothing behind it.
+    pub(super) fn header(&self, code: ResponseCode, questions: u8) -> Vec<u8> {
+        let flags = [0x81, 0x80 | code.low(), 0, questions, 0, 0, 0, 0, 0, 0];
+        [&self.message.id.to_be_bytes()[..], &flags].concat()
     }
 
     pub(super) fn code(&self, code: ResponseCode) -> Message {
@@ -61,6 +70,12 @@ impl Asked {
         reply.add_answers(lines.iter().map(|line| record(line)));
         reply
     }
+}
+
+/// Adds an OPT record.
+pub(super) fn with_opt(mut reply: Message) -> Message {
+    reply.set_edns(Edns::new());
+    reply
 }
 
 /// Adds the SOA record of a denial.
@@ -99,7 +114,7 @@ fn record(line: &str) -> Record {
     Record::from_rdata(name(fields[0]), 300, data)
 }
 
-type Script = Arc<dyn Fn(&Asked) -> Option<Message> + Send + Sync>;
+type Script = Arc<dyn Fn(&Asked) -> Option<Vec<u8>> + Send + Sync>;
 type Log = Arc<Mutex<Vec<Asked>>>;
 
 /// Answers over UDP and TCP on one port of 127.0.0.1 until dropped. No message: it stays silent.
@@ -111,6 +126,13 @@ pub(super) struct TestServer {
 
 impl TestServer {
     pub(super) async fn start(script: impl Fn(&Asked) -> Option<Message> + Send + Sync + 'static) -> Self {
+        Self::start_raw(move |asked| script(asked).map(|reply| reply.to_vec().unwrap())).await
+    }
+
+    /// A server whose replies are any bytes.
+    pub(super) async fn start_raw(
+        script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
         let (udp, tcp) = bind().await;
         let (script, log): (Script, Log) = (Arc::new(script), Log::default());
         let address = udp.local_addr().unwrap();
@@ -143,7 +165,7 @@ fn answer(transport: &'static str, octets: &[u8], script: &Script, log: &Log) ->
     let asked = Asked::read(transport, octets).unwrap();
     let reply = script(&asked);
     log.lock().unwrap().push(asked);
-    reply.map(|reply| reply.to_vec().unwrap())
+    reply
 }
 
 async fn serve_udp(socket: UdpSocket, script: Script, log: Log) {

@@ -2,6 +2,8 @@
 
 mod aliases;
 mod dnssec;
+mod edns;
+mod limits;
 mod lookups;
 mod memory;
 mod servers;

@@ -25,7 +25,9 @@ async fn check_072_failures_of_all_servers_are_temporary() {
     for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::FormErr, ResponseCode::NotImp] {
         let (first, second) = (always(code).await, always(code).await);
         assert!(is_temporary(&of(&[&first, &second]).mx(&query("a.test")).await), "{code}");
-        assert_eq!((first.asked().len(), second.asked().len()), (2, 2), "two rounds");
+        // two rounds, and each query once more without OPT where that may be why
+        let queries = if may_be_for_edns(code) { 4 } else { 2 };
+        assert_eq!((first.asked().len(), second.asked().len()), (queries, queries), "{code}");
     }
 }
 
@@ -35,8 +37,12 @@ async fn check_072_the_next_server_is_asked_after_a_failure() {
         let (first, second) = (always(code).await, healthy().await);
         let answer = of(&[&first, &second]).ipv4(&query("a.test")).await.unwrap();
         assert_eq!(addresses(&answer), ["192.0.2.1"], "{code}");
-        assert_eq!(first.asked().len(), 1);
+        assert_eq!(first.asked().len(), if may_be_for_edns(code) { 2 } else { 1 }, "{code}");
     }
+}
+
+fn may_be_for_edns(code: ResponseCode) -> bool {
+    matches!(code, ResponseCode::FormErr | ResponseCode::NotImp)
 }
 
 #[tokio::test]

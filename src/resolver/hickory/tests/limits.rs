@@ -1,0 +1,98 @@
+//! The limit of queries in flight.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, join_all, select};
+use tokio::time::sleep;
+
+use super::super::super::question::Requester;
+use super::super::super::resolve::Resolver;
+use super::super::stub::HickoryResolver;
+use super::super::test_server::TestServer;
+use super::setup::{is_temporary, query, with};
+
+/// Answers every name but `silent.test` and those below it.
+async fn mostly_healthy() -> TestServer {
+    TestServer::start(|asked| {
+        let is_silent = asked.name.ends_with("silent.test.");
+        (!is_silent).then(|| asked.records(&[&format!("{} A 192.0.2.1", asked.name)]))
+    })
+    .await
+}
+
+/// A resolver with one place, a deadline of 200 ms, and no time slices in that time.
+fn with_one_place(server: &TestServer) -> HickoryResolver {
+    with(&[server], |settings| {
+        settings.max_in_flight = 1;
+        settings.time_slice = Duration::from_secs(3600);
+        settings.deadline = Duration::from_millis(200);
+    })
+}
+
+#[tokio::test]
+async fn a_query_that_found_no_place_in_time_is_a_temporary_failure_that_is_not_kept() {
+    let server = mostly_healthy().await;
+    let resolver = with_one_place(&server);
+    let (silent, other) = (query("silent.test"), query("a.test"));
+    let mut holder = Box::pin(resolver.ipv4(&silent));
+    assert!((&mut holder).now_or_never().is_none());
+    let error = resolver.ipv4(&other).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no usable answer from the DNS: the query was not sent within 200ms: the limit of 1 queries in flight was reached"
+    );
+    drop(holder);
+    assert!(resolver.ipv4(&other).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_equal_lookup_takes_over_from_one_that_found_no_place() {
+    let server = mostly_healthy().await;
+    let resolver = with_one_place(&server);
+    let (silent, other) = (query("silent.test"), query("a.test"));
+    let mut holder = Box::pin(resolver.ipv4(&silent));
+    assert!((&mut holder).now_or_never().is_none());
+    let first = async {
+        let first = resolver.ipv4(&other).await;
+        drop(holder);
+        first
+    };
+    let second = async {
+        sleep(Duration::from_millis(100)).await;
+        resolver.ipv4(&other).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(is_temporary(&first) && second.is_ok(), "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn the_lookups_of_one_requester_do_not_delay_those_of_another() {
+    let server = mostly_healthy().await;
+    let resolver = with(&[&server], |settings| {
+        settings.max_in_flight = 4;
+        settings.time_slice = Duration::from_secs(3600);
+    });
+    let greedy = Requester::new();
+    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let lookups = join_all(many.iter().map(|query| resolver.ipv4(query)));
+    let other = query("a.test");
+    let first = select(lookups, Box::pin(resolver.ipv4(&other))).await;
+    assert!(matches!(first, Either::Right((Ok(_), _))));
+}
+
+#[tokio::test]
+async fn an_equal_lookup_of_another_requester_shares_its_claim() {
+    let server = mostly_healthy().await;
+    let resolver = with(&[&server], |settings| {
+        settings.max_in_flight = 4;
+        settings.time_slice = Duration::from_secs(3600);
+    });
+    let greedy = Requester::new();
+    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let last = query("a.test").for_requester(greedy);
+    let lookups = join_all(many.iter().chain([&last]).map(|query| resolver.ipv4(query)));
+    let same = query("a.test");
+    let first = select(lookups, Box::pin(resolver.ipv4(&same))).await;
+    assert!(matches!(first, Either::Right((Ok(_), _))));
+}
