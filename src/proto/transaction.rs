@@ -438,8 +438,9 @@ impl<'a> Transaction<'a> {
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
         match self.awaited.first() {
-            // NOOP costs a server nothing, so its reply has no more time than that to QUIT
+            // these two cost a server nothing, and verdicts wait for them: they have no more time than QUIT
             _ if self.probe.is_some() => Stage::Quit,
+            Some((_, Expected::Reset)) => Stage::Quit,
             Some((end, next)) if end <= output.written() || !next.is_of_content() => next.stage(),
             Some(_) => Stage::Content,
             None => self.stage_to_come(),
