@@ -138,6 +138,9 @@ pub enum ProtocolError {
     /// Octets that are no reply.
     #[error(transparent)]
     Reply(#[from] ReplyError),
+    /// A line that is not a reply; its text, escaped.
+    #[error("a line that is not a reply: \"{0}\"")]
+    NoReply(String),
     /// A reply before the command that it could answer was sent.
     #[error("a reply that nothing asked for")]
     Unsolicited(Reply),
@@ -156,7 +159,7 @@ impl ProtocolError {
             Self::Unsolicited(reply) => Self::Unsolicited(change(reply)),
             Self::Unexpected(reply) => Self::Unexpected(change(reply)),
             Self::Reply(ReplyError::MixedCodes(reply)) => ReplyError::MixedCodes(change(reply)).into(),
-            Self::Reply(_) | Self::Surplus => self,
+            Self::Reply(_) | Self::NoReply(_) | Self::Surplus => self,
         }
     }
 
@@ -166,7 +169,7 @@ impl ProtocolError {
             Self::Unsolicited(reply)
             | Self::Unexpected(reply)
             | Self::Reply(ReplyError::MixedCodes(reply)) => Some(reply),
-            Self::Reply(_) | Self::Surplus => None,
+            Self::Reply(_) | Self::NoReply(_) | Self::Surplus => None,
         }
     }
 }

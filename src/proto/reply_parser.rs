@@ -156,6 +156,15 @@ impl ReplyParser {
         }
     }
 
+    /// Returns the reply that has begun: the text of its complete lines, separated by spaces, and the line behind them.
+    pub(crate) fn begun(&self, input: &Input) -> Vec<u8> {
+        let code = self.code.map(|code| code.to_string()).unwrap_or_default();
+        let lines = self.text.split(|octet| *octet == b'\n').chain([input.rest()]);
+        let parts: Vec<_> =
+            [code.as_bytes()].into_iter().chain(lines).filter(|part| !part.is_empty()).collect();
+        parts.join(&b' ')
+    }
+
     /// Whether a reply has begun and not ended.
     pub(crate) fn is_amid_reply(&self) -> bool {
         self.code.is_some()

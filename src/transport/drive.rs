@@ -15,15 +15,18 @@ use tokio::time::Instant;
 
 use super::alarm::{Alarm, after};
 use super::timeouts::Timeouts;
+use crate::escape;
 use crate::mail::ContentReader;
 use crate::observer::Reporter;
 use crate::proto::{
     Heard, Input, Interruption, Machine, Need, Output, ProtocolError, Redaction, Reply, ReplyClass,
-    ReplyLimits, ReplyParser, SpokenLine, Stage,
+    ReplyError, ReplyLimits, ReplyParser, SpokenLine, Stage,
 };
 
 /// Octets of content that wait together with its end whatever is in them.
 const SMALL: usize = 16 * 1024;
+/// Bytes of a reply that is not complete, or of a line that is none, that a failure shows.
+const MAX_SHOWN: usize = 300;
 
 /// A stream and what was read from it or is to be written to it.
 pub(crate) struct Link<S> {
@@ -150,7 +153,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if self.has_begun_reply() && machine.rejects_input(&self.output) {
                 return Err(ProtocolError::Surplus.into());
             }
-            let passed = self.progress(machine, timeouts.of(stage)).await?;
+            let passed = self.progress(machine, timeouts.of(stage)).await;
+            let passed = passed.map_err(|why| self.with_begun_reply(why, stage))?;
             if passed.step == Step::Wrote {
                 self.deadline = None;
             }
@@ -201,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if any {
                 self.deadline = None;
             }
-            let Some(reply) = next? else {
+            let Some(reply) = next.map_err(|error| self.with_line(error, need))? else {
                 // what was taken by its code changed what is awaited
                 return Ok(if any { self.poll_machine(machine) } else { need });
             };
@@ -313,6 +317,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Ok(step) => Ok(step),
             Err(error) => Err(interruption(error)),
         }
+    }
+
+    /// Adds the part of a reply that came before the server closed the connection. In an authentication it may hold a secret.
+    fn with_begun_reply(&self, why: Interruption, stage: Stage) -> Interruption {
+        let is_shown =
+            matches!(why, Interruption::Disconnected) && stage != Stage::Auth && self.has_begun_reply();
+        if !is_shown {
+            return why;
+        }
+        let begun = self.shown(&self.parser.begun(&self.input));
+        let what = format!("closed amid the reply \"{begun}\"");
+        interruption(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+
+    /// Adds the line that is not a reply, but in an authentication.
+    fn with_line(&self, error: ProtocolError, need: Need) -> ProtocolError {
+        match error {
+            ProtocolError::Reply(ReplyError::Malformed) if need != Need::Io(Stage::Auth) => {
+                let line = self.input.rest().split(|octet| *octet == b'\n').next().unwrap_or_default();
+                ProtocolError::NoReply(self.shown(line.trim_ascii_end()))
+            }
+            other => other,
+        }
+    }
+
+    /// Returns text of the server for people: without secrets, escaped and bounded.
+    fn shown(&self, text: &[u8]) -> String {
+        let shown = escape::one_line(&self.redaction.text(text));
+        escape::shorten(&shown, MAX_SHOWN).to_owned()
     }
 
     /// Lets go of whoever used it last.

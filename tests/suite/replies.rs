@@ -309,6 +309,28 @@ async fn check_016_a_lost_connection_is_as_good_as_451_for_what_was_asked() {
 }
 
 #[tokio::test]
+async fn attack_a05_the_banner_of_another_protocol_is_shown() {
+    let server = script(&["S: SSH-2.0-Open\x1bSSH\nC: <close>"]).await;
+    let report = deliver(&[&server], "a").await;
+    let outcome = &report.recipients()[0].outcome;
+    assert_eq!(word(outcome), "deferred protocol greeting 4.5.0");
+    let detail = outcome.failure().unwrap().detail();
+    assert!(detail.ends_with("a line that is not a reply: \"SSH-2.0-Open\\u{1b}SSH\""), "{detail}");
+}
+
+#[tokio::test]
+async fn check_016_a_refusal_that_is_cut_off_is_shown() {
+    for begun in ["S: <raw '554-5.7.1 blocked by a list\\r\\n'>", "S: <raw '554 5.7.1 blocked by a list'>"] {
+        let server = script(&[&format!("{begun}\nS: <close>")]).await;
+        let report = deliver(&[&server], "a").await;
+        let outcome = &report.recipients()[0].outcome;
+        assert_eq!(word(outcome), "deferred disconnected greeting 4.4.2");
+        let detail = outcome.failure().unwrap().detail();
+        assert!(detail.contains("5.7.1 blocked by a list"), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn check_016_a_reset_while_the_content_is_sent_is_no_delivery() {
     let replies =
         "S: 250 ok\nS: 250 ok\nS: 550 5.1.1 no\nS: 250 ok\nS: 354 go\nC: RCPT *\nC: RCPT *\nC: RCPT *";
