@@ -8,7 +8,7 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use super::output::Output;
-use super::reply::{Reply, ReplyCode};
+use super::reply::{Reply, ReplyClass, ReplyCode};
 use super::reply_parser::ReplyError;
 use super::stage::Stage;
 
@@ -160,6 +160,15 @@ impl ProtocolError {
             Self::Unexpected(reply) => Self::Unexpected(change(reply)),
             Self::Reply(ReplyError::MixedCodes(reply)) => ReplyError::MixedCodes(change(reply)).into(),
             Self::Reply(_) | Self::NoReply(_) | Self::Surplus => self,
+        }
+    }
+
+    /// Returns `true` if the reply makes sense, but not where it came.
+    pub(crate) fn is_of_another_command(&self) -> bool {
+        match self {
+            Self::Unsolicited(_) | Self::Surplus => true,
+            Self::Unexpected(reply) => reply.class() != ReplyClass::Undefined,
+            Self::Reply(_) | Self::NoReply(_) => false,
         }
     }
 

@@ -63,12 +63,12 @@ async fn law_2_in_lock_step_by_data_a_harmless_surplus_reply_only_costs_the_conn
 async fn a_group_that_was_not_answered_completely_is_repeated_in_lock_step_in_the_same_attempt() {
     for loses in [
         "S: 250 ok\nS: <silence>",
-        "S: 250 ok\nS: 550 5.1.1 no\nS: <close>",
+        "S: 250 ok\nS: 550 5.1.1 no\nS: <silence>",
         "S: 550 5.1.1 surplus\nS: 250 ok\nC: <close>",
     ] {
         let group = format!("{SMTP}{COMMANDS}{loses}");
         let server = script(&[&group, &format!("{SMTP}{LOCK_STEP}C: QUIT\nS: 221 bye")]).await;
-        let limits = timeouts(|timeouts| timeouts.recipient = SOON);
+        let limits = timeouts(|timeouts| (timeouts.recipient, timeouts.data_start) = (SOON, SOON));
         let deliverer = builder(&server.url()).timeouts(limits).build().unwrap();
         assert_eq!(in_turn(&deliverer, 1).await, [DELIVERED], "{loses}");
         in_time(server.finish()).await.unwrap();

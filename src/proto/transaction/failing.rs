@@ -64,16 +64,17 @@ impl Transaction<'_> {
         self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
     }
 
-    /// Ends without a reply to what is open. Replies that may belong to other commands count for nothing then.
+    /// Ends without a reply to what is open. Replies that may belong to other commands count for nothing then. Those that
+    /// came before the connection was lost count (RFC 2920 section 3.1).
     pub(super) fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
         let may_have_arrived = self.end_was_written(output);
-        let is_out_of_step = matches!(why, Interruption::Protocol(_));
-        let is_servers_doing = !matches!(why, Interruption::Content(_) | Interruption::SessionTimedOut);
-        let is_incomplete_group = is_servers_doing && !self.is_lock_step() && self.owes_replies();
+        let is_incomplete_group =
+            matches!(why, Interruption::TimedOut) && !self.is_lock_step() && self.owes_replies();
+        let is_out_of_step = matches!(why, Interruption::Protocol(_)) || is_incomplete_group;
         let is_lost = matches!(why, Interruption::Disconnected | Interruption::Io(_));
         let verdict = Verdict::Broken { stage, why, may_have_arrived };
         self.slots.close_rest(verdict.clone());
-        if !self.is_in_step(output) && (is_out_of_step || is_incomplete_group) {
+        if !self.is_in_step(output) && is_out_of_step {
             let had_refusals = self.slots.replace(Verdict::is_refused_before_content, &verdict);
             self.note_fault(&verdict, had_refusals);
         }
@@ -100,16 +101,15 @@ impl Transaction<'_> {
         self.awaited.iter().any(|due| !matches!(due, Expected::Reset | Expected::ResetBefore))
     }
 
-    /// A group that was not answered completely, or made no sense, shows that the server does not support groups. A
-    /// connection that was lost is such a sign only where it would have let a refusal count.
+    /// Notes that the server does not support groups: one was not answered completely, or by replies that belong to other
+    /// commands. A reply that makes no sense anywhere is such a sign only where a refusal would have counted.
     fn note_fault(&mut self, verdict: &Verdict, had_refusals: bool) {
         let Verdict::Broken { why, .. } = verdict else { return };
         let is_sign = match why {
-            Interruption::Protocol(_) => true,
-            Interruption::TimedOut => self.heard,
-            _ => had_refusals,
+            Interruption::Protocol(error) => error.is_of_another_command(),
+            _ => self.heard,
         };
-        if is_sign {
+        if is_sign || had_refusals {
             self.fault = Some(ReplyFault::Group);
         }
     }
