@@ -241,13 +241,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// was said before, QUIT could be taken for content.
     async fn turned_away(mut self, verdict: Verdict, is_answered: bool) -> Failure {
         let verdict = verdict.shortened(self.settings.replies.kept_text);
-        if let Verdict::Refused(_, reply) = &verdict
-            && reply.code() != ReplyCode::SERVICE_CLOSING
-            && is_answered
-        {
-            self.farewell().await;
+        if let Verdict::Refused(_, reply) = &verdict {
+            match is_answered && reply.code() != ReplyCode::SERVICE_CLOSING {
+                true => self.farewell().await,
+                false => self.abandon().await,
+            }
         }
         refusal(verdict)
+    }
+
+    /// Closes without QUIT. The server has a moment to close its end: it counts the connection until then.
+    pub(crate) async fn abandon(&mut self) {
+        self.link.abandon().await;
     }
 
     /// What the server offers.
@@ -312,9 +317,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Waits for the reply to a QUIT that was sent already, and closes.
     pub(crate) async fn left(&mut self) {
         if self.is_usable() {
-            let mut quit = Single::awaited_quit(&self.link.output);
-            self.run(&mut quit, None).await;
-            self.link.shutdown(self.settings.timeouts.quit).await;
+            let quit = Single::awaited_quit(&self.link.output);
+            self.run_quit(quit).await;
         }
     }
 
@@ -342,10 +346,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn farewell(&mut self) {
-        let mut quit = Single::quit(&mut self.link.output);
-        self.run(&mut quit, None).await;
-        self.link.shutdown(self.settings.timeouts.quit).await;
+        let quit = Single::quit(&mut self.link.output);
+        self.run_quit(quit).await;
         self.state = State::Unusable;
+    }
+
+    /// Waits for the reply to QUIT, and closes. A server that replied closes its end as well.
+    async fn run_quit(&mut self, mut quit: Single) {
+        let limit = self.settings.timeouts.quit;
+        self.run(&mut quit, None).await;
+        match quit.is_done() {
+            true => self.link.end(limit).await,
+            false => self.link.shutdown(limit).await,
+        }
     }
 
     /// Makes sure that a transaction may begin; otherwise says what becomes of its recipients.
