@@ -101,7 +101,7 @@ impl<'a> Visit<'a> {
         let terms = self.terms(offered, lease.idle_for());
         let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
         if conversation.run(begun, pending).await.is_break() {
-            return Conversed::Gone(conversation.lease.into_slot());
+            return Conversed::Gone(conversation.lease.into_slot().await);
         }
         if let Some(goodbye) = conversation.end() {
             goodbye.await;
@@ -265,8 +265,8 @@ impl<'a> Conversation<'_, 'a> {
         if self.has_left {
             return Some(left(self.lease).boxed());
         }
-        let line = if self.is_usable() { self.lease.give_back() } else { None };
-        line.map(|line| line.session.quit().boxed())
+        let closing = if self.is_usable() { self.lease.give_back() } else { None };
+        closing.map(|closing| closing.close().boxed())
     }
 }
 
@@ -275,6 +275,7 @@ async fn left(mut lease: Lease<Line>) {
     if let Some((line, _)) = lease.split() {
         line.session.left().await;
     }
+    lease.close_at_once();
 }
 
 /// Whether a connection was gone before it took anything. 421 to the first command was said to nobody (RFC 5321

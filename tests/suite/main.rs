@@ -17,6 +17,7 @@ mod hostile;
 mod json;
 mod ladder;
 mod ladder_breadth;
+mod limits;
 mod lmtp;
 mod naive;
 mod name_servers;
