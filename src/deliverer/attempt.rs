@@ -1,18 +1,17 @@
 //! One attempt at one destination: host after host, for whoever is not settled yet.
 
-use std::ops::ControlFlow;
-
 use futures_util::future::FutureExt;
 
+use super::by_pool::Sought;
 use super::converse::Conversed;
-use super::line::Line;
-use super::settle::{Pending, Tried, open};
-use super::visit::{Task, Visit};
+use super::line::{Line, NotOpened, Opened};
+use super::settle::{HostId, Pending, Tried, open};
+use super::visit::{Claim, Connected, Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
-use crate::pool::{Lease, Slot};
+use crate::pool::{Lease, Others, Slot};
 use crate::proto::Transaction;
-use crate::transport::{Race, Socket};
+use crate::transport::Race;
 
 /// The hosts of a destination, those who are to be delivered, and what was learnt on the way.
 struct Attempt<'a, 'p, 'r> {
@@ -27,7 +26,18 @@ struct Attempt<'a, 'p, 'r> {
     own_preference: Option<u16>,
 }
 
-type Addresses<'a> = Race<'a, Visit<'a>, (Slot<Line>, Socket), Failure>;
+type Addresses<'a> = Race<'a, Visit<'a>, Connected, Failure>;
+
+/// Where to go on after an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// At another address of the host.
+    Address,
+    /// At the same address, in line for its other connections.
+    Line,
+    /// At another host.
+    Host,
+}
 
 /// Tries the hosts in turn until every recipient is settled. Those where nobody was at home a moment ago come last.
 pub(super) async fn run(
@@ -37,21 +47,26 @@ pub(super) async fn run(
     held: Option<Slot<Line>>,
 ) {
     let mut attempt = Attempt { task, planning, pending, put_off: Vec::new(), held, own_preference: None };
-    while attempt.is_open() {
+    while attempt.may_go_on() {
         let Some(host) = task.in_time(attempt.planning.next()).await.flatten() else { break };
         attempt.visit_some(host).await;
     }
     for host in std::mem::take(&mut attempt.put_off) {
-        if attempt.is_open() {
+        if attempt.may_go_on() {
             attempt.visit(host).await;
         }
     }
 }
 
 impl<'a> Attempt<'a, '_, '_> {
-    /// Whether there is anybody to deliver, and time for it.
-    fn is_open(&self) -> bool {
-        !self.task.is_over() && self.pending.iter().any(|pending| !pending.is_settled())
+    /// Whether there is anybody for whom another host may be tried, and time for it.
+    fn may_go_on(&self) -> bool {
+        !self.task.is_over() && self.pending.iter().any(Pending::may_go_on)
+    }
+
+    /// Whether there is anybody to deliver at this host, and time for it.
+    fn is_open(&mut self) -> bool {
+        !self.task.is_over() && open(self.pending).next().is_some()
     }
 
     /// Visits a host, and puts off the addresses where nobody was at home a moment ago.
@@ -81,28 +96,67 @@ impl<'a> Attempt<'a, '_, '_> {
         let mut had = host.had;
         had.extend(host.candidates.iter().filter_map(|candidate| candidate.endpoint.clone()));
         let (mut race, mut place) = (self.race(), host.place);
+        self.turn_to(host.candidates.first());
         let visits = self.allowed(host.candidates).await;
-        self.by_pool(visits).await.into_iter().for_each(|visit| race.add(visit));
-        while self.is_open() {
+        let visits = self.by_pool(visits, place.is_none()).await;
+        let is_in_line = visits.first().is_some_and(Visit::is_in_line);
+        visits.into_iter().for_each(|visit| race.add(visit));
+        if is_in_line {
+            race.start_late();
+        }
+        loop {
+            self.leave_if_used_up(place.is_some() || race.has_more());
+            if !self.is_open() {
+                return;
+            }
             let done = match place {
                 Some(of) => self.planning.until_complete(of, race.next()).await.flatten(),
                 None => self.planning.alongside(race.next()).await,
             };
             match (done, place.take()) {
-                (Some((visit, result)), of) => {
+                (Some((visit, connected)), of) => {
                     place = of;
-                    if self.tried(&visit, result).await.is_break() {
-                        return;
+                    match self.tried(&visit, connected).await {
+                        Next::Address => {}
+                        Next::Line => race.again(visit),
+                        Next::Host => return,
                     }
                 }
                 (None, Some(of)) => {
                     let Some(others) = self.task.in_time(self.planning.rest(of, &had)).await else { return };
+                    self.turn_to(others.first());
                     let others = self.allowed(others).await;
                     race.join(others.into_iter(), |visit| visit.joins(host.families));
                 }
                 (None, None) => return,
             }
         }
+    }
+
+    /// Begins with a host, or with further addresses of it.
+    fn turn_to(&mut self, first: Option<&Candidate>) {
+        let (host, most) = (first.map(HostId::of), self.task.parts.limits.max_sessions);
+        self.pending.iter_mut().for_each(|pending| pending.turn_to(host.as_ref(), most));
+    }
+
+    /// Leaves the host for those who have had as many sessions as they may have; `more` tells whether addresses are left.
+    fn leave_if_used_up(&mut self, more: bool) {
+        let most = self.task.parts.limits.max_sessions;
+        self.pending.iter_mut().for_each(|pending| pending.leave_if_used_up(most, more));
+    }
+
+    /// How many more sessions may be held for everybody who is to be delivered at this host.
+    fn sessions_left(&mut self) -> usize {
+        let most = self.task.parts.limits.max_sessions;
+        open(self.pending).map(|pending| pending.sessions_left(most)).min().unwrap_or_default()
+    }
+
+    fn count_sessions(&mut self, count: usize) {
+        open(self.pending).for_each(|pending| pending.count_sessions(count));
+    }
+
+    fn uncount_session(&mut self) {
+        open(self.pending).for_each(Pending::uncount_session);
     }
 
     fn race(&self) -> Addresses<'a> {
@@ -125,12 +179,15 @@ impl<'a> Attempt<'a, '_, '_> {
     }
 
     /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
-    /// dialled for those who are not settled then.
-    async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
+    /// dialled for those who are not settled then. An address that others can be tried beside is waited for as long as it
+    /// would have to connect alone; `are_all` tells whether all addresses are known.
+    async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>, are_all: bool) -> Vec<Visit<'a>> {
+        // room that is of no use here is another's
+        let held = self.held.take();
         if let Some(first) = visits.first()
-            && let Some(slot) = self.held.take_if(|slot| slot.is_for(first.key()))
+            && let Some(slot) = held.filter(|slot| slot.is_for(first.key()))
         {
-            first.hold(Some(slot));
+            first.hold(Some(Claim::Room(slot)));
             return visits;
         }
         for place in 0..visits.len() {
@@ -138,19 +195,26 @@ impl<'a> Attempt<'a, '_, '_> {
             match self.converse(&visits[place], lease, &mut None).await {
                 Conversed::Done => _ = visits.remove(place),
                 Conversed::Gone(slot) => {
-                    visits[place].hold(slot);
+                    visits[place].hold(slot.map(Claim::Room));
                     visits[..=place].rotate_right(1);
                 }
             }
             return visits;
         }
+        let alone = (visits.len() > 1 || !are_all).then_some(self.task.parts.limits.stagger);
         let Some(first) = visits.first() else { return visits };
-        match self.planning.alongside(first.by_pool(self.pending).boxed()).await {
-            Conversed::Done => {
+        self.count_sessions(1);
+        let sought = self.planning.alongside(first.seek(self.pending, alone).boxed()).await;
+        if !matches!(sought, Sought::Conversed(Conversed::Done)) {
+            self.uncount_session();
+        }
+        match sought {
+            Sought::Conversed(Conversed::Done) => {
                 visits.remove(0);
                 return visits;
             }
-            Conversed::Gone(slot) => first.hold(slot),
+            Sought::Conversed(Conversed::Gone(slot)) => first.hold(slot.map(Claim::Room)),
+            Sought::InLine(ticket) => first.hold(Some(Claim::Place(ticket))),
         }
         // where nobody is at home by now another address goes first
         if self.task.parts.memory.is_noted(&first.key().endpoint) {
@@ -159,55 +223,87 @@ impl<'a> Attempt<'a, '_, '_> {
         visits
     }
 
+    /// Transactions on a connection. One that others had before is a session as well, unless it is lost.
     async fn converse(
         &mut self,
         visit: &Visit<'a>,
         lease: Lease<Line>,
         begun: &mut Option<Transaction<'_>>,
     ) -> Conversed {
-        self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await
+        let is_counted = lease.is_new();
+        if !is_counted {
+            self.count_sessions(1);
+        }
+        let conversed = self.planning.alongside(visit.converse(lease, begun, self.pending).boxed()).await;
+        if !is_counted && matches!(conversed, Conversed::Gone(_)) {
+            self.uncount_session();
+        }
+        conversed
     }
 
     /// What comes of an address. Nothing more is tried at a host that turns out to be this one.
-    async fn tried(
-        &mut self,
-        visit: &Visit<'a>,
-        connected: Result<(Slot<Line>, Socket), Failure>,
-    ) -> ControlFlow<()> {
+    async fn tried(&mut self, visit: &Visit<'a>, connected: Result<Connected, Failure>) -> Next {
         let mut connected = connected;
-        let tried = loop {
-            let guess = visit.guess(self.pending);
-            let opened = match connected {
-                Ok((slot, socket)) => {
-                    self.planning.alongside(visit.open(slot, socket, guess.as_ref()).boxed()).await
+        loop {
+            let guess;
+            let (lease, mut begun) = match connected {
+                Err(failure) => return self.learn(visit, &visit.tried(failure, None)),
+                Ok(Connected::Lease(lease)) => (lease, None),
+                Ok(Connected::Dialled(dialled)) => {
+                    guess = visit.guess(self.pending);
+                    let opening = visit.open(dialled, guess.as_ref(), self.sessions_left()).boxed();
+                    let Opened { sessions, result } = self.planning.alongside(opening).await;
+                    match result {
+                        Ok(opened) => {
+                            self.count_sessions(sessions);
+                            opened
+                        }
+                        Err(NotOpened::Failed(tried)) => {
+                            self.count_sessions(sessions);
+                            return self.learn(visit, &tried);
+                        }
+                        Err(NotOpened::TurnedAway(others, tried)) => {
+                            return self.turned_away(others, sessions, &tried);
+                        }
+                    }
                 }
-                Err(failure) => Err(visit.tried(failure, None)),
-            };
-            let (lease, mut begun) = match opened {
-                Ok(opened) => opened,
-                Err(tried) => break tried,
             };
             self.task.parts.memory.forget(&visit.key().endpoint);
             match self.converse(visit, lease, &mut begun).await {
-                Conversed::Gone(slot) if self.is_open() => visit.hold(slot),
-                Conversed::Gone(_) | Conversed::Done => return ControlFlow::Continue(()),
+                Conversed::Gone(slot) => visit.hold(slot.map(Claim::Room)),
+                Conversed::Done => return Next::Address,
+            }
+            self.leave_if_used_up(true);
+            if !self.is_open() {
+                return Next::Address;
             }
             connected = self.planning.alongside(visit.connect()).await;
-        };
-        self.learn(visit, &tried)
+        }
+    }
+
+    /// A server that takes no more connections than there are. Waiting for one that works is no session; where none does
+    /// yet it is, so that no delivery comes back for ever to a server that takes none at all.
+    fn turned_away(&mut self, others: Others, sessions: usize, tried: &Tried) -> Next {
+        let count = if others == Others::Working { sessions.saturating_sub(1) } else { sessions };
+        self.count_sessions(count);
+        if self.sessions_left() > 0 {
+            return Next::Line;
+        }
+        self.failed(tried);
+        Next::Address
     }
 
     /// Notes what is known of an address now that it came to nothing.
-    fn learn(&mut self, visit: &Visit<'a>, tried: &Tried) -> ControlFlow<()> {
+    fn learn(&mut self, visit: &Visit<'a>, tried: &Tried) -> Next {
         if tried.attempt.failure().is_unreachable() {
             self.task.parts.memory.note(&visit.key().endpoint);
         }
         self.failed(tried);
         if tried.attempt.failure().is_loop() {
             self.own_preference = visit.candidate().preference;
-            return ControlFlow::Break(());
+            return Next::Host;
         }
-        ControlFlow::Continue(())
+        Next::Address
     }
 
     /// Notes a failure for all who are not settled.

@@ -33,6 +33,9 @@ pub struct DeliveryLimits {
     pub recipients: usize,
     /// Routers asked side by side for the recipients of one message; 20.
     pub routings: usize,
+    /// Maximum number of sessions for one recipient in one attempt, over all hosts and addresses, 2 at least (RFC 5321
+    /// section 5.1). A session counts when the server has greeted; connections that fail before do not. Default: 5.
+    pub max_sessions: usize,
     /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
     /// least (RFC 8305 section 5). One that fails is not waited for.
     pub stagger: Duration,
@@ -52,6 +55,7 @@ impl Default for DeliveryLimits {
             destinations: 10,
             recipients: 1000,
             routings: 20,
+            max_sessions: 5,
             stagger: Duration::from_millis(250),
             attempt: None,
             host_memory: Duration::from_secs(60),
@@ -60,6 +64,8 @@ impl Default for DeliveryLimits {
     }
 }
 
+/// RFC 5321 section 5.1: at least two addresses are tried.
+const LEAST_SESSIONS: usize = 2;
 /// RFC 8305 section 5: never less than this.
 const LEAST_STAGGER: Duration = Duration::from_millis(100);
 
@@ -327,6 +333,7 @@ impl DelivererBuilder {
         let sources = SourcePool::new(self.sources);
         let (router, policy, local, mut limits) = (self.router, self.policy, self.local, self.limits);
         limits.stagger = limits.stagger.max(LEAST_STAGGER);
+        limits.max_sessions = limits.max_sessions.max(LEAST_SESSIONS);
         let announcements = Announcements::new(self.early_pipelining && self.pipelining);
         let memory = HostMemory::new(limits.host_memory, limits.host_memory_size);
         Ok(Deliverer::new(Parts {

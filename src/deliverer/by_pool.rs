@@ -1,5 +1,9 @@
 //! The pool: connections that are kept, and waiting in line for one.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::converse::Conversed;
 use super::line::Line;
 use super::settle::{Asked, Pending, open};
@@ -9,60 +13,95 @@ use crate::pool::{Entry, Lease, Offer, Place, Slot, Ticket, Turn};
 use crate::proto::{Recipients, Terms, Transaction, Verdict};
 
 /// A connection, or what came of having none.
-type Found = Result<Lease<Line>, Conversed>;
+type Found = Result<Lease<Line>, Sought>;
+
+/// What came of looking for a connection in the pool.
+#[derive(Debug)]
+pub(super) enum Sought {
+    /// It was used, or there is room for one.
+    Conversed(Conversed),
+    /// Neither came in the time that the address has alone. The delivery is still in line, with nothing offered.
+    InLine(Ticket<Line>),
+}
 
 impl Visit<'_> {
     /// Uses a connection that is kept, or waits for one if there may be no more. Whoever is to make one has room for it,
     /// unless the time is over.
     pub(super) async fn by_pool(&self, pending: &mut [Pending<'_>]) -> Conversed {
+        match self.seek(pending, None).await {
+            Sought::Conversed(conversed) => conversed,
+            Sought::InLine(_) => Conversed::Gone(None),
+        }
+    }
+
+    /// As [`Visit::by_pool`], but waits `alone` at most without other addresses beside this one.
+    pub(super) async fn seek(&self, pending: &mut [Pending<'_>], alone: Option<Duration>) -> Sought {
         let limit = self.task.parts.limits.recipients.max(1);
         while !self.task.is_over() && open(pending).next().is_some() {
             let (asked, mut begun);
             begun = None;
             let found = match self.pool().enter() {
-                Entry::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
+                Entry::Vacant(slot) => Err(Conversed::Gone(Some(slot)).into()),
                 Entry::Kept(lease) => Ok(lease),
                 Entry::Full(terms) => {
                     asked = Asked::of(open(pending), self.task.envelope, limit);
                     let is_last = open(pending).nth(limit).is_none();
-                    self.wait(terms, asked.recipients(), is_last, &mut begun, pending).await
+                    let offer = self.offer(terms, asked.recipients(), is_last, &mut begun);
+                    self.wait(offer, alone, &mut begun, pending).await
                 }
             };
-            let conversed = match found {
-                Ok(lease) => self.converse(lease, &mut begun, pending).await,
+            let sought = match found {
+                Ok(lease) => self.converse(lease, &mut begun, pending).await.into(),
                 Err(without) => without,
             };
-            if !matches!(conversed, Conversed::Gone(None)) {
-                return conversed;
+            if !matches!(sought, Sought::Conversed(Conversed::Gone(None))) {
+                return sought;
             }
         }
-        Conversed::Gone(None)
+        Conversed::Gone(None).into()
     }
 
-    /// Waits for a connection, or for room to make one. What is begun then was sent on the connection already.
-    async fn wait<'t>(
+    /// What may be sent ahead to a server of these terms, if there is anything of use. It is begun then.
+    fn offer<'t>(
         &'t self,
         terms: Option<Terms>,
         recipients: Recipients<'t>,
         is_last: bool,
         begun: &mut Option<Transaction<'t>>,
+    ) -> Option<Offer> {
+        let terms = terms.filter(|terms| self.may_be_sent_ahead(terms))?;
+        let flight = self.begin(terms, recipients, begun)?;
+        Some(Offer { flight, terms, is_last })
+    }
+
+    /// Waits for a connection, or for room to make one. What is begun then was sent on the connection already.
+    async fn wait(
+        &self,
+        offer: Option<Offer>,
+        alone: Option<Duration>,
+        begun: &mut Option<Transaction<'_>>,
         pending: &mut [Pending<'_>],
     ) -> Found {
-        let offer = terms.filter(|terms| self.may_be_sent_ahead(terms)).and_then(|terms| {
-            let flight = self.begin(terms, recipients, begun)?;
-            Some(Offer { flight, terms, is_last })
-        });
         let mut ticket = match self.pool().wait(offer) {
             Ok(ticket) => ticket,
             Err(Entry::Vacant(slot)) => return self.take(Turn::Vacant(slot), begun, pending),
             Err(Entry::Kept(lease)) => return self.take(Turn::Lease(lease), begun, pending),
-            Err(Entry::Full(_)) => return Err(Conversed::Gone(None)),
+            Err(Entry::Full(_)) => return Err(Conversed::Gone(None).into()),
         };
-        match self.task.in_time(&mut ticket).await {
+        // what was sent may be delivered: from then on no other address is to be tried beside this one
+        let turn = match in_time_alone(alone, self.task.in_time(&mut ticket)).await {
+            Some(turn) => turn,
+            None if ticket.withdraw() => {
+                *begun = None;
+                return Err(Sought::InLine(ticket));
+            }
+            None => self.task.in_time(&mut ticket).await,
+        };
+        match turn {
             Some(Some(turn)) => self.take(turn, begun, pending),
             // the pool is gone, or whoever had the connection: as if there had been none
-            Some(None) => Err(Conversed::Gone(None)),
-            None => Err(self.leave(ticket, begun, pending)),
+            Some(None) => Err(Conversed::Gone(None).into()),
+            None => Err(self.leave(ticket, begun, pending).into()),
         }
     }
 
@@ -74,7 +113,7 @@ impl Visit<'_> {
         pending: &mut [Pending<'_>],
     ) -> Found {
         match turn {
-            Turn::Vacant(slot) => Err(Conversed::Gone(Some(slot))),
+            Turn::Vacant(slot) => Err(Conversed::Gone(Some(slot)).into()),
             Turn::Lease(lease) => {
                 *begun = None;
                 Ok(lease)
@@ -84,8 +123,8 @@ impl Visit<'_> {
                 Ok(lease)
             }
             Turn::Lost { place, written, slot } => Err(match begun {
-                Some(begun) => self.lost(begun, place, written, slot, pending),
-                None => Conversed::Gone(slot),
+                Some(begun) => self.lost(begun, place, written, slot, pending).into(),
+                None => Conversed::Gone(slot).into(),
             }),
         }
     }
@@ -129,5 +168,19 @@ impl Visit<'_> {
             .filter(|(_, verdict)| matches!(verdict, Verdict::Broken { .. }))
             .for_each(|(pending, _)| pending.failed(tried.clone()));
         Conversed::Done
+    }
+}
+
+impl From<Conversed> for Sought {
+    fn from(conversed: Conversed) -> Self {
+        Self::Conversed(conversed)
+    }
+}
+
+/// Waits for as long as it takes, or at most so long; `None`: that is over.
+async fn in_time_alone<F: Future>(alone: Option<Duration>, work: F) -> Option<F::Output> {
+    match alone {
+        Some(alone) => timeout(alone, work).await.ok(),
+        None => Some(work.await),
     }
 }

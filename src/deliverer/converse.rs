@@ -103,7 +103,7 @@ impl<'a> Visit<'a> {
         let terms = self.terms(offered, lease.idle_for());
         let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
         if conversation.run(begun, pending).await.is_break() {
-            return Conversed::Gone(conversation.lease.into_slot());
+            return Conversed::Gone(conversation.lease.into_slot().await);
         }
         if let Some(goodbye) = conversation.end() {
             goodbye.await;
@@ -289,8 +289,8 @@ impl<'a> Conversation<'_, 'a> {
         if self.has_left {
             return Some(left(self.lease).boxed());
         }
-        let line = if self.is_usable() { self.lease.give_back() } else { None };
-        line.map(|line| line.session.quit().boxed())
+        let closing = if self.is_usable() { self.lease.give_back() } else { None };
+        closing.map(|closing| closing.close().boxed())
     }
 }
 
@@ -327,6 +327,7 @@ async fn left(mut lease: Lease<Line>) {
     if let Some((line, _)) = lease.split() {
         line.session.left().await;
     }
+    lease.close_at_once();
 }
 
 /// Returns `true` if a connection that had been used before was gone, or out of step, before the server accepted anything

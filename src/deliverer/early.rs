@@ -11,7 +11,9 @@ use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::FailureKind;
 use crate::pool::Key;
-use crate::proto::{ClientName, Flight, Protocol, ReplyCode, Stage, Terms, Transaction, Verdict};
+use crate::proto::{
+    ClientName, Flight, Interruption, Protocol, ReplyCode, Stage, Terms, Transaction, Verdict,
+};
 use crate::route::Endpoint;
 use crate::tls::Requirement;
 use crate::transport::{Early, NotEstablished, Offers, Remedy};
@@ -154,6 +156,10 @@ impl<'a> Visit<'a> {
     /// to what was said is reason enough to be patient the next time.
     pub(super) fn note_failure(&self, error: &NotEstablished) {
         use FailureKind::{Disconnected, Protocol, TimedOut};
+        // a wait that our own time limit ended tells nothing of the server
+        if error.failure.is_cut_short() || self.task.is_over() {
+            return;
+        }
         let is_lost = matches!(error.failure.kind(), Disconnected | Protocol | TimedOut);
         match is_lost || error.remedy == Remedy::Patience {
             true => self.note_surprise(),
@@ -171,7 +177,12 @@ pub(super) fn is_lost_early(verdict: &Verdict) -> bool {
 /// Whether a dialogue broke off at a command that was sent early.
 pub(super) fn broke_early(verdict: &Verdict) -> bool {
     use Stage::{Data, MailFrom, RcptTo};
-    matches!(verdict, Verdict::Broken { stage: MailFrom | RcptTo | Data, .. }) || is_out_of_order(verdict)
+    match verdict {
+        // that is our own time limit
+        Verdict::Broken { why: Interruption::SessionTimedOut, .. } => false,
+        Verdict::Broken { stage: MailFrom | RcptTo | Data, .. } => true,
+        verdict => is_out_of_order(verdict),
+    }
 }
 
 /// Whether MAIL came at the wrong time (RFC 5321 section 4.2.4), as it does for whoever sees no EHLO before it.

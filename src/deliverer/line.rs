@@ -5,12 +5,13 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::early::Guess;
 use super::report::Hop;
 use super::settle::Tried;
-use super::visit::Visit;
+use super::visit::{Dialled, Visit};
 use crate::mail::{Domain, Host};
-use crate::pool::{Carried, Lease, Slot};
+use crate::outcome::FailureKind;
+use crate::pool::{Carried, Lease, Others, Slot};
 use crate::proto::{Credentials, Transaction};
 use crate::route::{HopTarget, NextHop};
-use crate::tls::{Peer, Requirement, Secured};
+use crate::tls::{Peer, Requirement, Secured, Start};
 use crate::transport::{
     Demands, Early, Established, Login, NotEstablished, Remedy, Session, Socket, Stream, establish,
 };
@@ -34,46 +35,88 @@ impl Carried for Line {
     fn close(self) -> BoxFuture<'static, ()> {
         self.session.quit().boxed()
     }
+
+    fn abandon(mut self) -> BoxFuture<'static, ()> {
+        // the time of whoever used it last is no matter here
+        self.session.limit(None);
+        async move { self.session.abandon().await }.boxed()
+    }
+}
+
+/// What came of a new connection.
+#[derive(Debug)]
+pub(super) struct Opened<'t> {
+    /// Number of sessions that were held: with a further connection more than one, without a greeting none.
+    pub(super) sessions: usize,
+    pub(super) result: Result<(Lease<Line>, Option<Transaction<'t>>), NotOpened>,
+}
+
+/// Why a connection is of no use.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// It failed.
+    Failed(Tried),
+    /// The server takes no more connections than there are others. These can be waited for.
+    TurnedAway(Others, Tried),
 }
 
 impl<'a> Visit<'a> {
     /// A session that proves what it must, and the transaction that was begun on it, if one was; an error is that of all
     /// who are not settled. A server that is not what it was taken for is spoken to on one more connection, without haste:
     /// what was sent is not complete, and counts for nothing. On an opportunistic hop a handshake that failed is followed by
-    /// one more connection to the same address, in the clear (check 166).
+    /// one more connection to the same address, in the clear (check 166). No more than `most` sessions are held, and one
+    /// connection is closed before the next is made.
     pub(super) async fn open<'t>(
         &self,
-        slot: Slot<Line>,
-        socket: Socket,
+        dialled: Dialled,
         guess: Option<&'t Guess<'_>>,
-    ) -> Result<(Lease<Line>, Option<Transaction<'t>>), Tried>
+        most: usize,
+    ) -> Opened<'t>
     where
         'a: 't,
     {
+        let Dialled { socket, slot } = dialled;
         let login = self.key().credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.key().requirement;
         let (early, begun) = self.begin_early(guess);
         let mut established = self.establish(socket, requirement, login, early).await;
+        let mut sessions = count(&established, requirement);
         if let Err(error) = &established
             && guess.is_some()
         {
             self.note_failure(error);
-            if error.remedy == Remedy::Patience {
-                established = self.establish_anew(requirement, login).await?;
+            if error.remedy == Remedy::Patience && sessions < most {
+                established = self.establish_anew(requirement, login).await;
+                sessions += count(&established, requirement);
             }
         }
-        let established = match established {
-            Err(error) if error.remedy == Remedy::Cleartext && self.may_fall_back() => {
-                self.establish_anew(Requirement::CLEARTEXT, login).await?
+        match &established {
+            Err(error) if error.remedy == Remedy::Cleartext && self.may_fall_back() && sessions < most => {
+                established = self.establish_anew(Requirement::CLEARTEXT, login).await;
+                sessions += count(&established, Requirement::CLEARTEXT);
             }
-            as_required => as_required.inspect(|established| self.learn(established.offers)),
-        };
-        match established {
+            Ok(as_required) => self.learn(as_required.offers),
+            Err(_) => {}
+        }
+        let result = match established {
             Ok(established) => {
                 let begun = begun.and_then(|begun| followed(begun, &established));
                 Ok((self.lease(slot, established), begun))
             }
-            Err(error) => Err(self.tried(error.failure, Some(self.hop(error.secured)))),
+            Err(error) => Err(self.not_opened(slot, error)),
+        };
+        Opened { sessions, result }
+    }
+
+    /// Gives up the room of a connection that is closed. 421 instead of a greeting tells how many the server takes.
+    fn not_opened(&self, slot: Slot<Line>, error: NotEstablished) -> NotOpened {
+        let NotEstablished { failure, secured, .. } = error;
+        let (is_turned_away, is_reached) =
+            (failure.is_turned_away(), failure.kind() != FailureKind::Connecting);
+        let tried = self.tried(failure, is_reached.then(|| self.hop(secured)));
+        match if is_turned_away { slot.turned_away() } else { Others::None } {
+            Others::None => NotOpened::Failed(tried),
+            others => NotOpened::TurnedAway(others, tried),
         }
     }
 
@@ -94,9 +137,9 @@ impl<'a> Visit<'a> {
         &self,
         requirement: Requirement,
         login: Option<Login<'_>>,
-    ) -> Result<Result<Established, NotEstablished>, Tried> {
-        let socket = self.dialled().await.map_err(|failure| self.tried(failure, None))?;
-        Ok(self.establish(socket, requirement, login, Early::default()).await)
+    ) -> Result<Established, NotEstablished> {
+        let socket = self.dialled().await?;
+        self.establish(socket, requirement, login, Early::default()).await
     }
 
     /// A session on a connection.
@@ -143,4 +186,11 @@ impl<'a> Visit<'a> {
 fn followed<'t>(mut begun: Transaction<'t>, established: &Established) -> Option<Transaction<'t>> {
     begun.follow(established.session.ahead_at()?, false);
     Some(begun)
+}
+
+/// Number of sessions that a connection counts for: one if the server greeted.
+fn count(established: &Result<Established, NotEstablished>, requirement: Requirement) -> usize {
+    let is_immediate = requirement.start == Start::Immediate;
+    let is_greeted = |error: &NotEstablished| error.failure.is_greeted(is_immediate);
+    usize::from(established.as_ref().err().is_none_or(is_greeted))
 }

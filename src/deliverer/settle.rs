@@ -3,7 +3,9 @@
 use super::report::{Hop, HopAttempt, RecipientReport, Report};
 use crate::mail::{Envelope, Recipient};
 use crate::outcome::{Delivered, Failure, Outcome};
+use crate::plan::Candidate;
 use crate::proto::{Recipients, Verdict};
+use crate::route::Endpoint;
 
 /// A recipient, what was tried for it, and what decided.
 #[derive(Debug)]
@@ -16,6 +18,12 @@ pub(super) struct Pending<'a> {
     hop: Option<Hop>,
     /// Whether it is to be asked for in the conversation that is held now.
     is_waiting: bool,
+    /// Sessions with servers that were held for it.
+    sessions: usize,
+    /// Whether nothing more is tried for it at the host whose turn it is.
+    skips_host: bool,
+    /// Whether there were addresses left when it had had as many sessions as it may have.
+    is_cut_off: bool,
     /// What was said of it in a transaction that was full.
     full: Option<Box<Verdict>>,
 }
@@ -27,14 +35,96 @@ pub(super) struct Tried {
     pub(super) attempt: HopAttempt,
 }
 
+/// A host by its name, and the port that is dialled there; `None` if no port is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostId {
+    name: String,
+    port: Option<u16>,
+}
+
+impl HostId {
+    pub(super) fn of(candidate: &Candidate) -> Self {
+        Self { name: candidate.name(), port: candidate.endpoint.as_ref().and_then(port) }
+    }
+}
+
+fn port(endpoint: &Endpoint) -> Option<u16> {
+    match endpoint {
+        Endpoint::Tcp(address) => Some(address.port()),
+        Endpoint::Unix(_) => None,
+    }
+}
+
+impl Tried {
+    /// Returns `true` if a server of the host refused the transaction or the recipient.
+    fn is_refused_by(&self, host: &HostId) -> bool {
+        let attempt = &self.attempt;
+        attempt.failure().is_refused_transaction()
+            && attempt.host() == host.name
+            && attempt.endpoint().and_then(port) == host.port
+    }
+}
+
 impl<'a> Pending<'a> {
     pub(super) fn new(index: usize, recipient: &'a Recipient) -> Self {
-        Self { index, recipient, tried: Vec::new(), settled: None, hop: None, is_waiting: false, full: None }
+        Self {
+            index,
+            recipient,
+            tried: Vec::new(),
+            settled: None,
+            hop: None,
+            is_waiting: false,
+            sessions: 0,
+            skips_host: false,
+            is_cut_off: false,
+            full: None,
+        }
     }
 
-    /// Waits to be asked for, if it is not settled.
+    /// Waits to be asked for, if it is open.
     pub(super) fn wait(&mut self) {
-        self.is_waiting = !self.is_settled();
+        self.is_waiting = self.is_open();
+    }
+
+    /// Returns `true` if it is not settled, and to be tried at the host whose turn it is.
+    fn is_open(&self) -> bool {
+        !self.is_settled() && !self.skips_host
+    }
+
+    /// Begins with another host, or with further addresses of one. Nothing is tried for the recipient at a host that refused
+    /// it or its transaction, nor after so many sessions.
+    pub(super) fn turn_to(&mut self, host: Option<&HostId>, most: usize) {
+        let is_refused = host.is_some_and(|host| self.tried.iter().any(|tried| tried.is_refused_by(host)));
+        self.skips_host = is_refused || self.sessions >= most;
+        self.is_cut_off |= !is_refused && self.sessions >= most;
+    }
+
+    /// Returns `true` if another host may be tried for it.
+    pub(super) fn may_go_on(&self) -> bool {
+        !self.is_settled() && !self.is_cut_off
+    }
+
+    /// Counts sessions that were held for it.
+    pub(super) fn count_sessions(&mut self, count: usize) {
+        self.sessions += count;
+    }
+
+    /// Takes back a session that came to nothing before the server was asked for anything.
+    pub(super) fn uncount_session(&mut self) {
+        self.sessions = self.sessions.saturating_sub(1);
+    }
+
+    /// How many more sessions may be held for it, of so many.
+    pub(super) fn sessions_left(&self, most: usize) -> usize {
+        most.saturating_sub(self.sessions)
+    }
+
+    /// Leaves the host if no more sessions may be held for it; `more` tells whether addresses of the host are left.
+    pub(super) fn leave_if_used_up(&mut self, most: usize, more: bool) {
+        if self.is_open() && self.sessions >= most {
+            self.skips_host = true;
+            self.is_cut_off |= more;
+        }
     }
 
     /// Waits on for another transaction: this one was full.
@@ -61,9 +151,11 @@ impl<'a> Pending<'a> {
         self.settled.is_some()
     }
 
-    /// Notes a failure. One that ends the attempt settles the recipient, others leave it to the next candidate.
+    /// Notes a failure. One that ends the attempt settles the recipient, others leave it to the next candidate, which is at
+    /// another host if the server refused the transaction.
     pub(super) fn failed(&mut self, tried: Tried) {
         let failure = tried.attempt.failure();
+        self.skips_host |= failure.is_refused_transaction();
         match (failure.ends_attempt(), &tried.hop) {
             (true, Some(hop)) => self.settle(failure.clone().into(), Some(hop.clone())),
             _ => self.tried.push(tried),
@@ -78,6 +170,8 @@ impl<'a> Pending<'a> {
     /// What became of it, now that there is nothing left to try. `untried` is why not everything was tried.
     pub(super) fn finish(mut self, untried: Option<&Failure>) -> (usize, RecipientReport) {
         if self.settled.is_none() {
+            let cut_off = self.is_cut_off.then(Failure::out_of_sessions);
+            let untried = untried.or(cut_off.as_ref());
             self.settle_by_best(untried);
         }
         let outcome = self.settled.unwrap_or_else(|| Failure::local_for_now("no outcome was reached").into());
@@ -197,9 +291,9 @@ pub(super) fn waiting<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<I
     pending.iter_mut().filter(|pending| pending.is_waiting)
 }
 
-/// Those who are not settled.
+/// Those who are not settled and are to be tried at the host whose turn it is.
 pub(super) fn open<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
-    pending.iter_mut().filter(|pending| !pending.is_settled())
+    pending.iter_mut().filter(|pending| pending.is_open())
 }
 
 #[cfg(test)]

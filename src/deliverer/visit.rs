@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +17,7 @@ use crate::observer::Reporter;
 use crate::outcome::Failure;
 use crate::plan::{Candidate, Dial, Standing};
 use crate::policy::{Origin, Peer, Permitted};
-use crate::pool::{Key, Member, Slot};
+use crate::pool::{Entry, Key, Lease, Member, Slot, Ticket, Turn};
 use crate::proto::Credentials;
 use crate::resolver::Requester;
 use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
@@ -71,12 +70,6 @@ impl<'a> Task<'a> {
             None => Some(work.await),
         }
     }
-
-    /// A limit, or what is left of the attempt if that is less.
-    fn at_most(&self, limit: Duration) -> Duration {
-        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
-        left.map_or(limit, |left| left.min(limit))
-    }
 }
 
 /// A candidate that may be dialled, and what is brought to it.
@@ -84,8 +77,34 @@ impl<'a> Task<'a> {
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
     target: Arc<Target>,
-    /// The room in the pool that the next connection takes.
-    slot: Mutex<Option<Slot<Line>>>,
+    /// What the pool gave for the next connection.
+    claim: Mutex<Option<Claim>>,
+}
+
+/// What a delivery has in the pool before it has a connection.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Room for one.
+    Room(Slot<Line>),
+    /// A place in line, with nothing offered.
+    Place(Ticket<Line>),
+}
+
+/// A connection to an address.
+#[derive(Debug)]
+pub(super) enum Connected {
+    /// One of the pool, with a session.
+    Lease(Lease<Line>),
+    /// A new one.
+    Dialled(Dialled),
+}
+
+/// A connection that was just made, and its room in the pool.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    // dropped in this order: the room is for another connection once this one is closed
+    pub(super) socket: Socket,
+    pub(super) slot: Slot<Line>,
 }
 
 /// What was found out about a candidate before anything was sent.
@@ -125,7 +144,7 @@ impl<'a> Visit<'a> {
 
     /// A visit to what is known of a candidate.
     pub(super) fn to(task: Task<'a>, target: Arc<Target>) -> Self {
-        Self { task, target, slot: Mutex::default() }
+        Self { task, target, claim: Mutex::default() }
     }
 
     /// Whether the policy permits it, and it is not among those that are to be tried last. Asked for each delivery: both
@@ -166,27 +185,66 @@ impl<'a> Visit<'a> {
         &self.target.pool
     }
 
-    /// Leaves room in the pool to the connection that is made.
-    pub(super) fn hold(&self, slot: Option<Slot<Line>>) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = slot;
+    /// Leaves to the next connection what the pool gave for it.
+    pub(super) fn hold(&self, claim: Option<Claim>) {
+        *self.claim.lock().unwrap_or_else(PoisonError::into_inner) = claim;
     }
 
-    /// Connects to the candidate.
-    pub(super) fn connect(&self) -> BoxFuture<'a, Result<(Slot<Line>, Socket), Failure>> {
+    /// Returns `true` if it waits in line for a connection.
+    pub(super) fn is_in_line(&self) -> bool {
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*claim, Some(Claim::Place(_)))
+    }
+
+    /// Gets a connection to the candidate: one of the pool, or a new one where there is room for it. Else waits in line for
+    /// either.
+    pub(super) fn connect(&self) -> BoxFuture<'a, Result<Connected, Failure>> {
         let visit = Self::to(self.task, Arc::clone(&self.target));
-        let held = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connecting = async move {
-            let slot = held.unwrap_or_else(|| visit.pool().room());
+            let slot = match visit.admitted(claim).await {
+                Some(Entry::Kept(lease)) => return Ok(Connected::Lease(lease)),
+                Some(Entry::Vacant(slot)) => slot,
+                Some(Entry::Full(_)) | None => {
+                    return Err(Failure::out_of_time_in_line(&visit.key().endpoint));
+                }
+            };
             visit.reporter().connecting();
-            visit.dialled().await.map(|socket| (slot, socket))
+            let socket = visit.dialled().await?;
+            Ok(Connected::Dialled(Dialled { socket, slot }))
         };
         connecting.boxed()
     }
 
+    /// A connection of the pool, or room for one; `None` if there is neither within the time for the attempt.
+    async fn admitted(&self, claim: Option<Claim>) -> Option<Entry<Line>> {
+        let mut place = match claim {
+            Some(Claim::Room(slot)) => return Some(Entry::Vacant(slot)),
+            Some(Claim::Place(ticket)) => Some(ticket),
+            None => None,
+        };
+        while !self.task.is_over() {
+            let mut ticket = match place.take().map_or_else(|| self.pool().enter_or_wait(), Ok) {
+                Ok(ticket) => ticket,
+                Err(entry) => return Some(entry),
+            };
+            match self.task.in_time(&mut ticket).await? {
+                Some(Turn::Lease(lease)) => return Some(Entry::Kept(lease)),
+                Some(Turn::Vacant(slot) | Turn::Lost { slot: Some(slot), .. }) => {
+                    return Some(Entry::Vacant(slot));
+                }
+                // nothing was offered, so nothing was sent; the pool or the connection may be gone
+                Some(Turn::Behind(..) | Turn::Lost { slot: None, .. }) | None => {}
+            }
+        }
+        None
+    }
+
     /// Connects to the candidate, outside the pool.
     pub(super) async fn dialled(&self) -> Result<Socket, Failure> {
-        let limit = self.task.at_most(self.task.parts.session.timeouts.connect);
-        connect(self.dial(), self.key().source, limit).await
+        let connecting = connect(self.dial(), self.key().source, self.task.parts.session.timeouts.connect);
+        let connected = self.task.in_time(connecting).await;
+        connected.unwrap_or_else(|| Err(Failure::out_of_time_to_connect(&self.key().endpoint)))
     }
 
     pub(super) fn reporter(&self) -> Reporter {

@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use super::kind::FailureKind;
 use crate::escape;
-use crate::proto::{Reply, ReplyCode, Stage};
+use crate::proto::{Interruption, Reply, ReplyCode, Stage};
 use crate::status::{EnhancedCode, StatusClass};
 
 /// Octets of a detail that is made for people.
@@ -92,13 +93,52 @@ impl Failure {
         self.0.kind == FailureKind::Routing && (self.0.status.subject(), self.0.status.detail()) == (4, 6)
     }
 
-    /// Whether there was no connection, or the server closed it instead of greeting (421, RFC 5321 section 3.8) or said
-    /// nothing at all.
+    /// Returns `true` if the server could not be reached by its own fault: it refused the connection, said nothing for as long
+    /// as the settings allow, or said 421 instead of greeting (RFC 5321 section 3.8). A wait that the time for the attempt
+    /// or the session ended, and a fault of this host, say nothing of the server.
     pub(crate) fn is_unreachable(&self) -> bool {
-        let closing = self.reply().is_some_and(|reply| reply.code() == ReplyCode::SERVICE_CLOSING);
-        let silent = self.0.kind == FailureKind::TimedOut;
-        self.0.kind == FailureKind::Connecting
-            || (self.0.stage == Some(Stage::Greeting) && (closing || silent))
+        match (self.0.kind, self.0.stage) {
+            (FailureKind::Connecting, _) => self.cause::<io::Error>().is_some_and(is_of_peer),
+            (FailureKind::TimedOut, Some(Stage::Greeting)) => !self.is_cut_short(),
+            (_, Some(Stage::Greeting)) => self.is_closing(),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if the server closed the connection with 421 instead of greeting (RFC 5321 section 3.8).
+    pub(crate) fn is_turned_away(&self) -> bool {
+        self.0.stage == Some(Stage::Greeting) && self.0.kind == FailureKind::Refused && self.is_closing()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.reply().is_some_and(|reply| reply.code() == ReplyCode::SERVICE_CLOSING)
+    }
+
+    /// Returns `true` if the time limit of the whole session or attempt ended a wait before the time of the stage was over.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        matches!(self.cause(), Some(Interruption::SessionTimedOut))
+    }
+
+    /// Returns `true` if a greeting was read on the connection. The first thing on a connection to `immediate` TLS is the
+    /// handshake.
+    pub(crate) fn is_greeted(&self, immediate: bool) -> bool {
+        match (self.0.kind, self.0.stage) {
+            (FailureKind::Connecting, _) => false,
+            (FailureKind::Disconnected | FailureKind::TimedOut, Some(Stage::Greeting)) => false,
+            (FailureKind::Securing, _) => !immediate,
+            _ => true,
+        }
+    }
+
+    /// Returns `true` if the server refused the transaction or the recipient for now: its other addresses would say the same.
+    pub(crate) fn is_refused_transaction(&self) -> bool {
+        use Stage::{Content, Data, Final, MailFrom, RcptTo};
+        self.0.kind == FailureKind::Refused
+            && matches!(self.0.stage, Some(MailFrom | RcptTo | Data | Content | Final))
+    }
+
+    fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
     /// Whether no other host is to be tried for the recipient in this attempt: it would say the same, or the
@@ -185,6 +225,25 @@ impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
+}
+
+/// Returns `true` if a connection failed by what the peer, or the way to it, did or did not do, and not by a lack of this
+/// host's.
+fn is_of_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, NotFound,
+        TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | HostUnreachable
+            | NetworkUnreachable
+            | NotFound
+            | TimedOut
+    )
 }
 
 /// Stages of housekeeping are no recipient's business.

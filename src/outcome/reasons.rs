@@ -79,6 +79,23 @@ impl Failure {
         Self::new(FailureKind::TimedOut, Lasting::Temporary, (4, 7), what)
     }
 
+    /// The time for the attempt was over before a connection was established.
+    pub(crate) fn out_of_time_to_connect(endpoint: impl fmt::Display) -> Self {
+        Self::connecting(format!("cannot connect to {endpoint}"), AttemptOver)
+    }
+
+    /// The time for the attempt was over before the pool had a connection, or a permit for one.
+    pub(crate) fn out_of_time_in_line(endpoint: impl fmt::Display) -> Self {
+        let what = format!("no connection to {endpoint} became free");
+        Self::new(FailureKind::TimedOut, Lasting::Temporary, (4, 7), what).because(AttemptOver)
+    }
+
+    /// The recipient had as many sessions as one attempt may have, and there are hosts left.
+    pub(crate) fn out_of_sessions() -> Self {
+        let what = "no more sessions are allowed in this attempt".to_owned();
+        Self::new(FailureKind::Throttled, Lasting::Temporary, (4, 0), what)
+    }
+
     /// The address policy denies an address.
     pub(crate) fn forbidden(what: String) -> Self {
         Self::new(FailureKind::Forbidden, Lasting::AtThisHost, (4, 4), what)
@@ -148,3 +165,8 @@ impl Failure {
         Self::new(FailureKind::Securing, Lasting::Temporary, (7, 5), what).at(Stage::StartTls)
     }
 }
+
+/// The time for an attempt ended a wait.
+#[derive(Debug, thiserror::Error)]
+#[error("the time for the attempt is over")]
+struct AttemptOver;

@@ -1,12 +1,15 @@
 //! [`Group`]: connections that can stand for each other, and who waits for one.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::endpoint::EndpointState;
 use super::key::Key;
 use super::lease::Held;
 use super::ticket::Waiting;
@@ -22,19 +25,33 @@ pub(crate) trait Carried: Send + 'static {
 
     /// Says goodbye.
     fn close(self) -> BoxFuture<'static, ()>;
+
+    /// Closes it without a word, and waits a moment until the server has closed its end.
+    fn abandon(self) -> BoxFuture<'static, ()>;
 }
 
 /// Connections with one key, and who waits for them.
 pub(crate) struct Group<T: Carried> {
     pub(super) key: Key,
-    state: Mutex<State<T>>,
+    /// Position of its state in that of the endpoint.
+    place: usize,
+    endpoint: Arc<Mutex<EndpointState<T>>>,
 }
 
+/// State of one group. All groups of an endpoint have one lock, for they share the limit of the endpoint.
 pub(super) struct State<T: Carried> {
+    /// The group; dangling while the place is free.
+    pub(super) group: Weak<Group<T>>,
+    /// Source address of the connections.
+    pub(super) source: Option<IpAddr>,
     /// Deliveries and others that may ask for a connection at any time.
     pub(super) users: usize,
-    /// Connections that there are, are being made, or are idle.
+    /// Connections that there are, are being made, are idle, or are being closed.
     pub(super) open: usize,
+    /// Those of them on which a session was opened and that are not being closed.
+    pub(super) working: usize,
+    /// Those of them that are being closed.
+    pub(super) closing: usize,
     /// The one that was used last is the last.
     pub(super) idle: VecDeque<Idle<T>>,
     pub(super) waiting: VecDeque<Waiting<T>>,
@@ -45,6 +62,12 @@ pub(super) struct State<T: Carried> {
     pub(super) terms: Option<Terms>,
 }
 
+/// The locked state of a group, and with it that of all groups of the endpoint.
+pub(super) struct Locked<'a, T: Carried> {
+    pub(super) all: MutexGuard<'a, EndpointState<T>>,
+    pub(super) place: usize,
+}
+
 /// A connection that nobody uses.
 pub(super) struct Idle<T: Carried> {
     pub(super) held: Box<Held<T>>,
@@ -53,11 +76,14 @@ pub(super) struct Idle<T: Carried> {
 }
 
 impl<T: Carried> Group<T> {
-    pub(super) fn new(key: &Key) -> Self {
-        let (idle, waiting) = (VecDeque::new(), VecDeque::new());
-        let (listeners, listened) = (VecDeque::new(), 0);
-        let state = State { users: 0, open: 0, idle, waiting, listeners, listened, terms: None };
-        Self { key: key.clone(), state: Mutex::new(state) }
+    /// Creates the group of a key in the state of its endpoint.
+    pub(super) fn new(key: &Key, endpoint: &Arc<Mutex<EndpointState<T>>>) -> Arc<Self> {
+        let mut all = endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = all.free_place();
+        let group = Arc::new(Self { key: key.clone(), place, endpoint: Arc::clone(endpoint) });
+        let state = State { group: Arc::downgrade(&group), source: key.source, ..State::default() };
+        all.put(place, state);
+        group
     }
 
     /// What its connections have in common.
@@ -70,20 +96,49 @@ impl<T: Carried> Group<T> {
         !self.state().waiting.is_empty()
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> Locked<'_, T> {
+        let all = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { all, place: self.place }
+    }
+
+    /// Frees its place if it is of no use to anybody. Returns `true` if so.
+    pub(super) fn forget_if_of_no_use(&self) -> bool {
+        let mut state = self.state();
+        let is_of_no_use = state.is_of_no_use();
+        if is_of_no_use {
+            state.forget();
+        }
+        is_of_no_use
+    }
+
+    /// The state of all groups of the endpoint.
+    pub(super) fn endpoint(&self) -> &Arc<Mutex<EndpointState<T>>> {
+        &self.endpoint
+    }
+}
+
+impl<T: Carried> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            group: Weak::new(),
+            source: None,
+            users: 0,
+            open: 0,
+            working: 0,
+            closing: 0,
+            idle: VecDeque::new(),
+            waiting: VecDeque::new(),
+            listeners: VecDeque::new(),
+            listened: 0,
+            terms: None,
+        }
     }
 }
 
 impl<T: Carried> State<T> {
     /// Whether there is neither a connection nor anybody who may want one.
     pub(super) fn is_of_no_use(&self) -> bool {
-        self.users == 0 && self.open == 0 && self.waiting.is_empty()
-    }
-
-    /// Whether there may be no more connections.
-    pub(super) fn is_full(&self, limit: usize) -> bool {
-        self.open >= limit.max(1)
+        self.users == 0 && self.open == 0 && self.waiting.iter().all(Waiting::has_left)
     }
 
     /// Since when the connection is idle that was used the longest time ago.
@@ -91,30 +146,19 @@ impl<T: Carried> State<T> {
         self.idle.front().map(|idle| idle.since)
     }
 
-    /// Takes out the connection that was idle longest.
+    /// Takes out the connection that was idle longest. Its permit counts on, as that of a connection being closed.
     pub(super) fn take_oldest(&mut self) -> Option<T> {
         let idle = self.idle.pop_front()?;
-        self.open -= 1;
+        self.working -= 1;
+        self.closing += 1;
         Some(idle.held.into_item())
     }
 
-    /// Who is next in line, and still there.
-    pub(super) fn next_waiting(&mut self) -> Option<Waiting<T>> {
-        while let Some(next) = self.waiting.pop_front() {
-            if !next.has_left() {
-                return Some(next);
-            }
+    /// Removes deliveries that have left from the head of the line.
+    pub(super) fn skip_those_who_left(&mut self) {
+        while self.waiting.front().is_some_and(Waiting::has_left) {
+            self.waiting.pop_front();
         }
-        None
-    }
-
-    /// Who is next in line; if nobody is, there is room for one more.
-    pub(super) fn next_or_leave(&mut self) -> Option<Waiting<T>> {
-        let next = self.next_waiting();
-        if next.is_none() {
-            self.open = self.open.saturating_sub(1);
-        }
-        next
     }
 
     /// Puts somebody in line; gives back who is to be woken: of those who have a connection, the one that listens longest.
@@ -125,14 +169,6 @@ impl<T: Carried> State<T> {
         }
         self.waiting.push_back(waiting);
         self.listeners.pop_front().map(|(_, waker)| waker)
-    }
-
-    /// Who is first in line, of those who are still there.
-    pub(super) fn first_in_line(&mut self) -> Option<&Waiting<T>> {
-        while self.waiting.front().is_some_and(Waiting::has_left) {
-            self.waiting.pop_front();
-        }
-        self.waiting.front()
     }
 
     /// Notes who is to be woken when somebody gets into line, under the number that it had before or another one.
@@ -148,5 +184,19 @@ impl<T: Carried> State<T> {
 
     pub(super) fn listen_no_more(&mut self, number: u64) {
         self.listeners.retain(|(other, _)| *other != number);
+    }
+}
+
+impl<T: Carried> Deref for Locked<'_, T> {
+    type Target = State<T>;
+
+    fn deref(&self) -> &State<T> {
+        self.all.group(self.place)
+    }
+}
+
+impl<T: Carried> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut State<T> {
+        self.all.group_mut(self.place)
     }
 }

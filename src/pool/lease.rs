@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::endpoint::Successor;
 use super::group::{Carried, Idle};
-use super::slot::Slot;
+use super::slot::{Closing, Slot, abandon, part};
 use super::ticket::Waiting;
 use super::turn::{Offer, Place, Turn};
 use crate::proto::{Flight, Protocol, Terms};
@@ -63,9 +65,9 @@ struct Follower<T: Carried> {
 
 impl<T: Carried> Lease<T> {
     /// A connection that was just made, to a server of which this is known.
-    pub(crate) fn new(slot: Slot<T>, item: T, terms: Terms) -> Self {
+    pub(crate) fn new(mut slot: Slot<T>, item: T, terms: Terms) -> Self {
         slot.shared.opened.fetch_add(1, Ordering::Relaxed);
-        slot.group.state().terms = Some(terms);
+        slot.opened(terms);
         Self(Some(Box::new(Held::new(slot, item))))
     }
 
@@ -101,7 +103,7 @@ impl<T: Carried> Lease<T> {
     }
 
     /// Gives the connection to whoever is next, or keeps it. What comes back is to be closed.
-    pub(crate) fn give_back(mut self) -> Option<T> {
+    pub(crate) fn give_back(mut self) -> Option<Closing<T>> {
         let queue = &mut self.0.as_mut()?.queue;
         queue.past = Past::HandedOn;
         queue.listen_no_more();
@@ -113,10 +115,15 @@ impl<T: Carried> Lease<T> {
             return None;
         }
         if !queue.takes_more(0) {
-            return self.into_item();
+            return self.into_closing();
         }
         while let Some(slot) = &self.0.as_ref()?.queue.slot {
-            let Some(next) = slot.group.state().next_waiting() else { break };
+            let successor = slot.group.state().successor();
+            let next = match successor {
+                Successor::Delivery(next) => next,
+                Successor::OtherKey => return self.into_closing(),
+                Successor::None => break,
+            };
             match next.send(Turn::Lease(self)) {
                 Some(Turn::Lease(lease)) => self = lease,
                 _ => return None,
@@ -125,23 +132,48 @@ impl<T: Carried> Lease<T> {
         self.keep(now)
     }
 
+    /// Gives back a connection that came to a delivery which does not need it any more.
+    pub(super) fn return_unused(self) {
+        // without a runtime nobody could look after it
+        if Handle::try_current().is_ok() {
+            part(self.give_back());
+        }
+    }
+
+    /// Gives up the room of a connection that both ends have closed, or whose server was given its time to.
+    pub(crate) fn close_at_once(mut self) {
+        if let Some(held) = self.0.take() {
+            let Held { item, mut queue } = *held;
+            queue.listen_no_more();
+            queue.tell_lost(item.written(), None);
+            drop(item);
+        }
+    }
+
     /// Closes the connection; its room is for another one.
-    pub(crate) fn into_slot(mut self) -> Option<Slot<T>> {
-        let queue = &mut self.0.as_mut()?.queue;
+    pub(crate) async fn into_slot(mut self) -> Option<Slot<T>> {
+        let Held { item, mut queue } = *self.0.take()?;
         queue.listen_no_more();
-        queue.slot.take()
+        let mut slot = queue.slot.take();
+        slot.iter_mut().for_each(Slot::reopen);
+        queue.tell_lost(item.written(), None);
+        // dropped before the room, should the future be
+        item.abandon().await;
+        slot
     }
 
-    /// The connection, which nobody is behind on. Its room is for another one.
-    fn into_item(mut self) -> Option<T> {
-        self.0.take().map(|held| held.item)
+    /// The connection, which nobody is behind on. Its room is for another one once it is closed.
+    fn into_closing(mut self) -> Option<Closing<T>> {
+        let Held { item, queue } = *self.0.take()?;
+        Some(Closing::new(item, queue.slot?))
     }
 
-    fn keep(mut self, since: Instant) -> Option<T> {
+    fn keep(mut self, since: Instant) -> Option<Closing<T>> {
         let mut held = self.0.take()?;
-        let Some(slot) = held.queue.slot.take_if(|slot| !slot.shared.settings.idle.is_zero()) else {
-            return Some(held.item);
-        };
+        let slot = held.queue.slot.take()?;
+        if slot.shared.settings.idle.is_zero() {
+            return Some(Closing::new(held.item, slot));
+        }
         held.item.rest();
         match slot.shared.keep(&slot.group, Idle { held, since }) {
             Ok(()) => {
@@ -264,6 +296,19 @@ impl<T: Carried> Queue<T> {
         self.followers.is_empty() && !is_kept
     }
 
+    /// Tells those who are behind that the connection is lost, and how much was written to it. The first who is there has its
+    /// room.
+    fn tell_lost(&mut self, written: u64, mut slot: Option<Slot<T>>) {
+        for Follower { waiting, place, .. } in self.followers.drain(..) {
+            // whoever is not there any more needs no room
+            if let Some(Turn::Lost { slot: unused, .. }) =
+                waiting.send(Turn::Lost { place, written, slot: slot.take() })
+            {
+                slot = unused;
+            }
+        }
+    }
+
     fn takes_more(&self, beside: usize) -> bool {
         let Some(slot) = &self.slot else { return false };
         let settings = &slot.shared.settings;
@@ -276,14 +321,14 @@ impl<T: Carried> Drop for Lease<T> {
         let Some(Held { item, mut queue }) = self.0.take().map(|held| *held) else { return };
         let written = item.written();
         queue.listen_no_more();
-        let mut slot = queue.slot.take();
-        for Follower { waiting, place, .. } in queue.followers.drain(..) {
-            // whoever is not there any more needs no room
-            if let Some(Turn::Lost { slot: unused, .. }) =
-                waiting.send(Turn::Lost { place, written, slot: slot.take() })
-            {
-                slot = unused;
-            }
+        let Some(mut slot) = queue.slot.take() else { return };
+        if queue.is_followed() {
+            // the room is for another connection once this one is closed
+            drop(item);
+            slot.reopen();
+            queue.tell_lost(written, Some(slot));
+        } else {
+            abandon(Closing::new(item, slot));
         }
     }
 }

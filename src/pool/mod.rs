@@ -1,8 +1,11 @@
 //! Connections that are shared and kept.
 
+mod endpoint;
 mod group;
 mod key;
 mod lease;
+#[cfg(test)]
+mod limit_tests;
 mod settings;
 mod shared;
 mod slot;
@@ -12,6 +15,7 @@ mod tests;
 mod ticket;
 mod turn;
 
+pub(crate) use endpoint::Others;
 pub(crate) use group::Carried;
 pub(crate) use key::Key;
 pub(crate) use lease::{Lease, Queue};

@@ -9,25 +9,36 @@ use std::task::Waker;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::endpoint::EndpointState;
 use super::group::{Carried, Group, Idle};
 use super::key::Key;
 use super::lease::Lease;
 use super::settings::PoolSettings;
-use super::slot::Slot;
+use super::slot::{Closing, Phase, Slot, part};
 use super::tend::{Tended, tend};
-use super::ticket::{Ticket, ticket};
-use super::turn::{Entry, Offer};
+use super::ticket::{Ticket, Waiting, ticket};
+use super::turn::{Entry, Offer, Turn};
 use crate::route::Endpoint;
 
 /// The connections of a deliverer.
 pub(crate) struct Pool<T: Carried>(Arc<Shared<T>>);
 
-type Groups<T> = HashMap<Endpoint, Vec<Arc<Group<T>>>>;
+/// Endpoints that may be kept for the sake of a learned limit alone.
+const MAX_ENDPOINTS: usize = 4096;
 
-/// Whoever needs both locks takes that of the groups first.
+type Sites<T> = HashMap<Endpoint, Site<T>>;
+
+/// All connections to one endpoint.
+struct Site<T: Carried> {
+    state: Arc<Mutex<EndpointState<T>>>,
+    /// The groups of its keys.
+    groups: Vec<Arc<Group<T>>>,
+}
+
+/// Whoever needs both locks takes that of the sites first.
 pub(super) struct Shared<T: Carried> {
     pub(super) settings: PoolSettings,
-    groups: Mutex<Groups<T>>,
+    sites: Mutex<Sites<T>>,
     idle: AtomicUsize,
     pub(super) opened: AtomicU64,
     /// Whether a task looks after idle connections.
@@ -55,7 +66,7 @@ impl<T: Carried> Pool<T> {
     pub(crate) fn new(settings: PoolSettings) -> Self {
         Self(Arc::new(Shared {
             settings,
-            groups: Mutex::default(),
+            sites: Mutex::default(),
             idle: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             is_tended: AtomicBool::new(false),
@@ -71,7 +82,7 @@ impl<T: Carried> Pool<T> {
     /// Says goodbye on all connections that nobody uses.
     pub(crate) async fn close_idle(&self) {
         let idle: Vec<_> = std::iter::from_fn(|| self.0.take_oldest()).collect();
-        join_all(idle.into_iter().map(Carried::close)).await;
+        join_all(idle.into_iter().map(Closing::close)).await;
     }
 
     /// The connections of a key.
@@ -100,46 +111,55 @@ impl<T: Carried> Member<T> {
         }
         let taken = state.idle.pop_back();
         drop(state);
-        let slot = taken.is_some().then(|| self.slot());
+        let slot = taken.is_some().then(|| self.slot(Phase::Working));
         self.shared.less_idle(stale.len() + usize::from(taken.is_some()));
         // nobody is kept waiting by those that should be closed by now
-        part(stale);
+        part(stale.into_iter().map(|item| Closing::new(item, self.slot(Phase::Closing))));
         slot.zip(taken).map(|(slot, idle)| Lease::of_idle(slot, idle, now))
     }
 
     /// A connection that is kept, or room for another.
     pub(crate) fn enter(&self) -> Entry<T> {
-        match self.kept() {
-            Some(lease) => Entry::Kept(lease),
-            None => {
-                let mut state = self.group.state();
-                if state.is_full(self.shared.settings.connections) {
-                    return Entry::Full(state.terms);
-                }
-                state.open += 1;
-                drop(state);
-                Entry::Vacant(self.slot())
+        if let Some(lease) = self.kept() {
+            return Entry::Kept(lease);
+        }
+        let mut state = self.group.state();
+        if !state.enter() {
+            return Entry::Full(state.terms);
+        }
+        drop(state);
+        Entry::Vacant(self.slot(Phase::Opening))
+    }
+
+    /// Waits in line, unless there is a connection that is kept or room for another.
+    pub(crate) fn enter_or_wait(&self) -> Result<Ticket<T>, Entry<T>> {
+        loop {
+            match self.wait(None) {
+                // others were faster
+                Err(Entry::Full(_)) => {}
+                waits_or_has => return waits_or_has,
             }
         }
     }
 
-    /// Room for another connection, whatever the limit; for the further addresses of a race.
-    pub(crate) fn room(&self) -> Slot<T> {
-        self.group.state().open += 1;
-        self.slot()
-    }
-
-    /// Waits in line, unless there is something to have by now.
+    /// Waits in line, unless there is something to have by now. A connection under another key that is idle is closed to
+    /// make room.
     pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<Ticket<T>, Entry<T>> {
         let mut state = self.group.state();
-        if !state.is_full(self.shared.settings.connections) || !state.idle.is_empty() {
+        if !state.idle.is_empty() || state.has_room() {
             drop(state);
             return Err(self.enter());
         }
-        let (waiting, ticket) = ticket(offer);
+        let (waiting, ticket) = ticket(offer, state.next_number());
         let listener = state.line_up(waiting);
+        let idle = state.all.take_idle_for_line();
+        let is_due = state.all.is_due();
         drop(state);
         listener.into_iter().for_each(Waker::wake);
+        self.shared.close_removed(idle);
+        if is_due {
+            self.shared.admit(self.group.endpoint());
+        }
         Ok(ticket)
     }
 
@@ -148,8 +168,8 @@ impl<T: Carried> Member<T> {
         self.shared.settings.window.max(1)
     }
 
-    fn slot(&self) -> Slot<T> {
-        Slot::new(&self.shared, &self.group)
+    fn slot(&self, phase: Phase) -> Slot<T> {
+        Slot::new(&self.shared, &self.group, phase)
     }
 }
 
@@ -161,21 +181,17 @@ impl<T: Carried> Drop for Member<T> {
 }
 
 impl<T: Carried> Shared<T> {
-    fn groups(&self) -> MutexGuard<'_, Groups<T>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sites(&self) -> MutexGuard<'_, Sites<T>> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The group of a key, which is there from now on, with one user more.
     fn group(&self, key: &Key) -> Arc<Group<T>> {
-        let mut groups = self.groups();
-        let of_endpoint = groups.entry(key.endpoint.clone()).or_default();
-        let known = of_endpoint.iter().position(|group| group.key == *key);
-        let place = known.unwrap_or_else(|| {
-            of_endpoint.push(Arc::new(Group::new(key)));
-            of_endpoint.len() - 1
-        });
-        of_endpoint[place].state().users += 1;
-        Arc::clone(&of_endpoint[place])
+        let mut sites = self.sites();
+        let site = sites.entry(key.endpoint.clone()).or_insert_with(|| Site::new(&self.settings));
+        let group = site.group(key);
+        group.state().users += 1;
+        group
     }
 
     /// Forgets a group if it is of no use to anybody.
@@ -183,13 +199,44 @@ impl<T: Carried> Shared<T> {
         if !group.state().is_of_no_use() {
             return;
         }
-        let mut groups = self.groups();
-        let Some(of_endpoint) = groups.get_mut(&group.key.endpoint) else { return };
+        let mut sites = self.sites();
+        let Some(site) = sites.get_mut(&group.key.endpoint) else { return };
         // while the list is locked nobody comes
-        of_endpoint.retain(|other| !other.state().is_of_no_use());
-        if of_endpoint.is_empty() {
-            groups.remove(&group.key.endpoint);
+        site.groups.retain(|other| !std::ptr::eq(&raw const **other, group) || !other.forget_if_of_no_use());
+        if site.groups.is_empty() && (!site.state().has_limit() || sites.len() > MAX_ENDPOINTS) {
+            sites.remove(&group.key.endpoint);
         }
+    }
+
+    /// Forgets endpoints of which nothing was kept but a limit that has expired by now.
+    pub(super) fn tidy_endpoints(&self) {
+        self.sites().retain(|_, site| !site.groups.is_empty() || site.state().has_limit());
+    }
+
+    /// Gives permits to deliveries in line, in their order, as long as there is room.
+    pub(super) fn admit(self: &Arc<Self>, endpoint: &Mutex<EndpointState<T>>) {
+        let mut next = endpoint.lock().unwrap_or_else(PoisonError::into_inner).admit_next();
+        while let Some((waiting, group)) = next {
+            next = self.grant(waiting, &group);
+        }
+    }
+
+    /// Gives a delivery its permit, and takes the next one out of the line.
+    pub(super) fn grant(
+        self: &Arc<Self>,
+        waiting: Waiting<T>,
+        group: &Arc<Group<T>>,
+    ) -> Option<(Waiting<T>, Arc<Group<T>>)> {
+        let refused = waiting.send(Turn::Vacant(Slot::new(self, group, Phase::Opening)));
+        let is_refused = refused.is_some();
+        if let Some(Turn::Vacant(slot)) = refused {
+            slot.leave();
+        }
+        let mut state = group.state();
+        if is_refused {
+            state.release(Phase::Opening);
+        }
+        state.all.admit_next()
     }
 
     /// Keeps a connection for later, and says goodbye on one that there is no room for.
@@ -198,7 +245,7 @@ impl<T: Carried> Shared<T> {
     /// Somebody waits for one by now: it comes back.
     pub(super) fn keep(self: &Arc<Self>, group: &Group<T>, idle: Idle<T>) -> Result<(), Idle<T>> {
         let mut state = group.state();
-        if state.waiting.iter().any(|waiting| !waiting.has_left()) {
+        if state.has_successor() {
             return Err(idle);
         }
         let ends = self.settings.kept_until(idle.since);
@@ -214,8 +261,15 @@ impl<T: Carried> Shared<T> {
         Ok(())
     }
 
+    /// Says goodbye on a connection that was idle and whose place a delivery in line needs.
+    pub(super) fn close_removed(self: &Arc<Self>, removed: Option<(T, Arc<Group<T>>)>) {
+        let Some((item, group)) = removed else { return };
+        self.less_idle(1);
+        part([self.closing(item, &group)]);
+    }
+
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
-    pub(super) fn expired(&self) -> (Vec<T>, Option<Instant>) {
+    pub(super) fn expired(self: &Arc<Self>) -> (Vec<Closing<T>>, Option<Instant>) {
         let now = Instant::now();
         let ends = |since| self.settings.kept_until(since);
         let mut expired = Vec::new();
@@ -231,26 +285,30 @@ impl<T: Carried> Shared<T> {
     }
 
     fn oldest_since(&self) -> Option<Instant> {
-        self.groups().values().flatten().filter_map(|group| group.state().idle_since()).min()
+        self.sites().values().filter_map(|site| site.state().idle_since()).min()
     }
 
     /// Takes out the connection that was idle longest.
-    pub(super) fn take_oldest(&self) -> Option<T> {
+    pub(super) fn take_oldest(self: &Arc<Self>) -> Option<Closing<T>> {
         loop {
-            let group = self.of_oldest()?;
-            let taken = group.state().take_oldest();
-            if taken.is_some() {
+            let endpoint = self.of_oldest()?;
+            let taken = endpoint.lock().unwrap_or_else(PoisonError::into_inner).take_oldest();
+            if let Some((item, group)) = taken {
                 self.less_idle(1);
-                self.tidy(&group);
-                return taken;
+                return Some(self.closing(item, &group));
             }
         }
     }
 
-    fn of_oldest(&self) -> Option<Arc<Group<T>>> {
-        let groups = self.groups();
-        let idle = groups.values().flatten().filter_map(|group| Some((group.state().idle_since()?, group)));
-        idle.min_by_key(|(since, _)| *since).map(|(_, group)| Arc::clone(group))
+    fn of_oldest(&self) -> Option<Arc<Mutex<EndpointState<T>>>> {
+        let sites = self.sites();
+        let idle = sites.values().filter_map(|site| Some((site.state().idle_since()?, site)));
+        idle.min_by_key(|(since, _)| *since).map(|(_, site)| Arc::clone(&site.state))
+    }
+
+    /// A connection that was idle and is to be closed.
+    fn closing(self: &Arc<Self>, item: T, group: &Arc<Group<T>>) -> Closing<T> {
+        Closing::new(item, Slot::new(self, group, Phase::Closing))
     }
 
     fn less_idle(&self, count: usize) {
@@ -258,10 +316,22 @@ impl<T: Carried> Shared<T> {
     }
 }
 
-/// Says goodbye on connections, for which nobody waits.
-pub(super) fn part<T: Carried>(items: impl IntoIterator<Item = T>) {
-    for item in items {
-        tokio::spawn(item.close());
+impl<T: Carried> Site<T> {
+    fn new(settings: &PoolSettings) -> Self {
+        Self { state: Arc::new(Mutex::new(EndpointState::new(settings))), groups: Vec::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, EndpointState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group(&mut self, key: &Key) -> Arc<Group<T>> {
+        if let Some(known) = self.groups.iter().find(|group| group.key == *key) {
+            return Arc::clone(known);
+        }
+        let new = Group::new(key, &self.state);
+        self.groups.push(Arc::clone(&new));
+        new
     }
 }
 
@@ -273,6 +343,6 @@ impl<T: Carried> fmt::Debug for Member<T> {
 
 impl<T: Carried> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pool({} endpoints, {} idle connections)", self.0.groups().len(), self.counts().idle)
+        write!(f, "Pool({} endpoints, {} idle connections)", self.0.sites().len(), self.counts().idle)
     }
 }

@@ -1,23 +1,52 @@
-//! [`Slot`]: the right to have a connection.
+//! [`Slot`]: the right to have a connection. [`Closing`]: a connection that has it until it is closed.
 
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::endpoint::Others;
 use super::group::{Carried, Group};
 use super::key::Key;
 use super::shared::Shared;
-use super::turn::Turn;
+use super::tend::await_expiry;
+use crate::proto::Terms;
 
 /// The right to have one connection. Whoever waits gets it when it is dropped.
 pub(crate) struct Slot<T: Carried> {
     pub(super) shared: Arc<Shared<T>>,
     pub(super) group: Arc<Group<T>>,
-    is_held: bool,
+    phase: Phase,
+    /// Since when there is no connection yet; `None` if there was one from the beginning.
+    since: Option<Instant>,
+}
+
+/// State of the connection that a permit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none yet, or no session on it.
+    Opening,
+    /// A session was opened on it.
+    Working,
+    /// It is being closed.
+    Closing,
+    /// The permit is another's, or that of an idle connection.
+    Left,
+}
+
+/// A connection that is not used any more. Its permit is given up when the connection is closed, not before.
+#[must_use = "closes the connection without a word when dropped"]
+pub(crate) struct Closing<T: Carried> {
+    // dropped in this order
+    item: T,
+    slot: Slot<T>,
 }
 
 impl<T: Carried> Slot<T> {
-    pub(super) fn new(shared: &Arc<Shared<T>>, group: &Arc<Group<T>>) -> Self {
-        Self { shared: Arc::clone(shared), group: Arc::clone(group), is_held: true }
+    pub(super) fn new(shared: &Arc<Shared<T>>, group: &Arc<Group<T>>, phase: Phase) -> Self {
+        let since = (phase == Phase::Opening).then(Instant::now);
+        Self { shared: Arc::clone(shared), group: Arc::clone(group), phase, since }
     }
 
     /// Whether connections of this key may take it.
@@ -27,23 +56,105 @@ impl<T: Carried> Slot<T> {
 
     /// Leaves the place to what is kept in the pool.
     pub(super) fn leave(mut self) {
-        self.is_held = false;
+        self.phase = Phase::Left;
+    }
+
+    /// Notes that a session was opened on its connection, with a server of these terms.
+    pub(super) fn opened(&mut self, terms: Terms) {
+        self.phase = Phase::Working;
+        let is_more_allowed = self.group.state().opened(terms);
+        if is_more_allowed {
+            self.shared.admit(self.group.endpoint());
+        }
+    }
+
+    /// Notes that its connection is gone and another one takes its place.
+    pub(super) fn reopen(&mut self) {
+        self.turn(Phase::Opening);
+        self.since = Some(Instant::now());
+    }
+
+    fn turn(&mut self, to: Phase) {
+        if self.phase != to {
+            self.group.state().turn(self.phase, to);
+            self.phase = to;
+        }
+    }
+
+    /// Gives it up because the server greeted its connection, which is closed, with 421. Says which other connections to
+    /// the server there are: these are all that the server allows, and a delivery can wait for them.
+    pub(crate) fn turned_away(mut self) -> Others {
+        self.phase = Phase::Left;
+        let (others, expiry) = {
+            let mut state = self.group.state();
+            (state.turned_away(self.since), state.all.untimed_expiry())
+        };
+        if let (Some(next), Ok(runtime)) = (expiry, Handle::try_current()) {
+            let (pool, endpoint) = (Arc::downgrade(&self.shared), Arc::downgrade(self.group.endpoint()));
+            runtime.spawn(await_expiry(pool, endpoint, next));
+        }
+        self.shared.admit(self.group.endpoint());
+        self.shared.tidy(&self.group);
+        others
     }
 }
 
 impl<T: Carried> Drop for Slot<T> {
     fn drop(&mut self) {
-        if !self.is_held {
+        if self.phase == Phase::Left {
             return;
         }
-        loop {
-            let next = self.group.state().next_or_leave();
-            let Some(next) = next else { return self.shared.tidy(&self.group) };
-            match next.send(Turn::Vacant(Self::new(&self.shared, &self.group))) {
-                None => return,
-                Some(Turn::Vacant(slot)) => slot.leave(),
-                Some(_) => {}
-            }
+        let mut next = {
+            let mut state = self.group.state();
+            state.release(self.phase);
+            // under the same lock, so that no delivery that comes now is served before those in line
+            state.all.admit_next()
+        };
+        while let Some((waiting, group)) = next {
+            next = self.shared.grant(waiting, &group);
+        }
+        let idle = self.group.state().all.take_idle_for_line();
+        self.shared.close_removed(idle);
+        self.shared.tidy(&self.group);
+    }
+}
+
+impl<T: Carried> Closing<T> {
+    /// A connection that has its permit since it was opened.
+    pub(super) fn new(item: T, mut slot: Slot<T>) -> Self {
+        slot.turn(Phase::Closing);
+        Self { item, slot }
+    }
+
+    /// Says goodbye and closes.
+    pub(crate) async fn close(self) {
+        let Self { item, slot } = self;
+        item.close().await;
+        drop(slot);
+    }
+
+    async fn abandon(self) {
+        let Self { item, slot } = self;
+        item.abandon().await;
+        drop(slot);
+    }
+}
+
+/// Closes a connection without a word.
+pub(super) fn abandon<T: Carried>(connection: Closing<T>) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn(connection.abandon())),
+        Err(_) => drop(connection),
+    }
+}
+
+/// Says goodbye on connections, for which nobody waits.
+pub(super) fn part<T: Carried>(connections: impl IntoIterator<Item = Closing<T>>) {
+    let runtime = Handle::try_current();
+    for connection in connections {
+        match &runtime {
+            Ok(runtime) => drop(runtime.spawn(connection.close())),
+            Err(_) => drop(connection),
         }
     }
 }
@@ -51,5 +162,11 @@ impl<T: Carried> Drop for Slot<T> {
 impl<T: Carried> fmt::Debug for Slot<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot({})", self.group.key.endpoint)
+    }
+}
+
+impl<T: Carried> fmt::Debug for Closing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Closing({:?})", self.slot)
     }
 }

@@ -1,12 +1,14 @@
 //! [`tend`]: closes connections that nobody needed for too long.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::endpoint::EndpointState;
 use super::group::Carried;
-use super::shared::{Shared, part};
+use super::shared::Shared;
+use super::slot::part;
 
 /// A pool that a task looks after. Should that end with its runtime, another one may begin.
 pub(super) struct Tended<T: Carried>(Weak<Shared<T>>);
@@ -40,6 +42,24 @@ pub(super) async fn tend<T: Carried>(pool: Tended<T>, mut next: Instant) {
         match left {
             Some(left) => next = left,
             None => return pool.done(),
+        }
+    }
+}
+
+/// Admits deliveries that wait when learned limits of an endpoint expire, for the first time at `next`.
+pub(super) async fn await_expiry<T: Carried>(
+    pool: Weak<Shared<T>>,
+    endpoint: Weak<Mutex<EndpointState<T>>>,
+    mut next: Instant,
+) {
+    loop {
+        sleep_until(next).await;
+        let (Some(shared), Some(endpoint)) = (pool.upgrade(), endpoint.upgrade()) else { return };
+        let left = endpoint.lock().unwrap_or_else(PoisonError::into_inner).next_expiry(Instant::now());
+        shared.admit(&endpoint);
+        match left {
+            Some(left) => next = left,
+            None => return shared.tidy_endpoints(),
         }
     }
 }

@@ -25,6 +25,10 @@ impl Carried for Fake {
     fn close(self) -> BoxFuture<'static, ()> {
         async move { _ = self.0.fetch_add(1, Ordering::SeqCst) }.boxed()
     }
+
+    fn abandon(self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 struct Books {
@@ -40,10 +44,7 @@ impl Books {
     }
 
     fn vacant(&self, key: &Key) -> Slot<Fake> {
-        match self.pool.member(key).enter() {
-            Entry::Vacant(slot) => slot,
-            other => panic!("{other:?}"),
-        }
+        vacant(&self.pool.member(key))
     }
 
     fn lease(&self, key: &Key) -> Lease<Fake> {
@@ -65,6 +66,13 @@ impl Books {
 
     fn is_full(&self) -> bool {
         matches!(self.pool.member(&key(1)).enter(), Entry::Full(_))
+    }
+}
+
+fn vacant(member: &Member<Fake>) -> Slot<Fake> {
+    match member.enter() {
+        Entry::Vacant(slot) => slot,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -120,7 +128,7 @@ async fn room_is_for_as_many_as_the_limit_and_a_slot_that_is_dropped_is_room_aga
 
 #[tokio::test]
 async fn every_key_has_room_of_its_own() {
-    let books = Books::new(|_| ());
+    let books = Books::new(|settings| settings.max_connections_per_address = Some(2));
     let _slot = books.vacant(&key(1));
     books.vacant(&key(2));
     books.vacant(&Key { is_stranger: true, ..key(1) });
@@ -146,7 +154,7 @@ async fn a_turn_that_nobody_takes_up_is_that_of_the_next() {
     let (first, mut second) = (books.line(None), books.line(None));
     assert!(lease.give_back().is_none());
     drop(first);
-    assert!(matches!(told(&mut second), Some(Turn::Vacant(_))));
+    assert!(matches!(told(&mut second), Some(Turn::Lease(_))), "nothing was sent on it");
 }
 
 #[tokio::test]
@@ -238,7 +246,7 @@ async fn whoever_waits_is_woken_when_the_turn_comes_and_when_nobody_is_left_to_c
     let Some(Turn::Lease(lease)) = turn.await.unwrap() else { panic!("nobody was told") };
     let never = tokio::spawn(books.line(None));
     tokio::task::yield_now().await;
-    lease.into_slot().unwrap().group.state().waiting.clear();
+    lease.into_slot().await.unwrap().group.state().waiting.clear();
     assert!(never.await.unwrap().is_none());
 }
 
@@ -293,20 +301,23 @@ async fn nobody_goes_behind_on_a_connection_that_grew_old_during_a_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_should_have_been_closed_by_now_keeps_nobody_waiting() {
+async fn a_connection_that_should_have_been_closed_by_now_is_waited_for_until_it_is() {
     let books = Books::new(|_| ());
     books.idle(1);
     // the clock goes on, and the task that looks after it has not had a turn
     tokio::time::advance(Duration::from_secs(6)).now_or_never();
-    assert!(matches!(books.pool.member(&key(1)).wait(None), Err(Entry::Vacant(_))));
+    assert!(matches!(books.pool.member(&key(1)).wait(None), Err(Entry::Full(_))));
+    let next = books.line(None);
+    assert!(matches!(next.await, Some(Turn::Vacant(_))));
+    assert_eq!(books.goodbyes(), 1);
 }
 
 #[tokio::test]
 async fn whoever_got_into_line_while_a_connection_was_put_aside_has_it() {
     let books = Books::new(|_| ());
-    let _lease = books.lease(&key(1));
+    let lease = books.lease(&key(1));
     let (item, mut next) = (Fake(Arc::default()), books.line(None));
-    let (slot, other) = (books.pool.member(&key(1)).room(), books.pool.member(&key(2)).room());
+    let (slot, other) = (lease.into_slot().await.unwrap(), books.vacant(&key(2)));
     let held = Box::new(lease::Held::new(other, item));
     let idle = group::Idle { held, since: tokio::time::Instant::now() };
     assert!(slot.shared.keep(&slot.group, idle).is_err());
@@ -331,7 +342,7 @@ fn connections_are_looked_after_though_the_first_runtime_has_ended() {
 async fn attack_a51_a_group_that_nobody_needs_is_forgotten() {
     let books = Books::new(|_| ());
     let (user, other) = (books.pool.member(&key(1)), books.pool.member(&key(1)));
-    let slot = user.room();
+    let slot = vacant(&user);
     drop(user);
     drop(slot);
     assert!(format!("{:?}", books.pool).contains("1 endpoints"), "the other user may want one");
@@ -343,7 +354,7 @@ async fn attack_a51_a_group_that_nobody_needs_is_forgotten() {
 async fn users_of_equal_keys_share_the_room() {
     let books = Books::new(|_| ());
     let (user, other) = (books.pool.member(&key(1)), books.pool.member(&key(1)));
-    let _slot = user.room();
+    let _slot = vacant(&user);
     assert!(matches!(other.enter(), Entry::Full(_)));
 }
 

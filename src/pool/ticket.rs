@@ -1,5 +1,6 @@
 //! [`ticket`]: a place in line, with what is left to be said there, in one allocation.
 
+use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,11 @@ use super::group::Carried;
 use super::turn::{Offer, Turn};
 
 /// A place in line: whoever serves the line has this half.
-pub(super) struct Waiting<T: Carried>(Arc<Desk<T>>);
+pub(super) struct Waiting<T: Carried> {
+    desk: Arc<Desk<T>>,
+    /// Its place among all that wait for the same endpoint.
+    number: u64,
+}
 
 /// The other half, which is ready when it is the delivery's turn, or with `None` when nobody is left to call it.
 pub(crate) struct Ticket<T: Carried>(Arc<Desk<T>>);
@@ -29,11 +34,11 @@ enum Call<T: Carried> {
     Over,
 }
 
-/// A new place in line.
-pub(super) fn ticket<T: Carried>(offer: Option<Offer>) -> (Waiting<T>, Ticket<T>) {
+/// A new place in line, with its number.
+pub(super) fn ticket<T: Carried>(offer: Option<Offer>, number: u64) -> (Waiting<T>, Ticket<T>) {
     let state = State { offer, is_sent: false, call: Call::Awaited(None) };
     let desk = Arc::new(Desk(Mutex::new(state)));
-    (Waiting(Arc::clone(&desk)), Ticket(desk))
+    (Waiting { desk: Arc::clone(&desk), number }, Ticket(desk))
 }
 
 impl<T: Carried> Desk<T> {
@@ -54,20 +59,24 @@ impl<T: Carried> Desk<T> {
 }
 
 impl<T: Carried> Waiting<T> {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether the delivery is not there any more.
     pub(super) fn has_left(&self) -> bool {
-        matches!(self.0.state().call, Call::Over)
+        matches!(self.desk.state().call, Call::Over)
     }
 
     /// Whether the delivery is still there, and has something to say that fits.
     pub(super) fn offers(&self, fits: impl FnOnce(&Offer) -> bool) -> bool {
-        let state = self.0.state();
+        let state = self.desk.state();
         !matches!(state.call, Call::Over) && state.offer.as_ref().is_some_and(fits)
     }
 
     /// Takes what the delivery has to say, if it is still there and that fits. From then on it is sent.
     pub(super) fn take_offer(&self, fits: impl FnOnce(&Offer) -> bool) -> Option<Offer> {
-        let mut state = self.0.state();
+        let mut state = self.desk.state();
         let is_there = !matches!(state.call, Call::Over);
         let offer = state.offer.take_if(|offer| is_there && fits(offer))?;
         state.is_sent = true;
@@ -76,7 +85,7 @@ impl<T: Carried> Waiting<T> {
 
     /// Tells the delivery that it is its turn. If it is not there any more the turn comes back.
     pub(super) fn send(self, turn: Turn<T>) -> Option<Turn<T>> {
-        match self.0.call(Call::Turn(turn)) {
+        match self.desk.call(Call::Turn(turn)) {
             Some(Call::Turn(turn)) => Some(turn),
             _ => None,
         }
@@ -86,7 +95,7 @@ impl<T: Carried> Waiting<T> {
 impl<T: Carried> Drop for Waiting<T> {
     fn drop(&mut self) {
         // a turn that was told stays
-        let _ = self.0.call(Call::Over);
+        let _ = self.desk.call(Call::Over);
     }
 }
 
@@ -96,8 +105,19 @@ impl<T: Carried> Ticket<T> {
         let mut state = self.0.state();
         let call = mem::replace(&mut state.call, Call::Over);
         drop(state);
-        // a turn that comes too late is that of the next one, who is told when it is dropped
-        drop(call);
+        match call {
+            // nothing was sent on it in the name of the delivery
+            Call::Turn(Turn::Lease(lease)) => lease.return_unused(),
+            // a turn that comes too late is that of the next one, who is told when it is dropped
+            other => drop(other),
+        }
+    }
+
+    /// Withdraws what was offered and stays in line. Returns `false` if it was sent already.
+    pub(crate) fn withdraw(&mut self) -> bool {
+        let mut state = self.0.state();
+        state.offer = None;
+        !state.is_sent
     }
 
     /// Whether what was offered was sent in the name of the delivery.
@@ -126,5 +146,11 @@ impl<T: Carried> Future for Ticket<T> {
 impl<T: Carried> Drop for Ticket<T> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+impl<T: Carried> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket(sent: {})", self.is_sent())
     }
 }

@@ -10,8 +10,8 @@ use rustls::client::{ClientConnection, Resumption, WebPkiServerVerifier};
 use rustls::crypto::SecureRandom;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -29,6 +29,10 @@ use crate::route::Endpoint;
 const MAX_CONFIGURATIONS: u64 = 1000;
 /// How long one is kept without use.
 const IDLE: Duration = Duration::from_secs(3600);
+/// How long the server may take to close its end after a handshake that failed.
+const LINGER: Duration = Duration::from_secs(1);
+/// Octets that are discarded at most while the end of a connection is waited for.
+const LAST_WORDS: usize = 64 * 1024;
 /// Sessions of a host that are kept for resumption.
 const TICKETS: usize = 8;
 
@@ -115,7 +119,8 @@ impl Connector {
         Ok(Self { any, pkix, configurations, random: provider.secure_random })
     }
 
-    /// A handshake on a stream, within a time. The stream that comes out proves what is said beside it.
+    /// A handshake on a stream, within a time. The stream that comes out proves what is said beside it. After a failure the
+    /// connection is closed, and the server has a moment to close it too: it counts the connection until then.
     pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -126,9 +131,17 @@ impl Connector {
         let verified = promise >= Promise::Pkix;
         let name = server_name(peer.host, verified)?;
         let Configuration { config, verifier } = self.configuration(peer, verified)?;
-        let handshake = TlsConnector::from(config).connect(name.clone(), stream);
-        let stream = timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)?;
-        let stream = stream.map_err(TlsError::of_handshake)?;
+        let handshake = TlsConnector::from(config).connect(name.clone(), stream).into_fallible();
+        let begun = Instant::now();
+        let stream = match timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)? {
+            Ok(stream) => stream,
+            Err((error, mut stream)) => {
+                let left = limit.saturating_sub(begun.elapsed());
+                // nothing depends on it any more
+                let _ = timeout(left.min(LINGER), end(&mut stream)).await;
+                return Err(TlsError::of_handshake(error));
+            }
+        };
         let secured = judge(stream.get_ref().1, &name, verifier.as_deref())?;
         Ok(Handshake { stream, secured })
     }
@@ -160,6 +173,20 @@ impl Configuration {
         }
         Self { config: Arc::new(config), verifier }
     }
+}
+
+/// Ends a connection, and discards what the peer still sends until it ends it too. Of a peer that goes on sending no more
+/// is read than [`LAST_WORDS`].
+pub(crate) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let (mut room, mut left) = ([0; 512], LAST_WORDS);
+    while left > 0 {
+        match stream.read(&mut room).await? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
 }
 
 /// What the connection proved. The verifier of its configuration is asked once more: in a resumed session nobody has

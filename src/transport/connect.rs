@@ -2,30 +2,35 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::alarm::end_of;
 use super::stream::Socket;
 use crate::outcome::Failure;
 use crate::plan::Dial;
 use crate::route::Endpoint;
 
+/// First and longest pause before a unix socket whose backlog is full is tried again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
 /// Connects within a time, from a local address of the same family if one is given.
 ///
 /// # Errors
-/// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, or
-/// a source address that is not this host's.
+/// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, a socket
+/// whose backlog stays full, or a source address that is not this host's.
 pub(crate) async fn connect(dial: &Dial, source: Option<IpAddr>, limit: Duration) -> Result<Socket, Failure> {
     let endpoint = dial.endpoint();
-    let connecting = async {
-        match &endpoint {
-            Endpoint::Tcp(address) => tcp(*address, source).await.map(Socket::Tcp),
-            Endpoint::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
-        }
+    let connected = match &endpoint {
+        Endpoint::Tcp(address) => match timeout(limit, tcp(*address, source)).await {
+            Ok(connected) => connected.map(Socket::Tcp),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        },
+        Endpoint::Unix(path) => unix(path, limit).await.map(Socket::Unix),
     };
-    let connected = timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     connected.map_err(|error| Failure::connecting(format!("cannot connect to {endpoint}"), error))
 }
 
@@ -41,6 +46,25 @@ async fn tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStrea
     let stream = socket.connect(address).await?;
     same_peer(address, stream.peer_addr()?)?;
     Ok(stream)
+}
+
+/// Connects to a unix socket. It never waits for the server by itself: while the backlog of the socket is full it is
+/// tried again and again.
+async fn unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    let ends = end_of(Instant::now(), limit);
+    let [mut pause, longest] = PAUSES;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            connected => return connected,
+        }
+        let again = Instant::now() + pause;
+        sleep_until(again.min(ends)).await;
+        if again >= ends {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the backlog of the socket stays full"));
+        }
+        pause = longest.min(pause * 2);
+    }
 }
 
 /// What was permitted is what was reached (check 095).

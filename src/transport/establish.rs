@@ -70,12 +70,6 @@ impl NotEstablished {
         let remedy = if haste.may_have_caused(&failure) { Remedy::Patience } else { Remedy::None };
         Self::of(failure, remedy)
     }
-
-    /// What was sent behind EHLO was made for another reply to it. Nothing of it is complete, and it cannot be taken back.
-    fn surprised() -> Self {
-        let failure = Failure::local_for_now("the server offers something else than it did before");
-        Self::of(failure, Remedy::Patience)
-    }
 }
 
 impl From<Failure> for NotEstablished {
@@ -161,8 +155,15 @@ impl Demands<'_> {
             return Ok(Established::cleartext(session));
         }
         let haste = if session.ahead_at().is_some() { Haste::Ahead } else { Haste::None };
-        let reply = session.start_tls().await.map_err(|failure| lost_at_starttls(failure, haste))?;
+        let reply = match session.start_tls().await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                session.abandon().await;
+                return Err(lost_at_starttls(failure, haste));
+            }
+        };
         if haste.is_out_of_order(&reply) {
+            session.abandon().await;
             return Err(NotEstablished::of(Failure::starttls_refused(reply), Remedy::Patience));
         }
         if reply.class() != ReplyClass::Completed {
@@ -210,7 +211,7 @@ impl Demands<'_> {
             true => session.capabilities().starttls,
             false => is_as_expected(&session, early.offers.first),
         };
-        if is_as_expected { Ok(session) } else { Err(NotEstablished::surprised()) }
+        if is_as_expected { Ok(session) } else { Err(surprised(session).await) }
     }
 
     /// Leaves without a message. Where something was sent behind EHLO, QUIT could be taken for content.
@@ -234,7 +235,7 @@ impl Demands<'_> {
         let session = opened.map_err(|failure| NotEstablished::after(failure, haste))?;
         match is_as_expected(&session, early.offers.secured) {
             true => Ok(session),
-            false => Err(NotEstablished::surprised()),
+            false => Err(surprised(session).await),
         }
     }
 
@@ -270,6 +271,13 @@ impl Established {
         let offers = Offers { first: Some(*session.capabilities()), secured: None };
         Self { session, secured: None, offers, binding: None }
     }
+}
+
+/// What was sent behind EHLO was made for another reply to it. Nothing of it is complete, and it cannot be taken back.
+async fn surprised(mut session: Session<Stream>) -> NotEstablished {
+    session.abandon().await;
+    let failure = Failure::local_for_now("the server offers something else than it did before");
+    NotEstablished::of(failure, Remedy::Patience)
 }
 
 /// Whether what was sent behind EHLO, if anything was, fits what the server offers.

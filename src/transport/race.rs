@@ -12,7 +12,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Sleep, sleep};
 
 /// Connects to addresses in their order, each a little after the one before it and at once when that has failed. The
-/// first connection ends the race; those under way are closed without a word, and stand in line again.
+/// first connection ends the race; those under way are closed without a word, and stand in line again. An address that
+/// waits for a permit of its own is as one that does not answer: the next one starts beside it.
 ///
 /// `T` stands for an address, `C` for a connection, `F` for a failure.
 pub(crate) struct Race<'a, T, C, F> {
@@ -60,6 +61,23 @@ impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
     /// Puts an address at the end of the line.
     pub(crate) fn add(&mut self, address: T) {
         self.waiting.push_back(address);
+    }
+
+    /// Puts an address at the head of the line, to be tried again.
+    pub(crate) fn again(&mut self, address: T) {
+        self.waiting.push_front(address);
+    }
+
+    /// Starts the first address, and lets the next one start at once: the first one has had its time alone.
+    pub(crate) fn start_late(&mut self) {
+        if self.start() {
+            self.patience = Some(Box::pin(sleep(Duration::ZERO)));
+        }
+    }
+
+    /// Returns `true` if there are addresses that did not fail.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.waiting.is_empty() || !self.running.is_empty()
     }
 
     /// Puts addresses into the line.
@@ -247,5 +265,25 @@ mod tests {
             let order: Vec<_> = log(&dialled).into_iter().map(|(name, _)| name).collect();
             assert_eq!(order, expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_had_its_time_alone_delays_the_next_one_no_longer() {
+        let (mut race, dialled) = race(&[Address("waits", 99_999, false), Address("live", 10, true)]);
+        race.start_late();
+        assert_eq!(race.next().await.unwrap().1, Ok("live"));
+        assert_eq!(log(&dialled), [("waits", 0), ("live", 0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_tried_again_is_the_next_one() {
+        let (mut race, dialled) = race(&[Address("a", 10, true), Address("b", 10, true)]);
+        let (first, _) = race.next().await.unwrap();
+        race.again(first);
+        assert!(race.has_more());
+        assert_eq!(race.next().await.unwrap().1, Ok("a"));
+        assert_eq!(race.next().await.unwrap().1, Ok("b"));
+        assert!(!race.has_more());
+        assert_eq!(log(&dialled), [("a", 0), ("a", 10), ("b", 20)]);
     }
 }

@@ -251,11 +251,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// was said before, QUIT could be taken for content.
     async fn turned_away(mut self, verdict: Verdict, is_answered: bool) -> Failure {
         let verdict = verdict.shortened(self.settings.replies.kept_text);
-        if let Verdict::Refused(_, reply) = &verdict
-            && reply.code() != ReplyCode::SERVICE_CLOSING
-            && is_answered
-        {
-            self.farewell().await;
+        if let Verdict::Refused(_, reply) = &verdict {
+            match is_answered && reply.code() != ReplyCode::SERVICE_CLOSING {
+                true => self.farewell().await,
+                false => self.abandon().await,
+            }
         }
         match verdict {
             Verdict::Refused(Stage::Greeting, reply) if self.settings.greeting_5yz_is_permanent => {
@@ -263,6 +263,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             verdict => refusal(verdict),
         }
+    }
+
+    /// Closes without QUIT. The server has a moment to close its end: it counts the connection until then.
+    pub(crate) async fn abandon(&mut self) {
+        self.link.abandon().await;
     }
 
     /// What the server offers.
@@ -327,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Closes after a QUIT that was sent with the last message.
     pub(crate) async fn left(&mut self) {
         if self.is_usable() {
-            self.link.shutdown(self.settings.timeouts.quit).await;
+            self.link.end(self.settings.timeouts.quit).await;
         }
     }
 
@@ -355,10 +360,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn farewell(&mut self) {
-        let mut quit = Single::quit(&mut self.link.output);
-        self.run(&mut quit, None).await;
-        self.link.shutdown(self.settings.timeouts.quit).await;
+        let quit = Single::quit(&mut self.link.output);
+        self.run_quit(quit).await;
         self.state = State::Unusable;
+    }
+
+    /// Waits for the reply to QUIT, and closes. A server that replied closes its end as well.
+    async fn run_quit(&mut self, mut quit: Single) {
+        let limit = self.settings.timeouts.quit;
+        self.run(&mut quit, None).await;
+        match quit.is_done() {
+            true => self.link.end(limit).await,
+            false => self.link.shutdown(limit).await,
+        }
     }
 
     /// Makes sure that a transaction may begin; otherwise says what becomes of its recipients.

@@ -84,7 +84,8 @@ async fn a_host_that_closes_instead_of_greeting_is_tried_after_worse_ones() {
 
 #[tokio::test]
 async fn check_017_what_is_put_off_is_still_tried_when_nothing_else_does() {
-    let refuses = || smtp().mail("450 later");
+    // before the transaction, so that the other address of the host may do better
+    let refuses = || smtp().greeting("450 later");
     let (servers, port) = neighbours([smtp().greeting("421 busy"), refuses(), refuses()]).await;
     let deliverer = by_mx(three_exchangers(), port).build().unwrap();
     for expected in [["2", "4", "3"], ["3", "2", "4"]] {

@@ -18,6 +18,7 @@ mod hostile;
 mod json;
 mod ladder;
 mod ladder_breadth;
+mod limits;
 mod lmtp;
 mod naive;
 mod name_servers;

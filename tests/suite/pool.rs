@@ -313,6 +313,8 @@ async fn law_9_a_delivery_that_is_dropped_leaves_its_connection_to_nobody_and_hu
 async fn a_connection_for_one_case_is_not_used_for_another() {
     let sink = Sink::listen(PIPELINING).await;
     let port = sink.url().rsplit(':').next().unwrap().to_owned();
+    let mut pool = one();
+    pool.max_connections_per_address = Some(3);
     let deliverer = builder("refuse:nothing")
         .router(Alternating(port))
         .login({
@@ -320,7 +322,7 @@ async fn a_connection_for_one_case_is_not_used_for_another() {
             login.cleartext_on_loopback = true;
             login
         })
-        .pool(one())
+        .pool(pool)
         .build()
         .unwrap();
     for to in ["plain", "clean", "source", "plain", "clean", "source"] {

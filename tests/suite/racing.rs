@@ -22,19 +22,32 @@ const PATIENCE: Duration = Duration::from_millis(350);
 /// An address where connections neither come about nor fail, and a server at the same port of another one.
 struct Bed {
     live: ScriptedServer,
+    _silent: Silent,
+}
+
+/// An address where connections neither come about nor fail.
+pub(crate) struct Silent {
     _listener: TcpListener,
     _queue: Vec<TcpStream>,
+}
+
+impl Silent {
+    /// If the address is free.
+    pub(crate) async fn at(address: SocketAddr) -> Option<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
+        socket.bind(address).ok()?;
+        let listener = socket.listen(1).unwrap();
+        let queue = filled(listener.local_addr().unwrap()).await;
+        Some(Self { _listener: listener, _queue: queue })
+    }
 }
 
 impl Bed {
     async fn new() -> Self {
         loop {
             let live = ScriptedServer::smtp().listen_at((LIVE, 0).into()).await.unwrap();
-            let socket = TcpSocket::new_v4().unwrap();
-            if socket.bind((SLOW, live.address().port()).into()).is_ok() {
-                let listener = socket.listen(1).unwrap();
-                let queue = filled(listener.local_addr().unwrap()).await;
-                return Self { live, _listener: listener, _queue: queue };
+            if let Some(silent) = Silent::at((SLOW, live.address().port()).into()).await {
+                return Self { live, _silent: silent };
             }
         }
     }

@@ -1,7 +1,10 @@
 //! A server that takes everything and counts turns: how often it had to answer before the client said more.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -9,7 +12,7 @@ use tokio::sync::Semaphore;
 
 /// A running sink.
 pub(crate) struct Sink {
-    port: u16,
+    address: SocketAddr,
     seen: Arc<Seen>,
 }
 
@@ -32,7 +35,22 @@ pub(crate) struct Manner {
     pub(crate) turns_away: Option<usize>,
     /// Is gone for all but its first client.
     pub(crate) is_once: bool,
+    /// Takes so many connections at a time, and greets others with 421 and closes.
+    pub(crate) takes: Option<usize>,
+    /// Closes its end of a connection a little after it said the last word.
+    pub(crate) lingers: bool,
+    /// Greets after so long.
+    pub(crate) greets_after: Duration,
+    /// Offers STARTTLS, and does not know TLS.
+    pub(crate) breaks_tls: bool,
+    /// Takes so long for each message before it replies to it.
+    pub(crate) takes_time: Duration,
+    /// Takes commands early on its first connection only.
+    pub(crate) is_early_once: bool,
 }
+
+/// For how long a server keeps a connection that is over.
+const LINGER: Duration = Duration::from_millis(20);
 
 pub(crate) const PIPELINING: Manner = Manner {
     pipelining: true,
@@ -44,6 +62,12 @@ pub(crate) const PIPELINING: Manner = Manner {
     is_held: false,
     turns_away: None,
     is_once: false,
+    takes: None,
+    lingers: false,
+    greets_after: Duration::ZERO,
+    breaks_tls: false,
+    takes_time: Duration::ZERO,
+    is_early_once: false,
 };
 
 pub(crate) const CHUNKING: Manner = Manner { chunking: true, ..PIPELINING };
@@ -60,8 +84,13 @@ struct Seen {
 
 impl Sink {
     pub(crate) async fn listen(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::listen_at((Ipv4Addr::LOCALHOST, 0).into(), manner).await.unwrap()
+    }
+
+    /// At an address, if it is free.
+    pub(crate) async fn listen_at(address: SocketAddr, manner: Manner) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
         let seen = Arc::new(Seen {
             manner,
             turns: AtomicUsize::new(0),
@@ -74,17 +103,24 @@ impl Sink {
         let shared = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&shared)));
+                // a connection counts from the moment that it is accepted
+                let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+                shared.most_open.fetch_max(open, Ordering::SeqCst);
+                tokio::spawn(serve(stream, open, Arc::clone(&shared)));
                 if shared.manner.is_once {
                     break;
                 }
             }
         });
-        Self { port, seen }
+        Ok(Self { address, seen })
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("smtp://127.0.0.1:{}", self.port)
+        format!("smtp://{}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Answers to something the client said, the greeting left out.
@@ -114,27 +150,36 @@ impl Sink {
 /// Of one connection.
 #[derive(Default)]
 struct State {
+    number: usize,
+    breaks_tls: bool,
     in_content: bool,
     taken: usize,
     is_silent: bool,
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Seen>) {
+async fn serve(mut stream: TcpStream, open: usize, seen: Arc<Seen>) {
     let number = seen.connections.fetch_add(1, Ordering::SeqCst) + 1;
-    let open = seen.open.fetch_add(1, Ordering::SeqCst) + 1;
-    seen.most_open.fetch_max(open, Ordering::SeqCst);
+    let is_too_many = seen.manner.takes.is_some_and(|most| open > most);
     // a client that goes away is no fault of the server
-    let _ = match seen.manner.turns_away == Some(number) {
+    let _ = match seen.manner.turns_away == Some(number) || is_too_many {
         true => stream.write_all(b"421 not now\r\n").await,
-        false => talk(&mut stream, &seen).await,
+        false => talk(&mut stream, number, &seen).await,
     };
+    if seen.manner.lingers {
+        // says goodbye and has still to write its log
+        tokio::time::sleep(LINGER).await;
+    }
     seen.open.fetch_sub(1, Ordering::SeqCst);
 }
 
-async fn talk(stream: &mut TcpStream, seen: &Seen) -> std::io::Result<()> {
+async fn talk(stream: &mut TcpStream, number: usize, seen: &Seen) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    if !seen.manner.greets_after.is_zero() {
+        tokio::time::sleep(seen.manner.greets_after).await;
+    }
     stream.write_all(b"220 sink\r\n").await?;
-    let (mut input, mut said, mut state) = (Vec::new(), String::new(), State::default());
+    let (mut input, mut said) = (Vec::new(), String::new());
+    let mut state = State { number, ..State::default() };
     loop {
         let before = said.len();
         let ended = answer(&mut input, &mut said, &mut state, seen).await;
@@ -146,6 +191,9 @@ async fn talk(stream: &mut TcpStream, seen: &Seen) -> std::io::Result<()> {
                 seen.turns.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(said.as_bytes()).await?;
                 said.clear();
+            }
+            if state.breaks_tls {
+                return break_tls(stream).await;
             }
             // all that was sent together is read together
             input.reserve(256 * 1024);
@@ -161,6 +209,17 @@ async fn talk(stream: &mut TcpStream, seen: &Seen) -> std::io::Result<()> {
     }
 }
 
+/// Answers a handshake with something else, and waits for the end.
+async fn break_tls(stream: &mut TcpStream) -> io::Result<()> {
+    let mut room = [0; 4096];
+    if stream.read(&mut room).await? == 0 {
+        return Ok(());
+    }
+    stream.write_all(b"what is this?\r\n").await?;
+    while stream.read(&mut room).await? > 0 {}
+    Ok(())
+}
+
 /// Answers the next command, if it is complete; whether the connection ends.
 async fn answer(input: &mut Vec<u8>, said: &mut String, state: &mut State, seen: &Seen) -> bool {
     if state.in_content {
@@ -168,6 +227,9 @@ async fn answer(input: &mut Vec<u8>, said: &mut String, state: &mut State, seen:
         let Some(end) = text.find("\r\n.\r\n") else { return false };
         input.drain(..end + 5);
         state.in_content = false;
+        if !seen.manner.takes_time.is_zero() {
+            tokio::time::sleep(seen.manner.takes_time).await;
+        }
         return take(&text[..end + 2], said, state, seen);
     }
     let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else { return false };
@@ -191,10 +253,17 @@ async fn answer(input: &mut Vec<u8>, said: &mut String, state: &mut State, seen:
             if seen.manner.chunking {
                 said.push_str("250-CHUNKING\r\n");
             }
-            if seen.manner.is_early {
+            if seen.manner.breaks_tls {
+                said.push_str("250-STARTTLS\r\n");
+            }
+            if seen.manner.is_early || seen.manner.is_early_once && state.number == 1 {
                 said.push_str("250-PIPECONNECT\r\n");
             }
             said.push_str("250 8BITMIME\r\n");
+        }
+        "STARTTLS" => {
+            state.breaks_tls = true;
+            said.push_str("220 go\r\n");
         }
         "MAIL" if seen.manner.is_held => {
             seen.hold.acquire().await.unwrap().forget();

@@ -7,16 +7,19 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Link, Step};
 use crate::proto::Reply;
+use crate::tls::end;
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
 const READ: usize = 4 * 1024;
 /// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
 const FEW_SLICES: usize = 4;
+/// How long a server may take to close its end of a connection that the client has ended.
+const LINGER: Duration = Duration::from_secs(1);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Reads if there is something to read, else writes: a reply that is here is seen before more goes out.
@@ -134,5 +137,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn shutdown(&mut self, limit: Duration) {
         // nothing depends on it any more
         let _ = timeout(limit, self.stream.shutdown()).await;
+    }
+
+    /// Ends a connection that the server ends too: it counts the connection until then, and has a moment for it.
+    pub(crate) async fn end(&mut self, limit: Duration) {
+        let _ = timeout(limit.min(LINGER), end(&mut self.stream)).await;
+    }
+
+    /// Ends the connection without QUIT, and gives the server a moment to close its end.
+    pub(crate) async fn abandon(&mut self) {
+        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+        self.end(left.unwrap_or(LINGER)).await;
     }
 }
