@@ -436,7 +436,8 @@ async fn attack_a22_no_content_is_sent_while_a_part_of_a_surplus_reply_is_there(
             drop(session);
             outcomes
         };
-        let (outcomes, rest) = tokio::join!(sent, played);
+        let both = timeout(Duration::from_secs(10), async { tokio::join!(sent, played) });
+        let (outcomes, rest) = both.await.expect("the client sends content");
         assert_eq!(failure(&outcomes[0]), (FailureKind::Protocol, Some(Stage::Content), false));
         assert_eq!(rest, b"", "{keywords}");
     }
