@@ -459,6 +459,18 @@ fn check_121_a_refusal_while_the_next_chunk_lacks_content_ends_the_session() {
 }
 
 #[test]
+fn attack_a22_a_reply_too_many_between_two_chunks_is_no_refusal_of_the_content() {
+    with_octets(chunking(Protocol::Smtp, false), MIB + 1, |mut play| {
+        play.sent();
+        play.says("250\r\n");
+        assert_eq!(chunks(&play.says("250\r\n")), ["BDAT 1048576"]);
+        play.hears(b"250 chunk\r\n550 surplus\r\n");
+        assert!(play.output.is_empty(), "the next chunk does not go out");
+        assert_eq!(play.ends(), (vec!["content broken".into()], Ending::Unusable));
+    });
+}
+
+#[test]
 fn check_121_a_refusal_before_the_last_octet_was_written_keeps_the_end_back() {
     with_octets(smtp(), MIB + 10, |mut play| {
         play.sent();
