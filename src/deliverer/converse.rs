@@ -103,6 +103,7 @@ impl<'a> Visit<'a> {
         let terms = self.terms(offered, lease.idle_for());
         let mut conversation = Conversation { visit: self, lease, hop, terms, has_left: false };
         if conversation.run(begun, pending).await.is_break() {
+            conversation.leave().await;
             return Conversed::Gone(conversation.lease.into_slot().await);
         }
         if let Some(goodbye) = conversation.end() {
@@ -140,7 +141,8 @@ impl<'a> Conversation<'_, 'a> {
     ) -> ControlFlow<()> {
         pending.iter_mut().for_each(Pending::wait);
         let mut limit = self.visit.task.parts.limits.recipients.max(1);
-        let mut is_first = true;
+        // whether another connection may be used for those who are left: each must have brought something about
+        let (mut is_first, mut may_be_replaced) = (true, true);
         loop {
             let asked = Asked::of(waiting(pending), self.visit.task.envelope, limit);
             if asked.recipients().len() == 0 {
@@ -150,7 +152,7 @@ impl<'a> Conversation<'_, 'a> {
             // without one there is nothing to be moved
             let mut transaction = if begun.is_some() { begun.take() } else { None };
             let said = self.transact(asked.recipients(), &mut transaction, is_last).await;
-            if is_first && self.is_gone(said.as_ref()) {
+            if may_be_replaced && self.is_gone(said.as_ref(), is_first) {
                 return ControlFlow::Break(());
             }
             is_first = false;
@@ -164,6 +166,7 @@ impl<'a> Conversation<'_, 'a> {
             if said.chunking_unknown && said.took_nothing() && self.learns_that_chunks_are_unknown() {
                 return ControlFlow::Break(());
             }
+            may_be_replaced = said.delivered();
             match self.note(pending, said) {
                 Some(fewer) => limit = fewer,
                 None if is_last => return ControlFlow::Continue(()),
@@ -231,14 +234,15 @@ impl<'a> Conversation<'_, 'a> {
 
     /// Returns `true` if the message is to go over another connection: one that had been used before was lost or was out of
     /// step, a group of commands was not answered as it should, or a new one may have been lost for what was sent early.
-    fn is_gone(&self, said: Result<&Said, &Verdict>) -> bool {
-        if !self.lease.is_new() && is_gone(said) {
+    fn is_gone(&self, said: Result<&Said, &Verdict>, is_first: bool) -> bool {
+        let is_new = is_first && self.lease.is_new();
+        if !is_new && is_gone(said) {
             return true;
         }
         if said.is_ok_and(Said::asks_for_lock_step) {
             return self.visit.task.parts.habits.of(self.visit.key()).is_lock_step();
         }
-        let Some(said) = said.ok().filter(|said| said.is_early && self.lease.is_new()) else { return false };
+        let Some(said) = said.ok().filter(|said| said.is_early && is_new) else { return false };
         if said.verdicts.iter().any(broke_early) {
             self.visit.note_surprise();
         }
@@ -250,7 +254,7 @@ impl<'a> Conversation<'_, 'a> {
     fn note(&mut self, pending: &mut [Pending<'_>], said: Said) -> Option<usize> {
         let Said { verdicts, accepted, .. } = said;
         // only a message that was taken is worth sending once more
-        let taken = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Delivered(_)));
+        let taken = verdicts.iter().any(Verdict::is_delivered);
         let is_free = !self.has_left && !self.lease.is_followed();
         let again = taken && self.is_usable() && is_free;
         let judge = |verdict| self.visit.judge(&self.hop, verdict, accepted > 0);
@@ -284,6 +288,15 @@ impl<'a> Conversation<'_, 'a> {
         self.lease.split().is_some_and(|(line, _)| line.session.is_usable())
     }
 
+    /// Sends QUIT on a connection that is left for another, if it is sound (RFC 5321 section 4.1.1.10).
+    async fn leave(&mut self) {
+        if let Some((line, _)) = self.lease.split()
+            && line.session.is_usable()
+        {
+            line.session.leave().await;
+        }
+    }
+
     /// Gives the connection back, or says goodbye, which is waited for. One that is of no more use is closed.
     fn end(mut self) -> Option<BoxFuture<'static, ()>> {
         if self.has_left {
@@ -298,6 +311,11 @@ impl Said {
     /// Returns `true` if the server took nothing of the message, cannot have it, and did not judge its content.
     fn can_be_repeated(&self) -> bool {
         self.took_nothing() && !self.verdicts.iter().any(Verdict::is_refused_content)
+    }
+
+    /// Returns `true` if the server took the message for a recipient.
+    fn delivered(&self) -> bool {
+        self.verdicts.iter().any(Verdict::is_delivered)
     }
 
     fn took_nothing(&self) -> bool {

@@ -71,13 +71,15 @@ pub(crate) struct Surplus {
     pub(crate) codes: Vec<ReplyCode>,
     /// `true` if something else follows them.
     pub(crate) is_garbled: bool,
+    /// `true` if there is nothing but the beginning of a 421.
+    pub(crate) is_begun_notice: bool,
 }
 
 impl Surplus {
     /// Returns `true` if the server only gives notice that it closes the connection, as it may at any time (RFC 5321
     /// section 3.8).
     pub(crate) fn is_notice(&self) -> bool {
-        !self.is_garbled && self.codes == [ReplyCode::SERVICE_CLOSING]
+        self.is_begun_notice || !self.is_garbled && self.codes == [ReplyCode::SERVICE_CLOSING]
     }
 }
 

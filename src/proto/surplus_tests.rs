@@ -410,3 +410,15 @@ fn law_3_an_lmtp_server_that_seems_not_to_know_bdat_and_is_lost_may_have_the_mes
         assert_eq!(play.ends().0, [FINAL_DOUBT; 2]);
     });
 }
+
+#[test]
+fn check_015_a_notice_of_closing_that_came_in_part_puts_no_delivery_in_doubt() {
+    for begun in ["421 4.3.2 bye\r\n", "421 4.3.2 b", "421-4.3.2 closing\r\n", "421"] {
+        with(smtp(), "a", |mut play| {
+            at_content(&mut play, 1);
+            play.hears(format!("250 2.0.0 queued\r\n{begun}").as_bytes());
+            assert_eq!(play.machine.fault(), None, "{begun:?}");
+            assert_eq!(play.ends().0, ["delivered 250 2.0.0 queued"], "{begun:?}");
+        });
+    }
+}

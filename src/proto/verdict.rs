@@ -32,6 +32,11 @@ impl Verdict {
         Self::Broken { stage: Stage::MailFrom, why: Interruption::Disconnected, may_have_arrived: false }
     }
 
+    /// Returns `true` if the server took the message.
+    pub(crate) fn is_delivered(&self) -> bool {
+        matches!(self, Self::Delivered(_))
+    }
+
     /// Returns `true` if the server may have the message, or has it.
     pub(crate) fn may_have_arrived(&self) -> bool {
         match self {

@@ -151,7 +151,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Io(stage) => stage,
             };
             if self.has_begun_reply() && machine.rejects_input(&self.output) {
-                return Err(ProtocolError::Surplus.into());
+                let is_notice = self.parser.is_begun_notice(&self.input);
+                return Err(if is_notice {
+                    Interruption::Disconnected
+                } else {
+                    ProtocolError::Surplus.into()
+                });
             }
             let passed = self.progress(machine, timeouts.of(stage)).await;
             let passed = passed.map_err(|why| self.with_begun_reply(why, stage))?;
@@ -326,7 +331,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if !is_shown {
             return why;
         }
-        let begun = self.shown(&self.parser.begun(&self.input));
+        let begun = self.parser.begun(&self.input);
+        // a part of a secret cannot be found
+        let begun = if self.redaction.is_empty() { &begun[..] } else { &begun[..begun.len().min(3)] };
+        let begun = self.shown(begun);
         let what = format!("closed amid the reply \"{begun}\"");
         interruption(io::Error::new(io::ErrorKind::UnexpectedEof, what))
     }

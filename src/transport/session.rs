@@ -359,6 +359,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// Sends QUIT and waits for its reply. The session is of no use then.
+    pub(crate) async fn leave(&mut self) {
+        self.farewell().await;
+    }
+
     async fn farewell(&mut self) {
         let quit = Single::quit(&mut self.link.output);
         self.run_quit(quit).await;
@@ -502,6 +507,74 @@ mod tests {
         let outcomes = session.send(&envelope, &Message::from_bytes("a: b\r\n").unwrap()).await;
         let detail = outcomes[0].failure().unwrap().detail();
         assert!(detail.ends_with("250-*** / 251 ok"), "{detail}");
+    }
+
+    #[tokio::test]
+    async fn attack_a20_a_secret_is_taken_out_of_different_codes_before_they_are_cut() {
+        let (near, far) = duplex(8192);
+        let credentials = Credentials::password("ann", "s3cret-Passw0rd");
+        tokio::spawn(async move {
+            let mut stream = serve(far).await;
+            let filler = "x".repeat(2048 - 14);
+            stream.write_all(format!("250-{filler}s3cret-Passw0rd\r\n251 ok\r\n").as_bytes()).await.unwrap();
+            let _ = stream.read(&mut [0; 512]).await;
+        });
+        let mut session = log_in(near, &credentials).await;
+        let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+        let outcomes = session.send(&envelope, &Message::from_bytes("a: b\r\n").unwrap()).await;
+        let failure = outcomes[0].failure().unwrap();
+        let all = format!("{failure} {failure:?} {}", failure.detail());
+        assert!(!all.contains("s3cret-Passw0r"), "leaked: ...{}", &all[all.find("s3cret").unwrap()..][..14]);
+    }
+
+    #[tokio::test]
+    async fn attack_a20_a_reply_that_ends_amid_a_secret_shows_nothing_of_it() {
+        let (near, far) = duplex(8192);
+        let credentials = Credentials::password("ann", "s3cret-Passw0rd");
+        tokio::spawn(async move {
+            let mut stream = serve(far).await;
+            stream.write_all(b"550 no s3cret-Passw0r").await.unwrap();
+        });
+        let mut session = log_in(near, &credentials).await;
+        let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+        let outcomes = session.send(&envelope, &Message::from_bytes("a: b\r\n").unwrap()).await;
+        let failure = outcomes[0].failure().unwrap();
+        let all = format!("{failure} {failure:?} {}", failure.detail());
+        assert!(!all.contains("s3cret-Passw0r"), "leaked: {all}");
+    }
+
+    #[tokio::test]
+    async fn law_3_an_early_refusal_that_is_complete_behind_the_end_leaves_open_if_it_arrived() {
+        let (near, mut far) = duplex(1024);
+        let server = tokio::spawn(async move {
+            far.write_all(b"220 there\r\n").await.unwrap();
+            for reply in ["250 there\r\n", "250 ok\r\n", "250 ok\r\n"] {
+                let _ = far.read(&mut [0; 512]).await.unwrap();
+                far.write_all(reply.as_bytes()).await.unwrap();
+            }
+            let _ = far.read(&mut [0; 512]).await.unwrap();
+            far.write_all(b"354 go\r\n").await.unwrap();
+            let mut content = vec![0; 100];
+            far.read_exact(&mut content).await.unwrap();
+            // a refusal begins amid the content, and goes on behind its end
+            far.write_all(b"451 4.3.0 busy").await.unwrap();
+            while !content.ends_with(b"\r\n.\r\n") {
+                let mut piece = [0; 512];
+                let count = far.read(&mut piece).await.unwrap();
+                assert_ne!(count, 0, "the end of the content came");
+                content.extend_from_slice(&piece[..count]);
+            }
+            far.write_all(b"\r\n250 2.0.0 taken\r\n").await.unwrap();
+            far
+        });
+        let settings = SessionSettings::new(ClientName::parse("client.example").unwrap());
+        let mut session = Session::open(near, Protocol::Smtp, settings).await.unwrap();
+        let envelope = Envelope::new("").unwrap().to("a@x.example").unwrap();
+        let message = Message::from_bytes(format!("a: b\r\n\r\n{}", "0123456789\r\n".repeat(400))).unwrap();
+        let outcomes = session.send(&envelope, &message).await;
+        server.await.unwrap();
+        let failure = outcomes[0].failure().unwrap();
+        assert!(failure.may_have_arrived(), "{failure:?}");
     }
 
     #[test]

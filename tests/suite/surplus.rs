@@ -177,3 +177,41 @@ async fn check_031_an_odd_reply_to_quit_changes_nothing_unless_another_one_follo
         assert_eq!(outcomes(&[&server], "a").await, [outcome], "{replies}");
     }
 }
+
+#[tokio::test]
+async fn check_030_a_sound_connection_that_is_left_for_another_is_left_by_quit() {
+    let first = format!("{PLAIN}{LOCK_STEP}C: MAIL *\nS: 550 5.7.1 not you\nC: QUIT\nS: 221 bye");
+    let fresh = format!("{PLAIN}C: MAIL *\nS: 550 5.7.1 not you\nC: QUIT\nS: 221 bye");
+    let server = script(&[&first, &fresh]).await;
+    let deliverer = builder(&server.url()).pool(kept()).build().unwrap();
+    assert_eq!(in_turn(&deliverer, 2).await, [DELIVERED, "failed refused mail-from 5.7.1"]);
+    in_time(deliverer.close_idle()).await;
+    in_time(server.finish()).await.unwrap();
+}
+
+#[tokio::test]
+async fn check_015_a_second_transaction_of_one_delivery_whose_connection_ended_is_repeated() {
+    for end in ["S: 421 4.7.0 one message per connection\nC: <close>", "S: <close>"] {
+        let commands = "C: MAIL *\nC: RCPT *\nC: RCPT *\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 452 4.5.3 too many\nS: 354 go\nC: <content>\nS: 250 2.0.0 taken\n";
+        let server = script(&[
+            &format!("{SMTP}{commands}C: MAIL *\nC: RCPT *\nC: DATA\n{end}"),
+            &format!("{SMTP}{COMMANDS}{CONTENT}S: 250 2.0.0 taken\n"),
+        ])
+        .await;
+        let deliverer = builder(&server.url()).pool(kept()).build().unwrap();
+        let report = in_time(deliverer.deliver(&envelope("a b"), &message())).await;
+        assert_eq!(shown(&report), [DELIVERED; 2], "{end}");
+    }
+}
+
+#[tokio::test]
+async fn check_015_421_in_two_segments_behind_the_final_reply_is_a_notice() {
+    // the connection is kept; the server gives notice at once, in two segments
+    let end = LOCK_STEP.replace(
+        "S: 250 2.0.0 taken",
+        "S: <raw '250 2.0.0 taken\\r\\n421 4.3.2 '>\nS: <raw 'closing\\r\\n'>\nS: <close>",
+    );
+    let server = script(&[&format!("{PLAIN}{end}")]).await;
+    let deliverer = builder(&server.url()).pool(kept()).build().unwrap();
+    assert_eq!(in_turn(&deliverer, 1).await, [DELIVERED]);
+}

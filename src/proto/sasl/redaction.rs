@@ -78,6 +78,11 @@ impl Redaction {
         }
     }
 
+    /// Returns `true` if there is nothing to be taken out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text with `***` in the place of what is not to be kept.
     pub(crate) fn text<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         self.0.iter().fold(Cow::Borrowed(text), |text, secret| {

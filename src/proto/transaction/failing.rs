@@ -14,7 +14,10 @@ impl Transaction<'_> {
             return self.closed(stage, reply, output);
         }
         match reply.class() {
-            ReplyClass::Transient | ReplyClass::Permanent if self.is_amid_content(output) => {
+            // if the end was written meanwhile the server may have taken the message in spite of it
+            ReplyClass::Transient | ReplyClass::Permanent
+                if self.is_amid_content(output) && !self.end_was_written(output) =>
+            {
                 self.heard_of_content(reply.code());
                 self.abandon(output);
                 self.slots.close_rest(Verdict::Refused(Stage::Content, reply));

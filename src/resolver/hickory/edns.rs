@@ -38,6 +38,11 @@ impl EdnsMemory {
         }
     }
 
+    /// Returns `true` if a reply within `time` had OPT.
+    pub(super) fn was_used_within(&self, time: Duration) -> bool {
+        self.state().used_at.is_some_and(|used| used.elapsed() < time)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -97,11 +97,19 @@ impl Client<'_> {
         {
             server.edns.was_used();
         }
-        match reply.and_then(usable) {
-            Err(error) if error.may_be_for_edns() => {}
+        let rejection = match reply.and_then(usable) {
+            Err(error) if error.may_be_for_edns() => error,
             result => return result,
-        }
+        };
         let result = self.ask_without_edns(server, question).await;
+        // a server that uses EDNS has failed for this name: that is no proof that the name is not signed
+        let is_insecure = matches!(&result, Ok(message) if !message.metadata.authentic_data);
+        if is_insecure
+            && self.wants == Wants::Verdict
+            && server.edns.was_used_within(self.settings.edns_memory)
+        {
+            return Err(rejection);
+        }
         // the server knows plain DNS and rejects OPT. Forged errors cannot show that: the server itself replied now
         if !matches!(&result, Err(error) if error.may_be_for_edns() || error.is_silence()) {
             server.edns.was_rejected(self.settings.edns_memory);
@@ -109,12 +117,9 @@ impl Client<'_> {
         result
     }
 
-    /// Asks without OPT. The answer is never secure: without OPT a server cannot report on DNSSEC (RFC 3225 section 3).
+    /// Asks without OPT. The AD bit needs none: a server sets it for a client that asked with AD (RFC 6840 section 5.7).
     async fn ask_without_edns(&self, server: &Server, question: &Question) -> Result<Message, ServerError> {
-        let reply = self.exchange(server, &self.request(question, false)).await?;
-        let mut message = usable(reply)?;
-        message.metadata.authentic_data = false;
-        Ok(message)
+        usable(self.exchange(server, &self.request(question, false)).await?)
     }
 
     /// Sends a query over UDP, and over TCP if the reply does not fit.
@@ -133,7 +138,7 @@ impl Client<'_> {
         options.edns_payload_len = self.settings.udp_payload;
         options.case_randomization = self.settings.case_randomization;
         let mut request = DnsRequest::from_query(question.clone(), options);
-        request.metadata.authentic_data = edns && self.wants == Wants::Verdict;
+        request.metadata.authentic_data = self.wants == Wants::Verdict;
         request.metadata.checking_disabled = self.wants == Wants::AnyAnswer;
         request
     }

@@ -145,15 +145,44 @@ async fn a_server_that_rejects_queries_without_opt_too_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn check_217_an_answer_without_opt_is_never_secure() {
+async fn check_217_an_answer_without_opt_is_secure_only_by_the_ad_bit() {
     let server = TestServer::start(|asked| {
-        Some(authentic(if asked.has_opt { asked.code(ResponseCode::FormErr) } else { answer(asked) }))
+        Some(match (asked.has_opt, asked.name.as_str()) {
+            (true, _) => asked.code(ResponseCode::FormErr),
+            (false, "a.test.") => answer(asked),
+            (false, _) => authentic(answer(asked)),
+        })
     })
     .await;
     let resolver = believing(&server, DnssecMode::Ad);
-    for name in ["a.test", "b.test"] {
-        assert_eq!(resolver.ipv4(&query(name)).await.unwrap().security, Security::NONE, "{name}");
+    assert_eq!(resolver.ipv4(&query("a.test")).await.unwrap().security, Security::NONE);
+    assert_ne!(resolver.ipv4(&query("b.test")).await.unwrap().security, Security::NONE);
+    assert!(server.asked().iter().all(|asked| asked.wants_ad), "RFC 6840 section 5.7");
+}
+
+#[tokio::test]
+async fn law_6_one_error_of_a_server_that_knows_edns_does_not_switch_dane_off() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let count = AtomicUsize::new(0);
+    let server = TestServer::start_raw(move |asked| {
+        let nth = count.fetch_add(1, Ordering::SeqCst);
+        Some(match (nth, asked.has_opt) {
+            // one FORMERR in a header alone, as a forwarder passes it on from upstream
+            (1, true) => asked.header(ResponseCode::FormErr, 0),
+            (_, true) => authentic(with_opt(answer(asked))).to_vec().unwrap(),
+            // RFC 6840 section 5.7: AD is set for whoever asks with AD, OPT or not
+            (_, false) if asked.wants_ad => authentic(answer(asked)).to_vec().unwrap(),
+            (_, false) => answer(asked).to_vec().unwrap(),
+        })
+    })
+    .await;
+    let resolver = believing(&server, DnssecMode::Ad);
+    let first = resolver.ipv4(&query("a.test")).await.unwrap();
+    assert_ne!(first.security, Security::NONE);
+    match resolver.ipv4(&query("b.test")).await {
+        Ok(answer) => {
+            assert_ne!(answer.security, Security::NONE, "a signed name is taken for an unsigned one")
+        }
+        Err(error) => assert!(is_temporary::<std::net::Ipv4Addr>(&Err(error))),
     }
-    let wants_ad: Vec<_> = server.asked().iter().map(|asked| asked.wants_ad).collect();
-    assert_eq!(wants_ad, [true, false, false]);
 }
