@@ -32,9 +32,9 @@ pub struct PoolSettings {
     pub messages: usize,
     /// Idle connections in all; 100. The one that was idle longest is closed for another.
     pub idle_connections: usize,
-    /// Maximum number of unacknowledged messages per connection, over SMTP, where the server offers PIPELINING and CHUNKING
-    /// and each message goes out in a single flight. A value above 1 needs
-    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit). If the connection breaks,
+    /// Maximum number of unacknowledged messages per connection, over SMTP, if the server offers PIPELINING and CHUNKING
+    /// and each message is sent in a single flight. A value above 1 requires a
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) above 0. If the connection breaks,
     /// every unacknowledged message is reported with `may_have_arrived`; raise this only for relays you trust. Default: 1.
     pub window: usize,
 }
