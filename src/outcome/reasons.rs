@@ -56,7 +56,7 @@ impl Failure {
         Self::new(FailureKind::Resolving, Lasting::Temporary, (4, 4), what)
     }
 
-    /// An exchanger that is this host, or is no better than this host; `why` names the one that is.
+    /// A mail exchanger that is this host, or is not preferred to it. `why` names the exchanger that is this host.
     pub(crate) fn leads_back(host: &str, why: impl fmt::Display) -> Self {
         let what = format!("mail to {host} would come back to this host: {why}");
         Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what)
