@@ -104,8 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.is_between_replies()
     }
 
-    /// Reads what has arrived, without waiting. No task is noted to be woken: the stream would keep it, and all that it
-    /// holds, until something else reads.
+    /// Reads the input that has arrived, without waiting.
+    ///
+    /// Registers no waker: the stream would keep it, and with it the task, until the next read.
     pub(super) fn look(&mut self) -> Poll<io::Result<usize>> {
         let read = self.poll_read(&mut Context::from_waker(Waker::noop()));
         self.is_looked_at = read.is_pending();
@@ -113,11 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn is_between_replies(&self) -> bool {
-        !self.has_begun_reply() && self.output.is_empty()
+        !self.has_partial_reply() && self.output.is_empty()
     }
 
-    /// Whether a part of a reply was read.
-    pub(super) fn has_begun_reply(&self) -> bool {
+    /// Returns `true` if input is left that was not handed over as a reply.
+    pub(super) fn has_partial_reply(&self) -> bool {
         !self.input.is_empty() || self.parser.is_amid_reply()
     }
 
