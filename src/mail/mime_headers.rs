@@ -427,7 +427,7 @@ mod tests {
         for text in [
             "--b\nContent-Type: text/plain\n\nA: \u{fc}\n--c\nB: \u{fc}\n\n--b--\n",
             "P: \u{fc}\n\nP: \u{fc}\n--b\n\nx\n--b--\nE: \u{fc}\n\nE: \u{fc}\n--b\nE: \u{fc}\n",
-            // a part whose body begins where its header should
+            // a part without a header
             "--b\nno field \u{fc}\nA: \u{fc}\n\n--b--\n",
             "--b\n folded \u{fc}\n--b--\n",
             "--b\nGr\u{fc}\u{df}e: x\n\n--b--\n",

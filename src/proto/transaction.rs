@@ -203,7 +203,7 @@ impl<'a> Transaction<'a> {
         queued && !self.has_sent_all()
     }
 
-    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it.
+    /// Returns `true` if nothing more will be queued: the end of the content is queued, or no recipient is left.
     pub(crate) fn has_sent_all(&self) -> bool {
         let more_may_follow = self.awaited.iter().any(|due| due == Expected::Data);
         matches!(self.progress, Progress::Sent) && !more_may_follow
