@@ -33,8 +33,8 @@ pub struct DeliveryLimits {
     pub recipients: usize,
     /// Routers asked side by side for the recipients of one message; 20.
     pub routings: usize,
-    /// Maximum number of sessions for one recipient in one attempt, over all hosts and addresses, 2 at least (RFC 5321
-    /// section 5.1). A session counts when the server has greeted; connections that fail before do not. Default: 5.
+    /// Maximum number of sessions for one recipient in one attempt, over all hosts and addresses; at least 2 (RFC 5321
+    /// section 5.1). A session counts once the server has greeted. Connections that fail before do not count. Default: 5.
     pub max_sessions: usize,
     /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
     /// least (RFC 8305 section 5). One that fails is not waited for.

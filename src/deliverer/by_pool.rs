@@ -15,12 +15,12 @@ use crate::proto::{Recipients, Terms, Transaction, Verdict};
 /// A connection, or what came of having none.
 type Found = Result<Lease<Line>, Sought>;
 
-/// What came of looking for a connection in the pool.
+/// Result of a wait for a connection of the pool.
 #[derive(Debug)]
 pub(super) enum Sought {
-    /// It was used, or there is room for one.
+    /// A connection was used, or a permit for one is held.
     Conversed(Conversed),
-    /// Neither came in the time that the address has alone. The delivery is still in line, with nothing offered.
+    /// Neither came before other addresses may be tried too. The delivery is still queued, with nothing offered.
     InLine(Ticket<Line>),
 }
 
@@ -34,7 +34,7 @@ impl Visit<'_> {
         }
     }
 
-    /// As [`Visit::by_pool`], but waits `alone` at most without other addresses beside this one.
+    /// Does the same as [`Visit::by_pool`], but waits at most for `alone`, after which other addresses are tried too.
     pub(super) async fn seek(&self, pending: &mut [Pending<'_>], alone: Option<Duration>) -> Sought {
         let limit = self.task.parts.limits.recipients.max(1);
         while !self.task.is_over() && open(pending).next().is_some() {

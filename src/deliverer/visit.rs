@@ -85,32 +85,32 @@ impl<'a> Task<'a> {
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
     target: Arc<Target>,
-    /// What the pool gave for the next connection.
+    /// Permit or queue position for the next connection.
     claim: Mutex<Option<Claim>>,
 }
 
-/// What a delivery has in the pool before it has a connection.
+/// Permit or queue position of a delivery without a connection.
 #[derive(Debug)]
 pub(super) enum Claim {
-    /// Room for one.
+    /// Permit for a connection.
     Room(Slot<Line>),
-    /// A place in line, with nothing offered.
+    /// Queue position, with nothing offered.
     Place(Ticket<Line>),
 }
 
 /// A connection to an address.
 #[derive(Debug)]
 pub(super) enum Connected {
-    /// One of the pool, with a session.
+    /// Connection of the pool, with a session.
     Lease(Lease<Line>),
-    /// A new one.
+    /// New connection without a session.
     Dialled(Dialled),
 }
 
-/// A connection that was just made, and its room in the pool.
+/// A new connection and its permit.
 #[derive(Debug)]
 pub(super) struct Dialled {
-    // dropped in this order: the room is for another connection once this one is closed
+    // dropped in this order: the permit is for another connection once this one is closed
     pub(super) socket: Socket,
     pub(super) slot: Slot<Line>,
 }

@@ -163,7 +163,7 @@ impl ProtocolError {
         }
     }
 
-    /// Returns `true` if the reply makes sense, but not where it came.
+    /// Returns `true` if the reply may belong to another command.
     pub(crate) fn is_of_another_command(&self) -> bool {
         match self {
             Self::Unsolicited(_) | Self::Surplus => true,

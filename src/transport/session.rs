@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Closes without QUIT. The server has a moment to close its end: it counts the connection until then.
+    /// Closes without QUIT. Waits a moment until the server closes its end, because it counts the connection until then.
     pub(crate) async fn abandon(&mut self) {
         self.link.abandon().await;
     }

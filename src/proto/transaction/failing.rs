@@ -65,8 +65,8 @@ impl Transaction<'_> {
         self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
     }
 
-    /// Ends without a reply to what is open. Replies that may belong to other commands count for nothing then. Those that
-    /// came before the connection was lost count (RFC 2920 section 3.1).
+    /// Ends without a reply for the open recipients. Earlier refusals that may belong to other commands are replaced. Those
+    /// before a lost connection stay (RFC 2920 section 3.1).
     pub(super) fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
         let may_have_arrived = self.end_was_written(output);
         let is_incomplete_group =
@@ -101,8 +101,8 @@ impl Transaction<'_> {
         self.awaited.iter().any(|due| !matches!(due, Expected::Reset | Expected::ResetBefore))
     }
 
-    /// Notes that the server does not support groups: one was not answered completely, or by replies that belong to other
-    /// commands. A reply that makes no sense anywhere is such a sign only where a refusal would have counted.
+    /// Notes that the server does not support pipelining groups: one was not answered completely, or with replies that belong
+    /// to other commands. A reply with an undefined code only shows this if a refusal was replaced.
     fn note_fault(&mut self, verdict: &Verdict, had_refusals: bool) {
         let Verdict::Broken { why, .. } = verdict else { return };
         let is_sign = match why {
