@@ -61,7 +61,7 @@ impl Visit<'_> {
         Conversed::Gone(None).into()
     }
 
-    /// What may be sent ahead to a server of these terms, if there is anything of use. It is begun then.
+    /// Prepares commands that may be pipelined to a server of these terms. Returns `None` if there are none of use.
     fn offer<'t>(
         &'t self,
         terms: Option<Terms>,
@@ -74,7 +74,8 @@ impl Visit<'_> {
         Some(Offer { flight, terms, is_last })
     }
 
-    /// Waits for a connection, or for room to make one. What is begun then was sent on the connection already.
+    /// Waits for a connection, or for a permit to open one. If `begun` is set then, its commands were already sent on the
+    /// connection.
     async fn wait(
         &self,
         offer: Option<Offer>,
@@ -88,7 +89,7 @@ impl Visit<'_> {
             Err(Entry::Kept(lease)) => return self.take(Turn::Lease(lease), begun, pending),
             Err(Entry::Full(_)) => return Err(Conversed::Gone(None).into()),
         };
-        // what was sent may be delivered: from then on no other address is to be tried beside this one
+        // the message may be delivered by the commands that were sent, so no other address may be tried from then on
         let turn = match in_time_alone(alone, self.task.in_time(&mut ticket)).await {
             Some(turn) => turn,
             None if ticket.withdraw() => {

@@ -37,7 +37,7 @@ impl Carried for Line {
     }
 
     fn abandon(mut self) -> BoxFuture<'static, ()> {
-        // the time of whoever used it last is no matter here
+        // the time limit of the delivery that used it last does not matter here
         self.session.limit(None);
         async move { self.session.abandon().await }.boxed()
     }
@@ -108,7 +108,7 @@ impl<'a> Visit<'a> {
         Opened { sessions, result }
     }
 
-    /// Gives up the room of a connection that is closed. 421 instead of a greeting tells how many the server takes.
+    /// Gives up the permit of a closed connection. 421 instead of a greeting shows the connection limit of the server.
     fn not_opened(&self, slot: Slot<Line>, error: NotEstablished) -> NotOpened {
         let NotEstablished { failure, secured, .. } = error;
         let (is_turned_away, is_reached) =

@@ -134,13 +134,13 @@ impl<T: Carried> Lease<T> {
 
     /// Returns a connection that was handed to a delivery which no longer needs it.
     pub(super) fn return_unused(self) {
-        // without a runtime nobody could look after it
+        // without a runtime no task could close it in time
         if Handle::try_current().is_ok() {
             part(self.give_back());
         }
     }
 
-    /// Gives up the room of a connection that both ends have closed, or whose server was given its time to.
+    /// Gives up the permit of a connection after the server closed its end, or after the time limit for that.
     pub(crate) fn close_at_once(mut self) {
         if let Some(held) = self.0.take() {
             let Held { item, mut queue } = *held;
@@ -296,8 +296,8 @@ impl<T: Carried> Queue<T> {
         self.followers.is_empty() && !is_kept
     }
 
-    /// Tells those who are behind that the connection is lost, and how much was written to it. The first who is there has its
-    /// room.
+    /// Notifies the pipelined deliveries that the connection is lost, and of the number of bytes written to it. The first one
+    /// that still waits gets the permit.
     fn tell_lost(&mut self, written: u64, mut slot: Option<Slot<T>>) {
         for Follower { waiting, place, .. } in self.followers.drain(..) {
             // cancelled deliveries need no permit

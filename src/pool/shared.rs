@@ -306,7 +306,7 @@ impl<T: Carried> Shared<T> {
         idle.min_by_key(|(since, _)| *since).map(|(_, site)| Arc::clone(&site.state))
     }
 
-    /// A connection that was idle and is to be closed.
+    /// Returns an idle connection as one that is being closed.
     fn closing(self: &Arc<Self>, item: T, group: &Arc<Group<T>>) -> Closing<T> {
         Closing::new(item, Slot::new(self, group, Phase::Closing))
     }
