@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use tokio::time::sleep;
 
-use super::super::super::question::Requester;
+use super::super::super::question::{Query, Requester};
 use super::super::super::resolve::Resolver;
 use super::super::stub::HickoryResolver;
 use super::super::test_server::TestServer;
@@ -28,6 +28,19 @@ fn with_one_permit(server: &TestServer) -> HickoryResolver {
         settings.time_slice = Duration::from_secs(3600);
         settings.deadline = Duration::from_millis(200);
     })
+}
+
+/// Returns a resolver with four permits, and a time slice that no test reaches.
+fn with_four_permits(server: &TestServer) -> HickoryResolver {
+    with(&[server], |settings| {
+        settings.max_in_flight = 4;
+        settings.time_slice = Duration::from_secs(3600);
+    })
+}
+
+/// Returns more queries than there are permits, none of which is answered.
+fn unanswered_queries(requester: Requester) -> Vec<Query> {
+    (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(requester)).collect()
 }
 
 #[tokio::test]
@@ -69,12 +82,9 @@ async fn an_equal_lookup_takes_over_from_one_that_got_no_permit() {
 #[tokio::test]
 async fn the_lookups_of_one_requester_do_not_delay_those_of_another() {
     let server = mostly_healthy().await;
-    let resolver = with(&[&server], |settings| {
-        settings.max_in_flight = 4;
-        settings.time_slice = Duration::from_secs(3600);
-    });
+    let resolver = with_four_permits(&server);
     let greedy = Requester::new();
-    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let many = unanswered_queries(greedy);
     let lookups = join_all(many.iter().map(|query| resolver.ipv4(query)));
     let other = query("a.test");
     let first = select(lookups, Box::pin(resolver.ipv4(&other))).await;
@@ -84,12 +94,9 @@ async fn the_lookups_of_one_requester_do_not_delay_those_of_another() {
 #[tokio::test]
 async fn a_lookup_that_another_requester_needs_too_is_charged_to_that_one() {
     let server = mostly_healthy().await;
-    let resolver = with(&[&server], |settings| {
-        settings.max_in_flight = 4;
-        settings.time_slice = Duration::from_secs(3600);
-    });
+    let resolver = with_four_permits(&server);
     let greedy = Requester::new();
-    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let many = unanswered_queries(greedy);
     let last = query("a.test").for_requester(greedy);
     let lookups = join_all(many.iter().chain([&last]).map(|query| resolver.ipv4(query)));
     let same = query("a.test");
