@@ -106,8 +106,8 @@ pub(crate) struct Arguments {
     #[arg(long = "smtputf8")]
     pub(crate) smtp_utf8: bool,
 
-    /// Declare that the message arrived without SMTPUTF8: bytes above 127 in its header are 8-bit content, also where the
-    /// server of an MX route does not offer SMTPUTF8
+    /// Declare that the message arrived without SMTPUTF8, so that bytes above 127 in its header are sent as
+    /// 8-bit content
     #[arg(long = "no-smtputf8", conflicts_with = "smtp_utf8")]
     pub(crate) no_smtp_utf8: bool,
 
@@ -132,7 +132,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TYPE;ADDR", value_parser = OriginalRecipient::parse)]
     pub(crate) dsn_orcpt: Option<OriginalRecipient>,
 
-    /// Take every 5yz greeting as permanent, and not only 521: recipients fail if all hosts greet so
+    /// Treat every 5yz greeting as permanent, not only 521; recipients fail if every host sends one
     #[arg(long)]
     pub(crate) permanent_greeting: bool,
 

@@ -36,12 +36,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = at_least(1))]
     pub(crate) recipients: usize,
 
-    /// Unacknowledged messages per connection; above 1 implies --single-flight
+    /// Maximum number of unacknowledged messages per connection; above 1 implies --single-flight
     #[arg(long, value_name = "W", default_value_t = 1, value_parser = at_least(1))]
     pub(crate) pipeline_depth: usize,
 
-    /// Let content go together with its commands, before the replies to RCPT, where the server offers PIPELINING and
-    /// CHUNKING
+    /// Send content together with its commands, before the replies to RCPT, if the server offers PIPELINING
+    /// and CHUNKING
     #[arg(long)]
     pub(crate) single_flight: bool,
 

@@ -12,7 +12,7 @@ use crate::common::identity;
 /// Longer than any load takes.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// Bytes of the largest message that goes together with its commands.
+/// Size of the largest message that is sent together with its commands, in bytes.
 const SINGLE_FLIGHT: usize = 64 * 1024;
 
 pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
@@ -30,7 +30,7 @@ pub(crate) fn deliverer(arguments: &Arguments) -> Result<Deliverer, Trouble> {
     built.map_err(|error| Trouble::new(CONFIGURATION, error))
 }
 
-/// A depth above 1 is of use only where content goes together with its commands.
+/// Returns the limit in bytes. A pipeline depth above 1 needs one above 0.
 fn single_flight_limit(arguments: &Arguments) -> usize {
     if arguments.single_flight || arguments.pipeline_depth > 1 { SINGLE_FLIGHT } else { 0 }
 }

@@ -9,7 +9,7 @@ use super::settle::{HostId, Pending, Tried, open};
 use super::visit::{Claim, Connected, Task, Visit};
 use crate::outcome::Failure;
 use crate::plan::{Candidate, HostPlan, Planning};
-use crate::pool::{Lease, Others, Slot};
+use crate::pool::{Lease, OtherConnections, Slot};
 use crate::proto::Transaction;
 use crate::transport::Race;
 
@@ -28,14 +28,14 @@ struct Attempt<'a, 'p, 'r> {
 
 type Addresses<'a> = Race<'a, Visit<'a>, Connected, Failure>;
 
-/// Where to go on after an address.
+/// Next step after an address was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// At another address of the host.
+    /// Another address of the host.
     Address,
-    /// At the same address, in line for its other connections.
+    /// The same address, queued for its other connections.
     Line,
-    /// At another host.
+    /// Another host.
     Host,
 }
 
@@ -59,12 +59,12 @@ pub(super) async fn run(
 }
 
 impl<'a> Attempt<'a, '_, '_> {
-    /// Whether there is anybody for whom another host may be tried, and time for it.
+    /// Returns `true` if another host may be tried for a recipient, and there is time for it.
     fn may_go_on(&self) -> bool {
         !self.task.is_over() && self.pending.iter().any(Pending::may_go_on)
     }
 
-    /// Whether there is anybody to deliver at this host, and time for it.
+    /// Returns `true` if a recipient is to be tried at this host, and there is time for it.
     fn is_open(&mut self) -> bool {
         !self.task.is_over() && open(self.pending).next().is_some()
     }
@@ -139,13 +139,13 @@ impl<'a> Attempt<'a, '_, '_> {
         self.pending.iter_mut().for_each(|pending| pending.turn_to(host.as_ref(), most));
     }
 
-    /// Leaves the host for those who have had as many sessions as they may have; `more` tells whether addresses are left.
+    /// Leaves the host for recipients that have reached the session limit. `more`: addresses are left.
     fn leave_if_used_up(&mut self, more: bool) {
         let most = self.task.parts.limits.max_sessions;
         self.pending.iter_mut().for_each(|pending| pending.leave_if_used_up(most, more));
     }
 
-    /// How many more sessions may be held for everybody who is to be delivered at this host.
+    /// Returns the number of sessions left for every recipient that is to be tried at this host.
     fn sessions_left(&mut self) -> usize {
         let most = self.task.parts.limits.max_sessions;
         open(self.pending).map(|pending| pending.sessions_left(most)).min().unwrap_or_default()
@@ -178,11 +178,13 @@ impl<'a> Attempt<'a, '_, '_> {
         visits
     }
 
-    /// Uses a connection of the pool, if there is one, and waits for one if there may be no more; gives back what is to be
-    /// dialled for those who are not settled then. An address that others can be tried beside is waited for as long as it
-    /// would have to connect alone; `are_all` tells whether all addresses are known.
+    /// Uses a connection of the pool, if there is one, or waits for one if no more may be opened. Returns the addresses to
+    /// connect to for the recipients that are not settled then.
+    ///
+    /// If other addresses can be tried at the same time, the wait is limited to the connection attempt delay. `are_all`: no
+    /// further addresses will become known.
     async fn by_pool(&mut self, mut visits: Vec<Visit<'a>>, are_all: bool) -> Vec<Visit<'a>> {
-        // room that is of no use here is another's
+        // a permit for another address is dropped, so that another delivery gets it
         let held = self.held.take();
         if let Some(first) = visits.first()
             && let Some(slot) = held.filter(|slot| slot.is_for(first.key()))
@@ -283,8 +285,8 @@ impl<'a> Attempt<'a, '_, '_> {
 
     /// A server that takes no more connections than there are. Waiting for one that works is no session; where none does
     /// yet it is, so that no delivery comes back for ever to a server that takes none at all.
-    fn turned_away(&mut self, others: Others, sessions: usize, tried: &Tried) -> Next {
-        let count = if others == Others::Working { sessions.saturating_sub(1) } else { sessions };
+    fn turned_away(&mut self, others: OtherConnections, sessions: usize, tried: &Tried) -> Next {
+        let count = if others == OtherConnections::Working { sessions.saturating_sub(1) } else { sessions };
         self.count_sessions(count);
         if self.sessions_left() > 0 {
             return Next::Line;

@@ -33,8 +33,8 @@ pub struct DeliveryLimits {
     pub recipients: usize,
     /// Routers asked side by side for the recipients of one message; 20.
     pub routings: usize,
-    /// Maximum number of sessions for one recipient in one attempt, over all hosts and addresses, 2 at least (RFC 5321
-    /// section 5.1). A session counts when the server has greeted; connections that fail before do not. Default: 5.
+    /// Maximum number of sessions for one recipient in one attempt, over all hosts and addresses; at least 2 (RFC 5321
+    /// section 5.1). A session counts once the server has greeted. Connections that fail before do not count. Default: 5.
     pub max_sessions: usize,
     /// How long a further address of a host waits for the one before it to be connected; 250 milliseconds, 100 at
     /// least (RFC 8305 section 5). One that fails is not waited for.
@@ -111,13 +111,13 @@ pub enum BuildError {
     /// No resolver was chosen, and the crate was built without one.
     #[error("no resolver was chosen, and the crate was built without the feature `hickory`")]
     NoResolver,
-    /// Several messages at a time may be unacknowledged on a connection, and content may not precede the replies to RCPT.
+    /// [`PoolSettings::window`] is above 1, but [`DelivererBuilder::single_flight_limit`] is 0.
     #[error(
         "PoolSettings::window is {window} and single_flight_limit is 0: more than one unacknowledged message on a \
          connection needs a single_flight_limit above 0"
     )]
     WindowWithoutSingleFlight {
-        /// The setting [`PoolSettings::window`].
+        /// Value of [`PoolSettings::window`].
         window: usize,
     },
     /// The TLS settings name files that cannot be used, or promise what cannot be kept.
@@ -225,14 +225,17 @@ impl DelivererBuilder {
         self
     }
 
-    /// Allows messages of up to this many bytes to go out together with their commands, in one round trip, where the server
-    /// offers PIPELINING and CHUNKING; at most 1 MiB. With 0 content never precedes the replies to RCPT (RFC 3030
-    /// section 2). Default: 0. [`NextHop::with_single_flight_limit`](crate::NextHop::with_single_flight_limit) sets it for
-    /// one next hop.
+    /// Sets the size in bytes of the largest message that is sent together with its commands, in one round trip.
     ///
-    /// Enable it only for servers that are known to read a chunk whatever they reply to it. A server that refuses all
-    /// recipients, and then refuses BDAT without reading the chunk, executes the content as commands: whoever may send to
-    /// an unknown mailbox there can forge mail that comes from this host. The manual says [more](crate::manual::tuning#single-flight).
+    /// It applies if the server offers PIPELINING and CHUNKING, and to messages of at most 1 MiB. With 0, content
+    /// never precedes the replies to RCPT (RFC 3030 section 2).
+    /// [`NextHop::with_single_flight_limit`](crate::NextHop::with_single_flight_limit) overrides it for one next hop.
+    /// Default: 0.
+    ///
+    /// Enable it only for servers that are known to read a chunk even if they refuse it. A server that refuses every
+    /// recipient, and then refuses BDAT without reading the chunk, executes the content as commands. A sender of mail
+    /// to an unknown mailbox there can then forge mail that comes from this host. See the
+    /// [manual](crate::manual::tuning#single-flight).
     pub fn single_flight_limit(mut self, bytes: usize) -> Self {
         self.single_flight_limit = bytes;
         self
@@ -251,9 +254,10 @@ impl DelivererBuilder {
         self
     }
 
-    /// Takes every 5yz greeting as permanent (5.3.2), and not only 521 (RFC 7504). As after 521 the next host is tried,
-    /// and the recipients fail if all hosts refuse so. A 554 greeting often refuses the client's address for a while, which
-    /// the sender's host can change. Default: `false`.
+    /// Treats every 5yz greeting as permanent (5.3.2), not only 521 (RFC 7504).
+    ///
+    /// As after 521, the next host is tried, and the recipients fail if every host refuses in this way. A 554 greeting
+    /// often refuses the client's address only for a while. Default: `false`.
     pub fn greeting_5yz_is_permanent(mut self, permanent: bool) -> Self {
         self.greeting_5yz_is_permanent = permanent;
         self

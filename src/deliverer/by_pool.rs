@@ -15,12 +15,12 @@ use crate::proto::{Recipients, Terms, Transaction, Verdict};
 /// A connection, or what came of having none.
 type Found = Result<Lease<Line>, Sought>;
 
-/// What came of looking for a connection in the pool.
+/// Result of a wait for a connection of the pool.
 #[derive(Debug)]
 pub(super) enum Sought {
-    /// It was used, or there is room for one.
+    /// A connection was used, or a permit for one is held.
     Conversed(Conversed),
-    /// Neither came in the time that the address has alone. The delivery is still in line, with nothing offered.
+    /// Neither came before other addresses may be tried too. The delivery is still queued, with nothing offered.
     InLine(Ticket<Line>),
 }
 
@@ -34,7 +34,7 @@ impl Visit<'_> {
         }
     }
 
-    /// As [`Visit::by_pool`], but waits `alone` at most without other addresses beside this one.
+    /// Does the same as [`Visit::by_pool`], but waits at most for `alone`, after which other addresses are tried too.
     pub(super) async fn seek(&self, pending: &mut [Pending<'_>], alone: Option<Duration>) -> Sought {
         let limit = self.task.parts.limits.recipients.max(1);
         while !self.task.is_over() && open(pending).next().is_some() {
@@ -61,7 +61,7 @@ impl Visit<'_> {
         Conversed::Gone(None).into()
     }
 
-    /// What may be sent ahead to a server of these terms, if there is anything of use. It is begun then.
+    /// Prepares commands that may be pipelined to a server of these terms. Returns `None` if there are none of use.
     fn offer<'t>(
         &'t self,
         terms: Option<Terms>,
@@ -74,7 +74,8 @@ impl Visit<'_> {
         Some(Offer { flight, terms, is_last })
     }
 
-    /// Waits for a connection, or for room to make one. What is begun then was sent on the connection already.
+    /// Waits for a connection, or for a permit to open one. If `begun` is set then, its commands were already sent on the
+    /// connection.
     async fn wait(
         &self,
         offer: Option<Offer>,
@@ -88,7 +89,7 @@ impl Visit<'_> {
             Err(Entry::Kept(lease)) => return self.take(Turn::Lease(lease), begun, pending),
             Err(Entry::Full(_)) => return Err(Conversed::Gone(None).into()),
         };
-        // what was sent may be delivered: from then on no other address is to be tried beside this one
+        // the message may be delivered by the commands that were sent, so no other address may be tried from then on
         let turn = match in_time_alone(alone, self.task.in_time(&mut ticket)).await {
             Some(turn) => turn,
             None if ticket.withdraw() => {

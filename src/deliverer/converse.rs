@@ -54,17 +54,18 @@ struct Said {
     accepted: usize,
     /// Whether the server does not know the command that it announced for content.
     chunking_unknown: bool,
-    /// How its replies did not fit the commands.
+    /// Mismatch between its replies and the commands, if there was one.
     fault: Option<ReplyFault>,
-    /// `true` if each command waited for the reply to the one before.
+    /// `true` if each command waited for the reply to the previous one.
     is_lock_step: bool,
     /// Whether its commands were sent before the server was heard.
     is_early: bool,
 }
 
 impl<'a> Visit<'a> {
-    /// Whether it is of use to leave what is to be said to whoever has a connection before: not a whole message where no
-    /// two may be under way, and nothing under LMTP, where nothing goes behind content.
+    /// Returns `true` if it is useful to prepare commands for a connection that another delivery holds.
+    ///
+    /// It is not for a whole message if only one may be unacknowledged, nor under LMTP, where nothing may follow content.
     pub(super) fn may_be_sent_ahead(&self, terms: &Terms) -> bool {
         let is_whole = terms.is_single_flight(self.task.message.facts().size);
         terms.protocol == Protocol::Smtp && (!is_whole || self.pool().window() > 1)
@@ -163,7 +164,7 @@ impl<'a> Conversation<'_, 'a> {
                     return ControlFlow::Continue(());
                 }
             };
-            if said.chunking_unknown && said.took_nothing() && self.learns_that_chunks_are_unknown() {
+            if said.chunking_unknown && !said.may_have_arrived() && self.learns_that_chunks_are_unknown() {
                 return ControlFlow::Break(());
             }
             may_be_replaced = said.delivered();
@@ -214,16 +215,16 @@ impl<'a> Conversation<'_, 'a> {
             verdicts: transaction.finish().0,
             is_early,
         };
-        // what was sent early may have been the cause
+        // commands that were sent early may have caused it
         if is_early {
             said.fault = None;
         }
-        self.learn_fault(&said);
+        self.remember_fault(&said);
         Ok(said)
     }
 
-    /// Notes for an hour that the replies of the server did not fit the commands.
-    fn learn_fault(&self, said: &Said) {
+    /// Remembers for an hour that the replies of the server did not match the commands.
+    fn remember_fault(&self, said: &Said) {
         let habit = match said.fault {
             Some(ReplyFault::Surplus) => Habit::SURPLUS_REPLIES,
             Some(ReplyFault::Group) if !said.is_lock_step => Habit::LOCK_STEP,
@@ -232,14 +233,17 @@ impl<'a> Conversation<'_, 'a> {
         self.visit.task.parts.habits.note(self.visit.key(), habit);
     }
 
-    /// Returns `true` if the message is to go over another connection: one that had been used before was lost or was out of
-    /// step, a group of commands was not answered as it should, or a new one may have been lost for what was sent early.
+    /// Returns `true` if the message must go over another connection:
+    ///
+    /// - a reused connection was lost or out of step,
+    /// - a pipelining group was not answered correctly, and is repeated in lock step,
+    /// - a new connection may have been lost because of commands that were sent early.
     fn is_gone(&self, said: Result<&Said, &Verdict>, is_first: bool) -> bool {
         let is_new = is_first && self.lease.is_new();
         if !is_new && is_gone(said) {
             return true;
         }
-        if said.is_ok_and(Said::asks_for_lock_step) {
+        if said.is_ok_and(Said::should_retry_in_lock_step) {
             return self.visit.task.parts.habits.of(self.visit.key()).is_lock_step();
         }
         let Some(said) = said.ok().filter(|said| said.is_early && is_new) else { return false };
@@ -308,9 +312,9 @@ impl<'a> Conversation<'_, 'a> {
 }
 
 impl Said {
-    /// Returns `true` if the server took nothing of the message, cannot have it, and did not judge its content.
-    fn can_be_repeated(&self) -> bool {
-        self.took_nothing() && !self.verdicts.iter().any(Verdict::is_refused_content)
+    /// Returns `true` if the server cannot have the message, and did not refuse its content.
+    fn is_safe_to_retry(&self) -> bool {
+        !self.may_have_arrived() && !self.verdicts.iter().any(Verdict::is_refused_content)
     }
 
     /// Returns `true` if the server took the message for a recipient.
@@ -318,29 +322,29 @@ impl Said {
         self.verdicts.iter().any(Verdict::is_delivered)
     }
 
-    fn took_nothing(&self) -> bool {
-        !self.verdicts.iter().any(Verdict::may_have_arrived)
+    /// Returns `true` if the server has the message, or may have it, for any recipient.
+    fn may_have_arrived(&self) -> bool {
+        self.verdicts.iter().any(Verdict::may_have_arrived)
     }
 
-    /// Returns `true` if the same may be said once more in lock step, for a group of commands was not answered as it should.
-    fn asks_for_lock_step(&self) -> bool {
-        self.fault.is_some() && !self.is_lock_step && self.can_be_repeated() && self.any_broken()
+    /// Returns `true` if the transaction may be repeated in lock step, because its group was not answered correctly.
+    fn should_retry_in_lock_step(&self) -> bool {
+        self.fault.is_some()
+            && !self.is_lock_step
+            && self.is_safe_to_retry()
+            && self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Broken { .. }))
     }
 
-    fn any_broken(&self) -> bool {
-        self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Broken { .. }))
-    }
-
-    /// Returns `true` if a connection that had been used before ended, or if a reply on it may be left from that time.
-    fn is_of_another_time(&self) -> bool {
-        let is_stale =
+    /// Returns `true` if a reused connection ended, or if a reply on it may belong to an earlier command.
+    fn shows_stale_connection(&self) -> bool {
+        let is_out_of_step =
             self.fault.is_some() || self.is_lock_step && self.verdicts.iter().all(is_refused_sender);
-        self.can_be_repeated()
-            && (is_stale || self.verdicts.iter().any(|verdict| is_lost(verdict) || is_closing(verdict)))
+        self.is_safe_to_retry()
+            && (is_out_of_step || self.verdicts.iter().any(|verdict| is_lost(verdict) || is_closing(verdict)))
     }
 }
 
-/// Waits until a connection is closed on which QUIT was sent already.
+/// Closes a connection on which QUIT was already sent.
 async fn left(mut lease: Lease<Line>) {
     if let Some((line, _)) = lease.split() {
         line.session.left().await;
@@ -348,11 +352,11 @@ async fn left(mut lease: Lease<Line>) {
     lease.close_at_once();
 }
 
-/// Returns `true` if a connection that had been used before was gone, or out of step, before the server accepted anything
-/// (RFC 5321 section 3.8).
+/// Returns `true` if a reused connection was lost or out of step before the server accepted anything (RFC 5321
+/// section 3.8).
 fn is_gone(said: Result<&Said, &Verdict>) -> bool {
     match said {
-        Ok(said) => said.is_of_another_time(),
+        Ok(said) => said.shows_stale_connection(),
         Err(verdict) => is_lost(verdict) || is_closing(verdict),
     }
 }
@@ -368,14 +372,14 @@ pub(super) fn is_lost(verdict: &Verdict) -> bool {
     matches!(why, Interruption::Disconnected | Interruption::Io(_))
 }
 
-/// Returns `true` if the server closed the session by 421 instead of doing what a command asked for.
+/// Returns `true` if the server closed the session by 421 instead of executing a command.
 fn is_closing(verdict: &Verdict) -> bool {
     let Verdict::Refused(stage, reply) = verdict else { return false };
     reply.code() == ReplyCode::SERVICE_CLOSING && !matches!(stage, Stage::Content | Stage::Final)
 }
 
-/// Returns `true` if MAIL was refused for good. On a connection that had been used before, in lock step, that may be a reply
-/// too many to something else.
+/// Returns `true` if MAIL was refused permanently. On a reused connection, in lock step, the reply may be a surplus reply
+/// to an earlier command.
 fn is_refused_sender(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Refused(Stage::MailFrom, reply) if reply.class() == ReplyClass::Permanent)
 }

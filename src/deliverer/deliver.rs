@@ -104,8 +104,8 @@ impl Deliverer {
     /// of the envelope. Deferred ones are the host's to try again, with a later [`Attempt`] (no sooner than
     /// after 30 minutes, RFC 5321 section 4.5.4.1) and an envelope that holds no others.
     ///
-    /// For an envelope without recipients nothing is done, and the report has none:
-    /// [`Envelope::require_recipients`] tells before.
+    /// For an envelope without recipients nothing is done, and the report is empty. [`Envelope::require_recipients`] refuses such
+    /// an envelope beforehand.
     ///
     /// Takes at most the time of its slowest destination: that of the lookups, and that of
     /// [`Timeouts`](crate::Timeouts) for each candidate, after the wait for a connection where there may be no more

@@ -156,7 +156,7 @@ impl<'a> Visit<'a> {
     /// to what was said is reason enough to be patient the next time.
     pub(super) fn note_failure(&self, error: &NotEstablished) {
         use FailureKind::{Disconnected, Protocol, TimedOut};
-        // a wait that our own time limit ended tells nothing of the server
+        // a wait that was ended by our own time limit is not a fault of the server
         if error.failure.is_cut_short() || self.task.is_over() {
             return;
         }

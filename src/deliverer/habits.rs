@@ -19,10 +19,10 @@ const SIZE: u64 = 4096;
 pub(super) struct Habit {
     /// It offers CHUNKING and does not know BDAT.
     pub(super) chunking_unknown: bool,
-    /// It offers PIPELINING and does not answer a group of commands as it should.
+    /// It offers PIPELINING and does not answer a group of commands correctly.
     pub(super) lock_step: bool,
-    /// It sends more replies than it gets commands. Commands go in lock step then and content by DATA, for 354 is a reply
-    /// that cannot be mistaken.
+    /// It sends more replies than it gets commands. Commands then go in lock step, and content by DATA, because 354 cannot
+    /// be mistaken for another reply.
     pub(super) surplus_replies: bool,
 }
 
@@ -41,7 +41,7 @@ impl Habit {
     pub(super) const SURPLUS_REPLIES: Self = Self { surplus_replies: true, ..Self::NONE };
     const NONE: Self = Self { chunking_unknown: false, lock_step: false, surplus_replies: false };
 
-    /// Returns `true` if each command waits for the reply to the one before.
+    /// Returns `true` if each command must wait for the reply to the previous one.
     pub(super) fn is_lock_step(self) -> bool {
         self.lock_step || self.surplus_replies
     }

@@ -8,7 +8,7 @@ use super::settle::Tried;
 use super::visit::{Dialled, Visit};
 use crate::mail::{Domain, Host};
 use crate::outcome::FailureKind;
-use crate::pool::{Carried, Lease, Others, Slot};
+use crate::pool::{Carried, Lease, OtherConnections, Slot};
 use crate::proto::{Credentials, Transaction};
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured, Start};
@@ -37,13 +37,13 @@ impl Carried for Line {
     }
 
     fn abandon(mut self) -> BoxFuture<'static, ()> {
-        // the time of whoever used it last is no matter here
+        // the time limit of the delivery that used it last does not matter here
         self.session.limit(None);
         async move { self.session.abandon().await }.boxed()
     }
 }
 
-/// What came of a new connection.
+/// Result of opening a session on a new connection.
 #[derive(Debug)]
 pub(super) struct Opened<'t> {
     /// Number of sessions that were held: with a further connection more than one, without a greeting none.
@@ -51,13 +51,13 @@ pub(super) struct Opened<'t> {
     pub(super) result: Result<(Lease<Line>, Option<Transaction<'t>>), NotOpened>,
 }
 
-/// Why a connection is of no use.
+/// Reason that no session was opened.
 #[derive(Debug)]
 pub(super) enum NotOpened {
     /// It failed.
     Failed(Tried),
-    /// The server takes no more connections than there are others. These can be waited for.
-    TurnedAway(Others, Tried),
+    /// The server accepts no further connection beside the others, and the delivery can wait for these.
+    TurnedAway(OtherConnections, Tried),
 }
 
 impl<'a> Visit<'a> {
@@ -108,14 +108,14 @@ impl<'a> Visit<'a> {
         Opened { sessions, result }
     }
 
-    /// Gives up the room of a connection that is closed. 421 instead of a greeting tells how many the server takes.
+    /// Gives up the permit of a closed connection. 421 instead of a greeting shows the connection limit of the server.
     fn not_opened(&self, slot: Slot<Line>, error: NotEstablished) -> NotOpened {
         let NotEstablished { failure, secured, .. } = error;
         let (is_turned_away, is_reached) =
             (failure.is_turned_away(), failure.kind() != FailureKind::Connecting);
         let tried = self.tried(failure, is_reached.then(|| self.hop(secured)));
-        match if is_turned_away { slot.turned_away() } else { Others::None } {
-            Others::None => NotOpened::Failed(tried),
+        match if is_turned_away { slot.turned_away() } else { OtherConnections::None } {
+            OtherConnections::None => NotOpened::Failed(tried),
             others => NotOpened::TurnedAway(others, tried),
         }
     }

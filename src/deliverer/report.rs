@@ -71,7 +71,7 @@ impl Report {
         Iter(self.recipients.iter())
     }
 
-    /// Returns `true` if every recipient was delivered. Of an envelope without recipients nothing was.
+    /// Returns `true` if there are recipients and every one was delivered.
     pub fn is_delivered(&self) -> bool {
         !self.recipients.is_empty()
             && self.recipients.iter().all(|recipient| recipient.outcome.is_delivered())

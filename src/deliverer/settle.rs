@@ -20,9 +20,9 @@ pub(super) struct Pending<'a> {
     is_waiting: bool,
     /// Sessions with servers that were held for it.
     sessions: usize,
-    /// Whether nothing more is tried for it at the host whose turn it is.
+    /// `true` if nothing more is tried for it at the current host.
     skips_host: bool,
-    /// Whether there were addresses left when it had had as many sessions as it may have.
+    /// `true` if addresses were left when it reached the session limit.
     is_cut_off: bool,
     /// What was said of it in a transaction that was full.
     full: Option<Box<Verdict>>,
@@ -86,7 +86,7 @@ impl<'a> Pending<'a> {
         self.is_waiting = self.is_open();
     }
 
-    /// Returns `true` if it is not settled, and to be tried at the host whose turn it is.
+    /// Returns `true` if it is not settled, and is to be tried at the current host.
     fn is_open(&self) -> bool {
         !self.is_settled() && !self.skips_host
     }
@@ -109,17 +109,17 @@ impl<'a> Pending<'a> {
         self.sessions += count;
     }
 
-    /// Takes back a session that came to nothing before the server was asked for anything.
+    /// Uncounts a session that ended before any command of a transaction.
     pub(super) fn uncount_session(&mut self) {
         self.sessions = self.sessions.saturating_sub(1);
     }
 
-    /// How many more sessions may be held for it, of so many.
+    /// Returns the number of sessions left for it, of `most`.
     pub(super) fn sessions_left(&self, most: usize) -> usize {
         most.saturating_sub(self.sessions)
     }
 
-    /// Leaves the host if no more sessions may be held for it; `more` tells whether addresses of the host are left.
+    /// Leaves the host if it has reached the session limit. `more`: addresses of the host are left.
     pub(super) fn leave_if_used_up(&mut self, most: usize, more: bool) {
         if self.is_open() && self.sessions >= most {
             self.skips_host = true;
@@ -291,7 +291,7 @@ pub(super) fn waiting<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<I
     pending.iter_mut().filter(|pending| pending.is_waiting)
 }
 
-/// Those who are not settled and are to be tried at the host whose turn it is.
+/// Returns the recipients that are not settled and are to be tried at the current host.
 pub(super) fn open<'p, 'a>(pending: &'p mut [Pending<'a>]) -> impl Iterator<Item = &'p mut Pending<'a>> {
     pending.iter_mut().filter(|pending| pending.is_open())
 }

@@ -29,7 +29,7 @@ pub(super) struct Task<'a> {
     pub(super) parts: &'a Parts,
     pub(super) envelope: &'a Envelope,
     pub(super) message: &'a Message,
-    /// Whom the lookups of this delivery are made for.
+    /// Identifies this delivery to the resolver.
     pub(super) requester: Requester,
     /// Source addresses that the route names for mail exchangers.
     pub(super) sources: &'a [IpAddr],
@@ -43,8 +43,16 @@ pub(super) struct Task<'a> {
 impl<'a> Task<'a> {
     /// What every destination has in common.
     pub(super) fn new(parts: &'a Parts, envelope: &'a Envelope, message: &'a Message) -> Self {
-        let (requester, turn) = (Requester::new(), Rotation::default());
-        Self { parts, envelope, message, requester, sources: &[], turn, fixed: None, ends: None }
+        Self {
+            parts,
+            envelope,
+            message,
+            requester: Requester::new(),
+            sources: &[],
+            turn: Rotation::default(),
+            fixed: None,
+            ends: None,
+        }
     }
 
     /// The time for an attempt at a destination begins, unless it has begun.
@@ -77,32 +85,32 @@ impl<'a> Task<'a> {
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
     target: Arc<Target>,
-    /// What the pool gave for the next connection.
+    /// Permit or queue position for the next connection.
     claim: Mutex<Option<Claim>>,
 }
 
-/// What a delivery has in the pool before it has a connection.
+/// Permit or queue position of a delivery without a connection.
 #[derive(Debug)]
 pub(super) enum Claim {
-    /// Room for one.
+    /// Permit for a connection.
     Room(Slot<Line>),
-    /// A place in line, with nothing offered.
+    /// Queue position, with nothing offered.
     Place(Ticket<Line>),
 }
 
 /// A connection to an address.
 #[derive(Debug)]
 pub(super) enum Connected {
-    /// One of the pool, with a session.
+    /// Connection of the pool, with a session.
     Lease(Lease<Line>),
-    /// A new one.
+    /// New connection without a session.
     Dialled(Dialled),
 }
 
-/// A connection that was just made, and its room in the pool.
+/// A new connection and its permit.
 #[derive(Debug)]
 pub(super) struct Dialled {
-    // dropped in this order: the room is for another connection once this one is closed
+    // dropped in this order: the permit is for another connection once this one is closed
     pub(super) socket: Socket,
     pub(super) slot: Slot<Line>,
 }
@@ -263,7 +271,7 @@ impl<'a> Visit<'a> {
             client_name: own_name.unwrap_or(settings.client_name),
             eight_bit_clean: self.key().eight_bit_clean,
             single_flight_limit: self.key().single_flight_limit,
-            // equal keys have equal terms
+            // taken from the key, so that equal keys have equal settings
             utf8_header_as_eight_bit: !self.key().is_stranger,
             ..settings
         }
@@ -296,7 +304,8 @@ fn allowed(candidate: &Candidate, own_preference: Option<u16>) -> Result<&Dial, 
         candidate.preference.is_some() && own_preference.is_some() && candidate.preference >= own_preference;
     match &candidate.standing {
         Standing::Allowed(_) if leads_back => {
-            let why = "an exchanger that is no worse calls itself as this host does";
+            let why =
+                "a mail exchanger of equal or better preference identifies itself by a name of this host";
             Err(Failure::leads_back(&candidate.name(), why))
         }
         Standing::Allowed(dial) => Ok(dial),

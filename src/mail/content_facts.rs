@@ -18,8 +18,8 @@ pub struct ContentFacts {
     pub nul: bool,
     /// Whether the content is not made of lines: its octets go out as they are or not at all (needs BINARYMIME).
     pub binary: bool,
-    /// UTF-8 beyond ASCII in the header of the message, or of a MIME part at any depth (needs SMTPUTF8, RFC 6531
-    /// section 3.4). Octets above 127 in a header that is not UTF-8 as a whole do not count.
+    /// `true` if the header of the message, or of a MIME part at any depth, has UTF-8 beyond ASCII (needs SMTPUTF8,
+    /// RFC 6531 section 3.4). A header with invalid UTF-8 does not count.
     pub utf8_header: bool,
     /// Octets of the longest line without its line end; text lines have at most 998
     /// (RFC 5321 section 4.5.3.1.6).

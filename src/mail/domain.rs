@@ -9,7 +9,7 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 /// Octets of a label (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
-/// ASCII characters that no domain has: all but letters, digits, hyphens, underscores and dots.
+/// ASCII characters that a domain must not contain: all but letters, digits, hyphens, underscores and dots.
 const DENIED: AsciiDenyList = AsciiDenyList::new(true, "!\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
 /// Octets of a name in text form without the final dot (RFC 1035 section 2.3.4: 255 on the wire).
 const MAX_NAME: usize = 253;
@@ -27,7 +27,8 @@ pub enum DomainError {
     /// More than 253 octets, as A-labels.
     #[error("the name is longer than 253 octets")]
     TooLong,
-    /// A character that no name has, or a hyphen at the edge of a label. In the name of a client, an underscore.
+    /// A character that is not allowed, or a hyphen at the edge of a label. In a [`ClientName`](crate::ClientName) also
+    /// an underscore.
     #[error("not a host name (letters, digits and inner hyphens)")]
     NotHostName,
     /// A label that IDNA does not allow, or an `xn--` label that stands for nothing.
@@ -114,8 +115,8 @@ impl fmt::Debug for DnsName {
 
 /// A mail domain (RFC 5321 section 2.3.5): A-labels of letters, digits and hyphens, lower case, no final dot.
 ///
-/// Underscores are accepted as well: domains with them have mail exchangers, though RFC 5321 has no place for them. A
-/// [`ClientName`](crate::ClientName) has none.
+/// Underscores are accepted too, although RFC 5321 does not allow them: some domains that receive mail have them. A
+/// [`ClientName`](crate::ClientName) must not contain any.
 ///
 /// U-labels are converted once, here; whoever holds a `Domain` needs to know nothing about IDNA.
 ///
@@ -132,7 +133,8 @@ impl Domain {
     /// Reads a domain in A-labels, U-labels or a mixture; case and one final dot do not matter.
     ///
     /// # Errors
-    /// Not a host name by RFC 5321 section 2.3.5 but for underscores, too long (as A-labels), or invalid by UTS 46 and RFC 5891.
+    /// Not a host name by RFC 5321 section 2.3.5 (underscores apart), too long (as A-labels), or invalid by UTS 46 and
+    /// RFC 5891.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let text = text.strip_suffix('.').unwrap_or(text);
         let plain = text.is_ascii() && !text.split('.').any(starts_like_a_label);
@@ -155,7 +157,7 @@ impl Domain {
         has_inner_hyphens_only.then_some(Self(name)).ok_or(DomainError::NotHostName)
     }
 
-    /// Returns `true` if every label has letters, digits and hyphens only, as RFC 5321 section 2.3.5 wants it.
+    /// Returns `true` if labels consist of letters, digits and hyphens (RFC 5321 section 2.3.5).
     pub(crate) fn is_host_name(&self) -> bool {
         !self.as_str().contains('_')
     }

@@ -29,8 +29,8 @@ pub enum DsnError {
     /// An envelope identifier or an original recipient with nothing in it.
     #[error("an empty DSN parameter")]
     Empty,
-    /// A character that is neither printable ASCII nor a space (RFC 3461 sections 4.2 and 4.4), nor UTF-8 in an original
-    /// recipient of type `utf-8` (RFC 6533 section 3).
+    /// A character that is neither printable ASCII nor a space (RFC 3461 sections 4.2 and 4.4). In an original recipient
+    /// of type `utf-8` (RFC 6533 section 3) a control character.
     #[error("not printable ASCII: {0}")]
     NotPrintable(String),
     /// An envelope identifier of more than 100 characters, encoded.
@@ -175,7 +175,7 @@ impl EnvelopeId {
 /// The recipient that the sender wrote to, before any forwarding (RFC 3461 section 4.2).
 ///
 /// A type of address, as `rfc822`, and an address in printable ASCII and spaces, held decoded. An address of type `utf-8`
-/// (RFC 6533 section 3) may have UTF-8, or the ASCII form of it: `utf-8;jürgen@a.example`, `utf-8;j\x{FC}rgen@a.example`.
+/// (RFC 6533 section 3) may contain UTF-8, raw or in its ASCII form: `utf-8;jürgen@a.example`, `utf-8;j\x{FC}rgen@a.example`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OriginalRecipient {
     address_type: Box<str>,
@@ -204,8 +204,8 @@ impl OriginalRecipient {
     /// Takes the value of an `ORCPT` parameter as a server received it.
     ///
     /// # Errors
-    /// The address is not xtext, of type `utf-8` with UTF-8 in it, or [`OriginalRecipient::parse`] refuses the whole when
-    /// decoded.
+    /// The address is not xtext, or [`OriginalRecipient::parse`] refuses the decoded value. An address of type `utf-8` may
+    /// contain raw UTF-8.
     pub fn from_xtext(encoded: &str) -> Result<Self, DsnError> {
         let (address_type, address) = split_address_type(encoded)?;
         let decoded = match is_utf8(address_type) {
@@ -225,20 +225,20 @@ impl OriginalRecipient {
         &self.address
     }
 
-    /// Returns the value of an `ORCPT` parameter in ASCII. UTF-8 is written as `\x{FC}` (RFC 6533 section 3,
-    /// `utf-8-addr-xtext`).
+    /// Returns the value of an `ORCPT` parameter in ASCII. In type `utf-8`, a character beyond ASCII becomes `\x{FC}`
+    /// (`utf-8-addr-xtext` of RFC 6533 section 3).
     pub fn to_xtext(&self) -> String {
         match is_utf8(&self.address_type) {
-            true => format!("{};{}", self.address_type, with_embedded(&self.address, false)),
+            true => format!("{};{}", self.address_type, encode_utf8_address(&self.address, false)),
             false => format!("{};{}", self.address_type, xtext::encode(&self.address)),
         }
     }
 
-    /// Returns the value of an `ORCPT` parameter for a server that offers SMTPUTF8, behind a MAIL command with that
-    /// parameter. UTF-8 stays as it is (RFC 6533 section 3, `utf-8-addr-unitext`).
+    /// Returns the value of an `ORCPT` parameter for use after MAIL with the parameter SMTPUTF8. In type `utf-8`,
+    /// characters beyond ASCII stay raw (`utf-8-addr-unitext` of RFC 6533 section 3).
     pub fn to_unitext(&self) -> String {
         match is_utf8(&self.address_type) {
-            true => format!("{};{}", self.address_type, with_embedded(&self.address, true)),
+            true => format!("{};{}", self.address_type, encode_utf8_address(&self.address, true)),
             false => self.to_xtext(),
         }
     }
@@ -248,8 +248,9 @@ fn is_utf8(address_type: &str) -> bool {
     address_type.eq_ignore_ascii_case("utf-8")
 }
 
-/// Writes characters that may not stand raw in an address of type `utf-8` as `\x{HEX}`. Those in that form are kept.
-fn with_embedded(address: &str, keeps_utf8: bool) -> String {
+/// Encodes an address of type `utf-8` (RFC 6533 section 3). Characters that must not appear raw become `\x{HEX}`;
+/// existing `\x{HEX}` are kept.
+fn encode_utf8_address(address: &str, keeps_utf8: bool) -> String {
     let mut written = String::with_capacity(address.len());
     let mut rest = address;
     while let Some(c) = rest.chars().next() {
@@ -265,7 +266,7 @@ fn with_embedded(address: &str, keeps_utf8: bool) -> String {
     written
 }
 
-/// Bytes of the `\x{HEX}` that a text begins with, if it begins with one that stands for a character.
+/// Length in bytes of the `\x{HEX}` at the beginning of a text, if there is one and it encodes a character.
 fn embedded_length(text: &str) -> Option<usize> {
     let (digits, _) = text.strip_prefix("\\x{")?.split_once('}')?;
     let is_number = matches!(digits.len(), 1..=6) && digits.bytes().all(|octet| octet.is_ascii_hexdigit());
@@ -273,7 +274,7 @@ fn embedded_length(text: &str) -> Option<usize> {
     char::from_u32(number).map(|_| "\\x{}".len() + digits.len())
 }
 
-/// `QCHAR` of RFC 6533 section 3.
+/// Returns `true` for `QCHAR` of RFC 6533 section 3.
 fn is_qchar(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=')
 }

@@ -172,20 +172,21 @@ impl Recipient {
     }
 }
 
-/// Reason why an envelope cannot be delivered.
+/// Reason that an envelope cannot be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
-    /// It has no recipients (RFC 5321 section 3.3: one or more).
+    /// It has no recipients. RFC 5321 section 3.3 requires at least one.
     #[error("the envelope has no recipients")]
     NoRecipients,
 }
 
 /// Whom a message is from and whom it goes to (RFC 5321 section 2.3.1).
 ///
-/// Recipients stay in the order they were given; duplicates are kept. An envelope is made without any, and one without any
-/// cannot be delivered: [`Envelope::require_recipients`] refuses it, and a [`Report`](crate::Report) on it is never
-/// [delivered](crate::Report::is_delivered).
+/// Recipients stay in the order they were given; duplicates are kept.
+///
+/// A new envelope has no recipients, and cannot be delivered without any. [`Envelope::require_recipients`] refuses such an
+/// envelope, and a [`Report`](crate::Report) on it is never [delivered](crate::Report::is_delivered).
 ///
 /// ```
 /// use nexthop::Envelope;
@@ -232,10 +233,10 @@ impl Envelope {
         self
     }
 
-    /// Returns the envelope if it has recipients. For a host that fills it from a list that may be empty.
+    /// Returns the envelope if it has recipients. Use it after filling an envelope from a list that may be empty.
     ///
     /// # Errors
-    /// It has none.
+    /// The envelope has no recipients.
     pub fn require_recipients(self) -> Result<Self, EnvelopeError> {
         match self.recipients.is_empty() {
             true => Err(EnvelopeError::NoRecipients),
@@ -255,12 +256,13 @@ impl Envelope {
         Self { envelope_id: Some(envelope_id), ..self }
     }
 
-    /// Declares that the message arrived without SMTPUTF8, as most messages with UTF-8 in the header do. Then bytes above 127
-    /// in the header are 8-bit content wherever it goes: MAIL carries no SMTPUTF8 for them, and a mail exchanger without
-    /// SMTPUTF8 receives them. Without this declaration such a message fails there (5.6.9, RFC 6531 section 3.2), while a relay
-    /// that offers 8BITMIME but not SMTPUTF8 receives it as 8-bit content.
+    /// Declares that the message arrived without SMTPUTF8, as most messages with UTF-8 in the header do.
     ///
+    /// Bytes above 127 in the header are then sent as 8-bit content to every server. MAIL carries no SMTPUTF8 for them.
     /// Mailboxes in UTF-8 still need SMTPUTF8.
+    ///
+    /// Without this declaration such a message fails at a mail exchanger that does not offer SMTPUTF8 (5.6.9, RFC 6531
+    /// section 3.2). A relay that offers 8BITMIME but not SMTPUTF8 receives it as 8-bit content.
     #[must_use]
     pub fn without_smtp_utf8(self) -> Self {
         Self { without_smtp_utf8: true, ..self }

@@ -2,8 +2,9 @@
 
 /// The local part with quotes only where they are needed (RFC 5321 section 4.1.2); `None`: not a local part.
 ///
-/// Mailboxes with dots where the grammar has none exist (`a..b`, `.a`, `a.`). They are accepted without quotes and get
-/// them here. The caller has refused control characters.
+/// Some existing mailboxes have misplaced dots (`a..b`, `.a`, `a.`). They are accepted unquoted, and quoted in the result.
+///
+/// The caller has refused control characters.
 pub(super) fn minimally_quoted(text: &str) -> Option<String> {
     let content = match text.strip_prefix('"') {
         Some(quoted) => unquote(quoted.strip_suffix('"')?)?,

@@ -57,10 +57,10 @@ pub enum MailboxError {
 /// Octets and case of the local part are kept, but it is quoted only where it must be, so that
 /// equal mailboxes are equal values (RFC 5321 section 4.1.2). The domain is in A-labels.
 ///
-/// Two kinds of mailbox are accepted that exist although the grammar has no place for them:
+/// Two kinds of mailbox are accepted that the grammar does not allow, because they are in use:
 ///
-/// - Local parts with misplaced dots, such as `a..b`, `.a` and `a.`. They are sent, shown and compared in quotes, as RFC 5321
-///   section 4.1.2 writes them: `"a..b"@a.example`.
+/// - Local parts with misplaced dots, such as `a..b`, `.a` and `a.`. They are sent, shown and compared in the quoted
+///   form of RFC 5321 section 4.1.2: `"a..b"@a.example`.
 /// - Domains with underscores, such as `a_b.example`.
 ///
 /// ```

@@ -1,61 +1,62 @@
-//! [`MimeHeaders`]: the headers of a message and of its parts, found line by line (RFC 2045, RFC 2046).
+//! [`MimeHeaders`]: finds the headers of a message and of its parts, line by line (RFC 2045, RFC 2046).
 
-/// Bytes of a boundary (RFC 2046 section 5.1.1). A multipart with a longer one is not examined.
+/// Maximum length of a boundary in bytes (RFC 2046 section 5.1.1). A multipart with a longer one is not examined.
 const MAX_BOUNDARY: usize = 70;
-/// Bytes of a delimiter line that decide: two hyphens, the boundary, two hyphens. Blanks may follow.
+/// Maximum length of a delimiter line without trailing blanks, in bytes: two hyphens, the boundary, two hyphens.
 const MAX_DELIMITER: usize = MAX_BOUNDARY + 4;
-/// Multiparts in one another. Deeper ones are not examined.
+/// Maximum depth of nested multiparts. Deeper ones are not examined.
 const MAX_DEPTH: usize = 50;
-/// Bytes of a header line, and of a field with its continuations, that are kept to be read (RFC 5322 section 2.1.1).
+/// Maximum number of bytes of a header line that are read (RFC 5322 section 2.1.1).
 const MAX_LINE: usize = 998;
+/// Maximum number of bytes of a field with its continuation lines that are read.
 const MAX_FIELD: usize = 4096;
-/// Bytes of a header line for which room is made at first.
+/// Initial capacity for a header line, in bytes.
 const USUAL_LINE: usize = 128;
 
-/// Media types of which the body begins with a header (RFC 2046 section 5.2, RFC 6532 section 3.7, RFC 5537 section 2.3).
+/// Media types with a body that begins with a header (RFC 2046 section 5.2, RFC 6532 section 3.7, RFC 5537 section 2.3).
 const MESSAGES: [&[u8]; 4] =
     [b"message/rfc822", b"message/global", b"message/news", b"message/external-body"];
 
 /// Finds UTF-8 beyond ASCII in the header of a message and of its parts at any depth (RFC 6531 section 3.4).
 ///
-/// Lines come in pieces that may end anywhere. Bodies are only looked at for the delimiters of the multiparts around them.
+/// Lines come in pieces that may end anywhere. In a body only the delimiters of the enclosing multiparts are examined.
 #[derive(Debug, Default)]
 pub(super) struct MimeHeaders {
-    place: Place,
-    line: Line,
+    section: Section,
+    line: PartialLine,
     header: Header,
-    /// Multiparts that are open, the outermost first.
+    /// Enclosing multiparts, outermost first.
     open: Vec<Multipart>,
     has_utf8: bool,
 }
 
-/// Part of the message that the current line belongs to.
+/// Section of the message that the current line belongs to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Section {
     #[default]
     Header,
     /// A body inside a multipart.
     Body,
-    /// The rest of the message, in which no header can follow.
+    /// The rest of the message, which has no further header to examine.
     Rest,
 }
 
-/// Header of the message or of a part, as far as it was read.
+/// Header of the message or of a part, as far as it has been read.
 #[derive(Debug, Default)]
 struct Header {
-    /// It is that of a part: a line that is no field belongs to the body already.
+    /// `true` for the header of a part. It ends at the first line that is not a field.
     is_part: bool,
-    /// A part without Content-Type is a message (RFC 2046 section 5.1.5).
+    /// `true` in a digest, whose parts are messages by default (RFC 2046 section 5.1.5).
     is_in_digest: bool,
     has_bytes_above_127: bool,
     is_invalid_utf8: bool,
     field: Option<Field>,
-    content: Option<Content>,
-    /// The body is in base64 or quoted-printable, so that nothing in it is a header.
+    body: Option<BodyKind>,
+    /// `true` if the body is in base64 or quoted-printable, so that nothing in it is a header.
     is_encoded: bool,
 }
 
-/// Field of a header.
+/// Header field; only the values that are needed are kept.
 #[derive(Debug)]
 enum Field {
     ContentType(Vec<u8>),
@@ -63,11 +64,11 @@ enum Field {
     Other,
 }
 
-/// Content of a message or part, as far as it matters here.
+/// Kind of body that a Content-Type announces.
 #[derive(Debug, PartialEq, Eq)]
-enum Content {
+enum BodyKind {
     Multipart(Multipart),
-    /// A message, which begins with its header.
+    /// An embedded message, which begins with a header.
     Message,
     Leaf,
 }
@@ -78,47 +79,47 @@ struct Multipart {
     is_digest: bool,
 }
 
-/// Line of which some pieces were read.
+/// The pieces of the current line that have been read.
 #[derive(Debug, Default)]
-struct Line {
-    /// Its beginning, up to the limit of its place.
+struct PartialLine {
+    /// Its beginning, up to the limit of its section.
     start: Vec<u8>,
-    /// Something else than blanks follows behind the beginning.
+    /// `true` if anything but blanks follows the beginning.
     has_text_beyond: bool,
-    /// It is known to be no delimiter.
+    /// `true` if it cannot be a delimiter.
     is_no_delimiter: bool,
     has_bytes_above_127: bool,
     utf8: Utf8Check,
 }
 
 impl MimeHeaders {
-    /// Takes in a piece of the current line, without its line end.
+    /// Handles a piece of the current line, without its line end.
     #[inline]
     pub(super) fn text(&mut self, text: &[u8]) {
-        match self.place {
-            Place::Rest => {}
-            Place::Body => self.line.add_to_delimiter(text),
-            Place::Header => self.line.add_to_field(text),
+        match self.section {
+            Section::Rest => {}
+            Section::Body => self.line.add_to_delimiter(text),
+            Section::Header => self.line.add_to_field(text),
         }
     }
 
-    /// Takes in the end of the current line.
+    /// Handles the end of the current line.
     #[inline]
     pub(super) fn end_line(&mut self) {
-        match self.place {
-            Place::Rest => {}
-            Place::Body if self.line.is_no_delimiter => self.line.is_no_delimiter = false,
-            Place::Body => self.end_body_line(),
-            Place::Header => self.end_header_line(),
+        match self.section {
+            Section::Rest => {}
+            Section::Body if self.line.is_no_delimiter => self.line.is_no_delimiter = false,
+            Section::Body => self.end_body_line(),
+            Section::Header => self.end_header_line(),
         }
     }
 
-    /// Returns `true` if there was a header with UTF-8 beyond ASCII.
+    /// Handles the end of the message. Returns `true` if a header had UTF-8 beyond ASCII.
     pub(super) fn finish(mut self) -> bool {
-        if self.place == Place::Header && !self.line.start.is_empty() {
+        if self.section == Section::Header && !self.line.start.is_empty() {
             self.end_header_line();
         }
-        if self.place == Place::Header {
+        if self.section == Section::Header {
             self.end_header();
         }
         self.has_utf8
@@ -152,7 +153,7 @@ impl MimeHeaders {
         self.header.is_invalid_utf8 |= !self.line.utf8.is_valid();
     }
 
-    /// Returns the multipart that the current line delimits, and `true` if the line ends it.
+    /// Returns the index of the multipart that the current line delimits, and `true` if the line ends it.
     fn delimiter(&self) -> Option<(usize, bool)> {
         let line = self.line.start.strip_prefix(b"--").filter(|_| !self.line.has_text_beyond)?;
         let line = line.trim_ascii_end();
@@ -165,7 +166,7 @@ impl MimeHeaders {
         innermost_first.find_map(|(index, multipart)| Some((index, fits(multipart)?)))
     }
 
-    /// Leaves the multiparts inside the delimited one, and begins its next part or its epilogue.
+    /// Leaves the multiparts inside the delimited one. Then its next part begins, or its epilogue.
     fn pass_delimiter(&mut self, index: usize, is_last: bool) {
         self.open.truncate(index + usize::from(!is_last));
         let is_in_digest = self.open.last().is_some_and(|multipart| multipart.is_digest);
@@ -178,14 +179,14 @@ impl MimeHeaders {
     /// Ends a header, and begins the body that it describes.
     fn begin_body(&mut self) {
         let header = self.end_header();
-        let default = if header.is_in_digest { Content::Message } else { Content::Leaf };
-        match header.content.unwrap_or(default) {
-            Content::Multipart(multipart) if self.open.len() < MAX_DEPTH => {
+        let default = if header.is_in_digest { BodyKind::Message } else { BodyKind::Leaf };
+        match header.body.unwrap_or(default) {
+            BodyKind::Multipart(multipart) if self.open.len() < MAX_DEPTH => {
                 self.open.push(multipart);
                 self.begin_leaf();
             }
-            Content::Message if !header.is_encoded => self.begin_header(false),
-            Content::Multipart(_) | Content::Message | Content::Leaf => self.begin_leaf(),
+            BodyKind::Message if !header.is_encoded => self.begin_header(false),
+            BodyKind::Multipart(_) | BodyKind::Message | BodyKind::Leaf => self.begin_leaf(),
         }
     }
 
@@ -198,18 +199,18 @@ impl MimeHeaders {
 
     fn begin_header(&mut self, is_in_digest: bool) {
         self.header = Header { is_part: true, is_in_digest, ..Header::default() };
-        // one is enough
-        self.place = if self.has_utf8 { Place::Rest } else { Place::Header };
+        // no further header needs to be examined once one has UTF-8
+        self.section = if self.has_utf8 { Section::Rest } else { Section::Header };
     }
 
     fn begin_leaf(&mut self) {
         let may_be_delimited = !self.open.is_empty() && !self.has_utf8;
-        self.place = if may_be_delimited { Place::Body } else { Place::Rest };
+        self.section = if may_be_delimited { Section::Body } else { Section::Rest };
     }
 }
 
 impl Header {
-    /// Takes in a line; `false` if it is neither a field nor the continuation of one.
+    /// Reads a line. Returns `false` if it is neither a field nor the continuation of one.
     fn read(&mut self, line: &[u8]) -> bool {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return self.field.as_mut().map(|field| field.add(line)).is_some();
@@ -220,11 +221,11 @@ impl Header {
         true
     }
 
-    /// Takes in a field that is complete. Of two of a kind the first counts.
+    /// Evaluates the current field, which is complete. The first Content-Type counts.
     fn end_field(&mut self) {
         match self.field.take() {
-            Some(Field::ContentType(value)) if self.content.is_none() => {
-                self.content = Some(content(&value));
+            Some(Field::ContentType(value)) if self.body.is_none() => {
+                self.body = Some(body_kind(&value));
             }
             Some(Field::TransferEncoding(value)) => self.is_encoded |= is_encoded(&value),
             _ => {}
@@ -251,7 +252,7 @@ impl Field {
     }
 }
 
-impl Line {
+impl PartialLine {
     fn add_to_delimiter(&mut self, text: &[u8]) {
         let Some(first) = text.first().filter(|_| !self.is_no_delimiter) else { return };
         if self.start.is_empty() && *first != b'-' {
@@ -289,7 +290,7 @@ impl Line {
     }
 }
 
-/// Name and value of a field (RFC 5322 section 2.2), blanks before the colon allowed (section 4.5).
+/// Returns name and value of a field (RFC 5322 section 2.2). Blanks before the colon are allowed (section 4.5).
 fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = line.split_at(memchr::memchr(b':', line)?);
     let name = name.trim_ascii_end();
@@ -305,24 +306,24 @@ fn is_encoded(value: &[u8]) -> bool {
 }
 
 /// Reads a Content-Type (RFC 2045 section 5.1).
-fn content(value: &[u8]) -> Content {
+fn body_kind(value: &[u8]) -> BodyKind {
     let end = value.iter().position(|octet| matches!(octet, b';' | b'('));
     let (media_type, parameters) = value.split_at(end.unwrap_or(value.len()));
     let media_type = media_type.trim_ascii();
     if MESSAGES.iter().any(|message| media_type.eq_ignore_ascii_case(message)) {
-        return Content::Message;
+        return BodyKind::Message;
     }
     let is_multipart = media_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
     match boundary(parameters).filter(|_| is_multipart) {
         Some(boundary) if (1..=MAX_BOUNDARY).contains(&boundary.len()) => {
             let is_digest = media_type.eq_ignore_ascii_case(b"multipart/digest");
-            Content::Multipart(Multipart { boundary, is_digest })
+            BodyKind::Multipart(Multipart { boundary, is_digest })
         }
-        _ => Content::Leaf,
+        _ => BodyKind::Leaf,
     }
 }
 
-/// Returns the value of the parameter `boundary`, without blanks at its end, which look like those of the line.
+/// Returns the value of the parameter `boundary` without trailing blanks, which a delimiter line does not preserve.
 fn boundary(parameters: &[u8]) -> Option<Vec<u8>> {
     let mut rest = parameters;
     loop {
@@ -348,7 +349,8 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
         let (token, behind) = text.split_at(end.unwrap_or(text.len()));
         return (token.to_vec(), behind);
     };
-    let (mut value, mut octets) = (Vec::new(), quoted.iter());
+    let mut value = Vec::new();
+    let mut octets = quoted.iter();
     while let Some(octet) = octets.next() {
         match octet {
             b'"' => break,
@@ -359,7 +361,7 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, octets.as_slice())
 }
 
-/// Checks that bytes that come in pieces are UTF-8.
+/// Checks that bytes are valid UTF-8. They may come in pieces.
 #[derive(Debug, Default)]
 struct Utf8Check {
     /// Bytes of a character that the next piece may complete.
@@ -402,7 +404,7 @@ mod tests {
         scan.finish().unwrap().utf8_header
     }
 
-    /// A multipart with this boundary parameter, and then this text.
+    /// Returns a message with this boundary parameter and this body.
     fn multipart(boundary: &str, text: &str) -> String {
         format!("Subject: x\nContent-Type: multipart/mixed; {boundary}\n\n{text}")
     }
@@ -425,7 +427,7 @@ mod tests {
         for text in [
             "--b\nContent-Type: text/plain\n\nA: \u{fc}\n--c\nB: \u{fc}\n\n--b--\n",
             "P: \u{fc}\n\nP: \u{fc}\n--b\n\nx\n--b--\nE: \u{fc}\n\nE: \u{fc}\n--b\nE: \u{fc}\n",
-            // a part whose body begins where its header should
+            // a part without a header
             "--b\nno field \u{fc}\nA: \u{fc}\n\n--b--\n",
             "--b\n folded \u{fc}\n--b--\n",
             "--b\nGr\u{fc}\u{df}e: x\n\n--b--\n",

@@ -17,7 +17,7 @@ pub(crate) fn decode(encoded: &str) -> Option<String> {
     decode_with(encoded, is_xchar)
 }
 
-/// Decodes the same, in which UTF-8 may stand raw (RFC 6533 section 3).
+/// Decodes strictly, but accepts raw UTF-8 (RFC 6533 section 3).
 pub(crate) fn decode_with_utf8(encoded: &str) -> Option<String> {
     decode_with(encoded, |octet| is_xchar(octet) || !octet.is_ascii())
 }

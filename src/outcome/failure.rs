@@ -93,9 +93,10 @@ impl Failure {
         self.0.kind == FailureKind::Routing && (self.0.status.subject(), self.0.status.detail()) == (4, 6)
     }
 
-    /// Returns `true` if the server could not be reached by its own fault: it refused the connection, said nothing for as long
-    /// as the settings allow, or said 421 instead of greeting (RFC 5321 section 3.8). A wait that the time for the attempt
-    /// or the session ended, and a fault of this host, say nothing of the server.
+    /// Returns `true` if the server could not be reached, and this is not due to a fault or a time limit of this host.
+    ///
+    /// The server refused the connection, did not greet within the time limit of that stage, or replied 421 instead of a
+    /// greeting (RFC 5321 section 3.8).
     pub(crate) fn is_unreachable(&self) -> bool {
         match (self.0.kind, self.0.stage) {
             (FailureKind::Connecting, _) => self.cause::<io::Error>().is_some_and(is_of_peer),
@@ -105,7 +106,7 @@ impl Failure {
         }
     }
 
-    /// Returns `true` if the server closed the connection with 421 instead of greeting (RFC 5321 section 3.8).
+    /// Returns `true` if the server replied 421 instead of a greeting (RFC 5321 section 3.8).
     pub(crate) fn is_turned_away(&self) -> bool {
         self.0.stage == Some(Stage::Greeting) && self.0.kind == FailureKind::Refused && self.is_closing()
     }
@@ -114,13 +115,12 @@ impl Failure {
         self.reply().is_some_and(|reply| reply.code() == ReplyCode::SERVICE_CLOSING)
     }
 
-    /// Returns `true` if the time limit of the whole session or attempt ended a wait before the time of the stage was over.
+    /// Returns `true` if the time limit of the session or the attempt ended a wait before that of the stage.
     pub(crate) fn is_cut_short(&self) -> bool {
         matches!(self.cause(), Some(Interruption::SessionTimedOut))
     }
 
-    /// Returns `true` if a greeting was read on the connection. The first thing on a connection to `immediate` TLS is the
-    /// handshake.
+    /// Returns `true` if a greeting was read on the connection. With `immediate` TLS the handshake precedes it.
     pub(crate) fn is_greeted(&self, immediate: bool) -> bool {
         match (self.0.kind, self.0.stage) {
             (FailureKind::Connecting, _) => false,
@@ -130,7 +130,7 @@ impl Failure {
         }
     }
 
-    /// Returns `true` if the server refused the transaction or the recipient for now: its other addresses would say the same.
+    /// Returns `true` if the server refused the transaction or the recipient. Its other addresses would reply the same.
     pub(crate) fn is_refused_transaction(&self) -> bool {
         use Stage::{Content, Data, Final, MailFrom, RcptTo};
         self.0.kind == FailureKind::Refused
@@ -227,8 +227,7 @@ impl Error for Failure {
     }
 }
 
-/// Returns `true` if a connection failed by what the peer, or the way to it, did or did not do, and not by a lack of this
-/// host's.
+/// Returns `true` if a connection failed because of the peer or the network, and not for lack of resources of this host.
 fn is_of_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, NotFound,

@@ -7,7 +7,7 @@ use super::kind::FailureKind;
 use super::taken::Delivered;
 use crate::proto::{Interruption, Missing, Reply, ReplyClass, ReplyCode, Stage, Verdict};
 
-/// Octets of a reply's text that a detail quotes.
+/// Maximum number of bytes of a reply's text that a detail quotes.
 const MAX_QUOTED: usize = 900;
 
 impl Failure {
@@ -32,8 +32,7 @@ impl Failure {
         Self::refused_for(lasting, stage, reply)
     }
 
-    /// Judges a greeting that refuses, for a host that takes every 5yz greeting as permanent. As after 521, another host may
-    /// do better.
+    /// Builds the failure for a refusing greeting if every 5yz greeting is permanent. As after 521, the next host is tried.
     pub(crate) fn refused_by_permanent_greeting(reply: Reply) -> Self {
         let lasting = match reply.class() {
             ReplyClass::Permanent => Lasting::AtThisHost,
@@ -48,11 +47,11 @@ impl Failure {
         Self::new(FailureKind::Refused, lasting, numbers, what).at(stage).with_reply(reply)
     }
 
-    /// Builds the failure for 421 in reply to an earlier command, when the end of the content had been written.
+    /// Builds the failure for 421 in reply to a command before the content, if the end of the content had been written.
     fn closed_behind(stage: Stage, reply: Reply) -> Self {
         let mut failure = Self::refused(stage, reply, false);
         let inner = failure.inner();
-        inner.what.push_str(" when it had the whole message, which may have arrived");
+        inner.what.push_str(" after the whole message had been written; it may have arrived");
         inner.may_have_arrived = true;
         failure
     }

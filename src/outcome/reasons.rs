@@ -56,7 +56,7 @@ impl Failure {
         Self::new(FailureKind::Resolving, Lasting::Temporary, (4, 4), what)
     }
 
-    /// An exchanger that is this host, or is no better than this host; `why` names the one that is.
+    /// A mail exchanger that is this host, or is not preferred to it. `why` names the exchanger that is this host.
     pub(crate) fn leads_back(host: &str, why: impl fmt::Display) -> Self {
         let what = format!("mail to {host} would come back to this host: {why}");
         Self::new(FailureKind::Routing, Lasting::AtThisHost, (4, 6), what)
@@ -79,18 +79,18 @@ impl Failure {
         Self::new(FailureKind::TimedOut, Lasting::Temporary, (4, 7), what)
     }
 
-    /// The time for the attempt was over before a connection was established.
+    /// The time limit of the attempt expired before a connection was established.
     pub(crate) fn out_of_time_to_connect(endpoint: impl fmt::Display) -> Self {
         Self::connecting(format!("cannot connect to {endpoint}"), AttemptOver)
     }
 
-    /// The time for the attempt was over before the pool had a connection, or a permit for one.
+    /// The time limit of the attempt expired before the pool had a connection, or a permit for one.
     pub(crate) fn out_of_time_in_line(endpoint: impl fmt::Display) -> Self {
         let what = format!("no connection to {endpoint} became free");
         Self::new(FailureKind::TimedOut, Lasting::Temporary, (4, 7), what).because(AttemptOver)
     }
 
-    /// The recipient had as many sessions as one attempt may have, and there are hosts left.
+    /// The session limit of the attempt was reached for the recipient, and there are hosts left.
     pub(crate) fn out_of_sessions() -> Self {
         let what = "no more sessions are allowed in this attempt".to_owned();
         Self::new(FailureKind::Throttled, Lasting::Temporary, (4, 0), what)

@@ -12,7 +12,7 @@ pub(super) enum Exchangers {
     Null,
     /// These, the most preferred one first; those that lead back come last.
     Hosts(Vec<Exchanger>),
-    /// The best of them is this host itself, by this name.
+    /// The most preferred one is this host. Contains its name.
     Loop(DnsName),
 }
 
@@ -22,7 +22,8 @@ pub(super) struct Exchanger {
     pub(super) preference: u16,
     /// Its name, or the text that is none.
     pub(super) host: Result<DnsName, String>,
-    /// The exchanger that is this host, if mail for this one would come back: it is that one, or no better.
+    /// Name of the exchanger that is this host, if mail would come back from this one: it is the same, or less or equally
+    /// preferred.
     pub(super) leads_back: Option<DnsName>,
 }
 
@@ -39,8 +40,8 @@ pub(super) fn exchangers(records: &[Mx], own_names: &[Domain]) -> Exchangers {
         if hosts.iter().all(|mx| mx.preference >= preference) {
             return Exchangers::Loop(own);
         }
-        let worse = hosts.iter_mut().filter(|mx| mx.preference >= preference);
-        worse.for_each(|mx| mx.leads_back = Some(own.clone()));
+        let not_preferred = hosts.iter_mut().filter(|mx| mx.preference >= preference);
+        not_preferred.for_each(|mx| mx.leads_back = Some(own.clone()));
     }
     // equal preferences share the load
     fastrand::shuffle(&mut hosts);
@@ -57,7 +58,7 @@ fn exchanger(record: &Mx) -> Option<Exchanger> {
     Some(Exchanger { preference: record.preference, host, leads_back: None })
 }
 
-/// Preference and name of the best exchanger that has a name of this host.
+/// Returns preference and name of the most preferred exchanger with a name of this host.
 fn best_own(exchangers: &[Exchanger], own_names: &[Domain]) -> Option<(u16, DnsName)> {
     let named = exchangers.iter().filter_map(|mx| Some((mx.preference, mx.host.as_ref().ok()?)));
     let own = named.filter(|(_, name)| own_names.iter().any(|own| own.dns_name() == *name));

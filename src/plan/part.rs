@@ -147,9 +147,10 @@ impl<'a> Part<'a> {
         (candidates, note)
     }
 
-    /// Preference of the best exchanger that is this host, and the reason to take it for this host.
+    /// Returns the preference of the most preferred exchanger that is this host, and how it was recognized.
     fn best_own(&self, planner: &Planner<'_>) -> Option<(Option<u16>, String)> {
-        let own = self.hosts.iter().filter_map(|host| Some((host.preference(), host.own(planner)?)));
+        let own =
+            self.hosts.iter().filter_map(|host| Some((host.preference(), host.own_host_evidence(planner)?)));
         own.min_by_key(|(preference, _)| *preference)
     }
 }
@@ -199,8 +200,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Reason to take it for this host. `None`: it is another one, as far as is known.
-    fn own(&self, planner: &Planner<'_>) -> Option<String> {
+    /// Returns how it was recognized as this host, or `None` if it is not known to be this host.
+    fn own_host_evidence(&self, planner: &Planner<'_>) -> Option<String> {
         let Self::Asked(asked) = self else { return None };
         let (hop, lookup) = &**asked;
         if !hop.may_lead_back() {

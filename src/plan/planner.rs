@@ -70,13 +70,13 @@ impl<'a> Planner<'a> {
         Self { sources, ..self }
     }
 
-    /// The same planner, whose queries are made for this requester. Default: one for each [`Planner::new`].
+    /// Sets the requester that queries are made for. Default: a new one for each [`Planner::new`].
     #[must_use]
     pub fn with_requester(self, requester: Requester) -> Self {
         Self { requester, ..self }
     }
 
-    /// A query of this planner's requester.
+    /// Returns a query for the requester of this planner.
     pub(super) fn query(&self, name: impl Into<DnsName>) -> Query {
         Query::new(name).for_requester(self.requester)
     }

@@ -107,7 +107,7 @@ async fn check_077_attack_a04_the_best_exchanger_is_this_host() {
     );
 }
 
-/// Why a candidate leads back.
+/// Returns the reason that mail to a candidate would come back.
 fn leads_back(plan: &Plan, host: &str) -> String {
     let candidate = plan.candidates.iter().find(|candidate| candidate.name() == host).unwrap();
     let detail = candidate.failure().unwrap().detail();

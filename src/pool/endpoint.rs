@@ -1,4 +1,4 @@
-//! [`EndpointState`]: limits and line of the connections to one endpoint, over all keys.
+//! [`EndpointState`]: connection limits and queue of one endpoint, over all pool keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::ticket::Waiting;
 use crate::proto::Terms;
 use crate::transport::end_of;
 
-/// Groups of one endpoint. Deliveries of all groups form one line: the first that may have a connection is the next, under
-/// whichever key it waits.
+/// The groups of one endpoint. Deliveries of all groups form one queue: the first that may have a connection is the next,
+/// regardless of its key.
 pub(super) struct EndpointState<T: Carried> {
-    /// Every group has a place of its own. Free places have a state that nothing refers to.
+    /// State of each group, at its place. Nothing refers to the state at a free place.
     groups: Vec<State<T>>,
     free: Vec<usize>,
     /// Number of permits over all groups.
@@ -24,13 +24,13 @@ pub(super) struct EndpointState<T: Carried> {
     limits: Limits,
     /// Limits of the server itself, one for each source address.
     learned: Vec<LearnedLimit>,
-    /// When a connection that worked was closed last.
+    /// Time at which a connection with a session was last closed.
     last_closed: Option<Instant>,
-    /// Number of the next delivery in line.
+    /// Number of the latest delivery that was queued.
     next_number: u64,
 }
 
-/// Limits that the settings name.
+/// Limits of the settings.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     per_key: usize,
@@ -38,34 +38,34 @@ struct Limits {
     learned_for: Duration,
 }
 
-/// A limit of the server on connections from one address, learned from a greeting with 421.
+/// A limit of the server on connections from one source address, learned from a greeting with 421.
 #[derive(Debug)]
 struct LearnedLimit {
     source: Option<IpAddr>,
-    /// Connections that the server was known to allow.
+    /// Number of connections that the server is known to accept.
     count: usize,
-    /// When it expires. After that one connection more is tried at a time.
+    /// Time of expiry. From then on one more connection at a time is tried.
     until: Instant,
-    /// Whether a task waits for the expiry.
+    /// `true` if a task waits for the expiry.
     is_timed: bool,
 }
 
-/// Other connections to the server when it greeted one with 421.
+/// Other connections to a server that greeted one with 421.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Others {
+pub(crate) enum OtherConnections {
     /// A session was opened on at least one.
     Working,
-    /// At least one is being opened or closed, or was closed meanwhile, and none works.
+    /// At least one is being opened or closed, or was closed meanwhile. None has a session.
     Unsettled,
     /// There are none.
     None,
 }
 
-/// Next use of a connection that is given back.
+/// Next use of a returned connection.
 pub(super) enum Successor<T: Carried> {
-    /// This delivery has it.
+    /// This delivery gets it.
     Delivery(Waiting<T>),
-    /// A delivery under another key needs the place: the connection must be closed.
+    /// A delivery under another key waits for its permit, so the connection must be closed.
     OtherKey,
     /// No delivery waits.
     None,
@@ -94,7 +94,7 @@ impl<T: Carried> EndpointState<T> {
         &mut self.groups[place]
     }
 
-    /// A place for another group.
+    /// Returns a free place for a group.
     pub(super) fn free_place(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             self.groups.push(State::default());
@@ -106,12 +106,12 @@ impl<T: Carried> EndpointState<T> {
         self.groups[place] = state;
     }
 
-    /// Since when the connection is idle that was used the longest time ago, over all groups.
+    /// Returns the time since which the least recently used connection of all groups has been idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.groups.iter().filter_map(State::idle_since).min()
     }
 
-    /// Takes out the connection that was idle longest, over all groups.
+    /// Removes the connection that has been idle longest, over all groups.
     pub(super) fn take_oldest(&mut self) -> Option<Removed<T>> {
         let idle = self.groups.iter().enumerate();
         let idle = idle.filter_map(|(place, group)| Some((group.idle_since()?, place)));
@@ -147,11 +147,11 @@ impl<T: Carried> EndpointState<T> {
         self.learned(group.source).is_none_or(|learned| open() < learned.limit())
     }
 
-    /// Place of the group whose first delivery in line is the next to have a permit, if there is one to be had.
+    /// Returns the place of the group with the first queued delivery that may get a permit now.
     fn next_in_line(&mut self) -> Option<usize> {
         let mut next = None;
         for place in 0..self.groups.len() {
-            self.groups[place].skip_those_who_left();
+            self.groups[place].skip_cancelled();
             let Some(number) = self.groups[place].waiting.front().map(Waiting::number) else { continue };
             if next.is_none_or(|(earliest, _)| number < earliest) && self.has_room(place) {
                 next = Some((number, place));
@@ -160,8 +160,8 @@ impl<T: Carried> EndpointState<T> {
         next.map(|(_, place)| place)
     }
 
-    /// Deliveries of a group that got into line before the delivery of this number and wait for a connection of another
-    /// group to be closed: the limit of their own group leaves room for them.
+    /// Returns the deliveries of a group that wait for a connection of another group to be closed, because the limit of their
+    /// own group leaves room for them. Only those queued before the delivery of this number.
     fn held_up(&self, place: usize, before: u64) -> impl Iterator<Item = &Waiting<T>> {
         let group = &self.groups[place];
         let room = self.limits.per_key.saturating_sub(group.open);
@@ -169,7 +169,7 @@ impl<T: Carried> EndpointState<T> {
         earlier.filter(|waiting| !waiting.has_left()).take(room)
     }
 
-    /// Returns `true` if a group may have one more connection once one of another group is closed.
+    /// Returns `true` if a group may have one more connection after one of another group is closed.
     fn may_replace(&self, place: usize, other: usize) -> bool {
         let source = self.groups[place].source;
         let Some(learned) = self.learned(source) else { return true };
@@ -177,15 +177,15 @@ impl<T: Carried> EndpointState<T> {
         live - usize::from(self.groups[other].source == source) < learned.limit()
     }
 
-    /// Returns `true` if a delivery of another group needs the place of a connection of this group, and got into line before
-    /// the delivery of this number. Connections that are being closed make room for as many.
+    /// Returns `true` if a delivery of another group needs the permit of a connection of this group. Only deliveries queued
+    /// before the delivery of this number count, and not those served by connections that are being closed.
     fn is_place_needed(&self, place: usize, before: u64) -> bool {
         let others = (0..self.groups.len()).filter(|other| *other != place);
         let others = others.filter(|other| self.may_replace(*other, place));
         others.flat_map(|other| self.held_up(other, before)).nth(self.closing()).is_some()
     }
 
-    /// Takes out an idle connection whose place a delivery in line needs, the one that was idle longest.
+    /// Removes the connection that has been idle longest, of those that must be closed for a queued delivery.
     pub(super) fn take_idle_for_line(&mut self) -> Option<Removed<T>> {
         let idle = self.groups.iter().enumerate();
         let idle = idle.filter_map(|(place, group)| Some((group.idle_since()?, place)));
@@ -194,18 +194,18 @@ impl<T: Carried> EndpointState<T> {
         self.take_oldest_at(place)
     }
 
-    /// Returns `true` if a delivery in line may have a permit.
+    /// Returns `true` if a queued delivery may get a permit now.
     pub(super) fn is_due(&mut self) -> bool {
         self.next_in_line().is_some()
     }
 
-    /// Takes the next delivery out of the line, with a permit, if there is one to be had.
+    /// Removes the next delivery from the queue and gives it a permit, if one is free.
     pub(super) fn admit_next(&mut self) -> Option<(Waiting<T>, Arc<Group<T>>)> {
         loop {
             let place = self.next_in_line()?;
             let group = &mut self.groups[place];
             let waiting = group.waiting.pop_front()?;
-            // a group with a line is not forgotten; without one nothing could be given
+            // a group with a queue is never removed, so this does not happen
             let Some(of) = group.group.upgrade() else { continue };
             group.open += 1;
             self.open += 1;
@@ -219,7 +219,7 @@ impl<T: Carried> EndpointState<T> {
         self.learned.iter().any(|learned| learned.until > now)
     }
 
-    /// The learned limit of a source address whose expiry no task waits for yet. From now on one does.
+    /// Returns the expiry of a learned limit for which no task waits yet. The caller must start one.
     pub(super) fn untimed_expiry(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let learned = self.learned.iter_mut().find(|learned| !learned.is_timed && learned.until > now)?;
@@ -227,7 +227,7 @@ impl<T: Carried> EndpointState<T> {
         Some(learned.until)
     }
 
-    /// Ends the wait of a task for learned limits; returns the next expiry, if there is one.
+    /// Ends the wait for limits that have expired. Returns the next expiry, if there is one.
     pub(super) fn next_expiry(&mut self, now: Instant) -> Option<Instant> {
         for learned in &mut self.learned {
             learned.is_timed &= learned.until > now;
@@ -237,14 +237,14 @@ impl<T: Carried> EndpointState<T> {
 }
 
 impl LearnedLimit {
-    /// Connections that may be open at a time.
+    /// Returns the maximum number of open connections.
     fn limit(&self) -> usize {
         if Instant::now() < self.until { self.count } else { self.count + 1 }
     }
 }
 
 impl<T: Carried> Locked<'_, T> {
-    /// Takes a permit, if there is one to be had and no delivery waits for it.
+    /// Takes a permit if one is free and no queued delivery may have it. Returns `true` if it does.
     pub(super) fn enter(&mut self) -> bool {
         let is_admitted = self.has_room();
         if is_admitted {
@@ -254,24 +254,24 @@ impl<T: Carried> Locked<'_, T> {
         is_admitted
     }
 
-    /// Returns `true` if there is room for a connection that no delivery in line waits for.
+    /// Returns `true` if a permit is free that no queued delivery may have.
     pub(super) fn has_room(&mut self) -> bool {
         self.all.has_room(self.place) && !self.all.is_due()
     }
 
-    /// Number of a delivery that gets into line now.
+    /// Returns the number of a delivery that is queued now.
     pub(super) fn next_number(&mut self) -> u64 {
         self.all.next_number += 1;
         self.all.next_number
     }
 
-    /// Number of the first delivery of this group in line.
+    /// Returns the number of the first queued delivery of this group.
     fn first_number(&mut self) -> Option<u64> {
-        self.skip_those_who_left();
+        self.skip_cancelled();
         self.waiting.front().map(Waiting::number)
     }
 
-    /// Takes out of the line the delivery that is the next to use a connection of this group.
+    /// Removes the delivery from the queue that gets a connection of this group next.
     pub(super) fn successor(&mut self) -> Successor<T> {
         let first = self.first_number();
         if self.all.is_place_needed(self.place, first.unwrap_or(u64::MAX)) {
@@ -280,19 +280,20 @@ impl<T: Carried> Locked<'_, T> {
         self.waiting.pop_front().map_or(Successor::None, Successor::Delivery)
     }
 
-    /// Returns `true` if a delivery waits that has a use for a connection of this group, or for its place.
+    /// Returns `true` if a queued delivery needs a connection of this group, or its permit.
     pub(super) fn has_successor(&mut self) -> bool {
         self.first_number().is_some() || self.all.is_place_needed(self.place, u64::MAX)
     }
 
-    /// The first delivery in line, if no delivery of another group that needs the same place came before it.
+    /// Returns the first queued delivery of this group, unless one of another group was queued before it and needs the same
+    /// permit.
     pub(super) fn first_in_line(&mut self) -> Option<&Waiting<T>> {
         let first = self.first_number()?;
         if self.all.is_place_needed(self.place, first) { None } else { self.waiting.front() }
     }
 
-    /// Counts a connection on which a session was opened. Returns `true` if that leaves room for a delivery in line: a
-    /// learned limit was too low.
+    /// Counts a connection on which a session was opened. Returns `true` if a learned limit may have been raised, so that a
+    /// queued delivery may get a permit.
     pub(super) fn opened(&mut self, terms: Terms) -> bool {
         self.working += 1;
         self.terms = Some(terms);
@@ -316,7 +317,7 @@ impl<T: Carried> Locked<'_, T> {
         self.count(to, |count| *count += 1);
     }
 
-    /// Gives a permit up.
+    /// Returns a permit.
     pub(super) fn release(&mut self, phase: Phase) {
         self.count(phase, |count| *count -= 1);
         if matches!(phase, Phase::Working | Phase::Closing) {
@@ -334,30 +335,31 @@ impl<T: Carried> Locked<'_, T> {
         }
     }
 
-    /// Gives up the permit, taken `since` then, of a connection that the server greeted with 421. If there are other
-    /// connections from the same source address, their number is the limit of the server from now on.
-    pub(super) fn turned_away(&mut self, since: Option<Instant>) -> Others {
+    /// Returns the permit of a connection that the server greeted with 421. `since` is the time at which it was taken.
+    ///
+    /// The number of other connections from the same source address becomes the learned limit of the server.
+    pub(super) fn turned_away(&mut self, since: Option<Instant>) -> OtherConnections {
         self.release(Phase::Opening);
         let (source, learned_for) = (self.source, self.all.limits.learned_for);
         if learned_for.is_zero() {
-            return Others::None;
+            return OtherConnections::None;
         }
         let (mut open, mut working) = (0, 0);
         for group in self.all.of_source(source) {
             open += group.open;
             working += group.working;
         }
-        // the server may have counted one that is closed by now
+        // the server may have counted a connection that has been closed since
         let others = open.max(usize::from(self.all.last_closed >= since));
         self.learn(source, others, learned_for);
         match (working, others) {
-            (1.., _) => Others::Working,
-            (0, 1..) => Others::Unsettled,
-            (0, 0) => Others::None,
+            (1.., _) => OtherConnections::Working,
+            (0, 1..) => OtherConnections::Unsettled,
+            (0, 0) => OtherConnections::None,
         }
     }
 
-    /// Notes a limit. One of no connection at all expires at once: a single connection is always tried.
+    /// Stores a learned limit. A limit of 0 expires at once, because a single connection is always tried.
     fn learn(&mut self, source: Option<IpAddr>, others: usize, learned_for: Duration) {
         let now = Instant::now();
         let until = if others == 0 { now } else { end_of(now, learned_for) };
@@ -367,7 +369,7 @@ impl<T: Carried> Locked<'_, T> {
         }
     }
 
-    /// Frees the place of a group that is of no use.
+    /// Frees the place of a group that is not used.
     pub(super) fn forget(&mut self) {
         let place = self.place;
         self.all.groups[place] = State::default();

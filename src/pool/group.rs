@@ -26,7 +26,7 @@ pub(crate) trait Carried: Send + 'static {
     /// Says goodbye.
     fn close(self) -> BoxFuture<'static, ()>;
 
-    /// Closes it without a word, and waits a moment until the server has closed its end.
+    /// Closes it without QUIT, and waits a moment until the server closes its end.
     fn abandon(self) -> BoxFuture<'static, ()>;
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Group<T: Carried> {
     endpoint: Arc<Mutex<EndpointState<T>>>,
 }
 
-/// State of one group. All groups of an endpoint have one lock, for they share the limit of the endpoint.
+/// State of one group. All groups of an endpoint share one lock, because they share its limit.
 pub(super) struct State<T: Carried> {
     /// The group; dangling while the place is free.
     pub(super) group: Weak<Group<T>>,
@@ -101,8 +101,8 @@ impl<T: Carried> Group<T> {
         Locked { all, place: self.place }
     }
 
-    /// Frees its place if it is of no use to anybody. Returns `true` if so.
-    pub(super) fn forget_if_of_no_use(&self) -> bool {
+    /// Frees its place if it is not used. Returns `true` if it does.
+    pub(super) fn remove_if_unused(&self) -> bool {
         let mut state = self.state();
         let is_of_no_use = state.is_of_no_use();
         if is_of_no_use {
@@ -146,7 +146,7 @@ impl<T: Carried> State<T> {
         self.idle.front().map(|idle| idle.since)
     }
 
-    /// Takes out the connection that was idle longest. Its permit counts on, as that of a connection being closed.
+    /// Removes the connection that has been idle longest. Its permit now counts as that of a connection being closed.
     pub(super) fn take_oldest(&mut self) -> Option<T> {
         let idle = self.idle.pop_front()?;
         self.working -= 1;
@@ -154,8 +154,8 @@ impl<T: Carried> State<T> {
         Some(idle.held.into_item())
     }
 
-    /// Removes deliveries that have left from the head of the line.
-    pub(super) fn skip_those_who_left(&mut self) {
+    /// Removes cancelled deliveries from the head of the queue.
+    pub(super) fn skip_cancelled(&mut self) {
         while self.waiting.front().is_some_and(Waiting::has_left) {
             self.waiting.pop_front();
         }

@@ -27,7 +27,7 @@ pub(crate) struct Key {
     pub(crate) client_name: Option<ClientName>,
     /// Whether octets above 127 are sent without being asked for.
     pub(crate) eight_bit_clean: bool,
-    /// Bytes of the largest message that goes out together with its commands.
+    /// Size of the largest message that is sent together with its commands, in bytes.
     pub(crate) single_flight_limit: usize,
     /// Whether a server of this host's own name is a loop.
     pub(crate) is_stranger: bool,

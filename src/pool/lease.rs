@@ -132,15 +132,15 @@ impl<T: Carried> Lease<T> {
         self.keep(now)
     }
 
-    /// Gives back a connection that came to a delivery which does not need it any more.
+    /// Returns a connection that was handed to a delivery which no longer needs it.
     pub(super) fn return_unused(self) {
-        // without a runtime nobody could look after it
+        // without a runtime no task could close it in time
         if Handle::try_current().is_ok() {
             part(self.give_back());
         }
     }
 
-    /// Gives up the room of a connection that both ends have closed, or whose server was given its time to.
+    /// Gives up the permit of a connection after the server closed its end, or after the time limit for that.
     pub(crate) fn close_at_once(mut self) {
         if let Some(held) = self.0.take() {
             let Held { item, mut queue } = *held;
@@ -162,7 +162,7 @@ impl<T: Carried> Lease<T> {
         slot
     }
 
-    /// The connection, which nobody is behind on. Its room is for another one once it is closed.
+    /// Returns the connection, on which no delivery is pipelined. Its permit is free once it is closed.
     fn into_closing(mut self) -> Option<Closing<T>> {
         let Held { item, queue } = *self.0.take()?;
         Some(Closing::new(item, queue.slot?))
@@ -296,11 +296,11 @@ impl<T: Carried> Queue<T> {
         self.followers.is_empty() && !is_kept
     }
 
-    /// Tells those who are behind that the connection is lost, and how much was written to it. The first who is there has its
-    /// room.
+    /// Notifies the pipelined deliveries that the connection is lost, and of the number of bytes written to it. The first one
+    /// that still waits gets the permit.
     fn tell_lost(&mut self, written: u64, mut slot: Option<Slot<T>>) {
         for Follower { waiting, place, .. } in self.followers.drain(..) {
-            // whoever is not there any more needs no room
+            // cancelled deliveries need no permit
             if let Some(Turn::Lost { slot: unused, .. }) =
                 waiting.send(Turn::Lost { place, written, slot: slot.take() })
             {
@@ -323,7 +323,7 @@ impl<T: Carried> Drop for Lease<T> {
         queue.listen_no_more();
         let Some(mut slot) = queue.slot.take() else { return };
         if queue.is_followed() {
-            // the room is for another connection once this one is closed
+            // the permit is for another connection once this one is closed
             drop(item);
             slot.reopen();
             queue.tell_lost(written, Some(slot));

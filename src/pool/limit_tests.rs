@@ -336,7 +336,7 @@ async fn the_limit_of_a_server_is_learned_from_421_and_expires() {
     let bed = Bed::new(9, 99);
     let key = name("a");
     let leases = [bed.lease(&key), bed.lease(&key)];
-    assert_eq!(bed.permit(&key).turned_away(), Others::Working);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::Working);
     assert!(bed.is_full(&key), "the server takes two");
     let (mut first, mut second, mut third) = (bed.wait(&key), bed.wait(&key), bed.wait(&key));
     sleep(Duration::from_secs(299)).await;
@@ -346,7 +346,7 @@ async fn the_limit_of_a_server_is_learned_from_421_and_expires() {
     let probe = permit(&mut first);
     assert!(grant(&mut second).is_none());
     let _lease = bed.open(probe);
-    assert_eq!(permit(&mut second).turned_away(), Others::Working);
+    assert_eq!(permit(&mut second).turned_away(), OtherConnections::Working);
     assert!(grant(&mut third).is_none(), "the server takes three");
     drop(leases);
     settle().await;
@@ -358,7 +358,7 @@ async fn waiters_connect_again_when_the_last_connection_that_worked_is_gone() {
     let bed = Bed::new(9, 9);
     let key = name("a");
     let lease = bed.lease(&key);
-    assert_eq!(bed.permit(&key).turned_away(), Others::Working);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::Working);
     let mut waiter = bed.wait(&key);
     drop(lease);
     settle().await;
@@ -371,8 +371,8 @@ async fn a_server_that_takes_no_connection_is_tried_with_one_at_a_time() {
     let key = name("a");
     let _user = bed.pool.member(&key);
     let (first, second) = (bed.permit(&key), bed.permit(&key));
-    assert_eq!(first.turned_away(), Others::Unsettled, "the other one may work yet");
-    assert_eq!(second.turned_away(), Others::None);
+    assert_eq!(first.turned_away(), OtherConnections::Unsettled, "the other one may work yet");
+    assert_eq!(second.turned_away(), OtherConnections::None);
     let third = bed.permit(&key);
     assert!(bed.is_full(&key));
     // it works after all
@@ -388,7 +388,7 @@ async fn attack_a51_a_learned_limit_outlives_the_last_connection_and_is_forgotte
     let bed = Bed::new(9, 9);
     let key = name("a");
     let lease = bed.lease(&key);
-    assert_eq!(bed.permit(&key).turned_away(), Others::Working);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::Working);
     drop(lease);
     sleep(Duration::from_secs(299)).await;
     let permit = bed.permit(&key);
@@ -407,9 +407,9 @@ async fn a_greeting_with_421_may_be_due_to_a_connection_that_was_closed_meanwhil
     drop(lease);
     settle().await;
     let _user = bed.pool.member(&key);
-    assert_eq!(permit.turned_away(), Others::Unsettled);
+    assert_eq!(permit.turned_away(), OtherConnections::Unsettled);
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(bed.permit(&key).turned_away(), Others::None);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::None);
 }
 
 #[tokio::test]
@@ -417,9 +417,9 @@ async fn law_13_the_limit_of_a_server_is_that_of_one_source_address() {
     let bed = Bed::new(9, 9);
     let (one, other) = (name("a"), Key { source: Some([127, 0, 0, 7].into()), ..name("a") });
     let _lease = bed.lease(&one);
-    assert_eq!(bed.permit(&other).turned_away(), Others::None, "none works from there");
+    assert_eq!(bed.permit(&other).turned_away(), OtherConnections::None, "none works from there");
     assert!(!bed.is_full(&one));
-    assert_eq!(bed.permit(&Key { name: None, ..one.clone() }).turned_away(), Others::Working);
+    assert_eq!(bed.permit(&Key { name: None, ..one.clone() }).turned_away(), OtherConnections::Working);
     assert!(bed.is_full(&one));
 }
 
@@ -430,7 +430,7 @@ async fn without_time_to_live_no_limit_is_learned() {
     let bed = Bed::with(settings, 9);
     let key = name("a");
     let _lease = bed.lease(&key);
-    assert_eq!(bed.permit(&key).turned_away(), Others::None);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::None);
     assert!(!bed.is_full(&key));
 }
 

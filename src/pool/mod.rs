@@ -15,7 +15,7 @@ mod tests;
 mod ticket;
 mod turn;
 
-pub(crate) use endpoint::Others;
+pub(crate) use endpoint::OtherConnections;
 pub(crate) use group::Carried;
 pub(crate) use key::Key;
 pub(crate) use lease::{Lease, Queue};

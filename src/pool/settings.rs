@@ -14,14 +14,18 @@ pub struct PoolSettings {
     /// Connections to one endpoint at a time, for each promise that they must keep; 20. Deliveries beyond wait for one of
     /// them, in order.
     pub connections: usize,
-    /// Maximum number of connections to one address and port, or unix socket, at any moment, over all host names and all
-    /// promises. Connections that are being made or closed count. A connection that is idle under another name is closed
-    /// for a delivery that waits. With `None` it is the value of [`connections`](Self::connections). Default: `None`.
+    /// Maximum number of connections to one address and port, or unix socket, at any moment, over all pool keys.
+    ///
+    /// Connections that are being opened or closed count. If a delivery waits, an idle connection under another key, such
+    /// as another host name, is closed for it. `None` means the value of [`connections`](Self::connections).
+    /// Default: `None`.
     pub max_connections_per_address: Option<usize>,
-    /// How long a limit of the server is remembered. A server that has one greets the connection beyond it with 421
-    /// (RFC 5321 section 3.8): from then on no more connections to it are made than there were beside that one, and
-    /// deliveries wait for them. After this time one connection more is tried at a time. With zero a delivery that was
-    /// greeted with 421 does not wait for other connections. Default: 5 minutes.
+    /// Time for which a connection limit of a server is remembered.
+    ///
+    /// A server with such a limit greets a connection beyond it with 421 (RFC 5321 section 3.8). The number of other
+    /// connections then becomes the limit, and deliveries wait for these connections. After this time, one more connection
+    /// at a time is tried. With zero no limit is learned, and a delivery that was greeted with 421 does not wait.
+    /// Default: 5 minutes.
     pub learned_limit_ttl: Duration,
     /// How long a connection is kept while nobody needs it, any time; 5 seconds. With zero a connection that nobody waits for is
     /// closed at once, and QUIT goes out with the end of the last message.
@@ -32,9 +36,9 @@ pub struct PoolSettings {
     pub messages: usize,
     /// Idle connections in all; 100. The one that was idle longest is closed for another.
     pub idle_connections: usize,
-    /// Maximum number of unacknowledged messages per connection, over SMTP, where the server offers PIPELINING and CHUNKING
-    /// and each message goes out in a single flight. A value above 1 needs
-    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit). If the connection breaks,
+    /// Maximum number of unacknowledged messages per connection, over SMTP, if the server offers PIPELINING and CHUNKING
+    /// and each message is sent in a single flight. A value above 1 requires a
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) above 0. If the connection breaks,
     /// every unacknowledged message is reported with `may_have_arrived`; raise this only for relays you trust. Default: 1.
     pub window: usize,
 }

@@ -23,7 +23,7 @@ use crate::route::Endpoint;
 /// The connections of a deliverer.
 pub(crate) struct Pool<T: Carried>(Arc<Shared<T>>);
 
-/// Endpoints that may be kept for the sake of a learned limit alone.
+/// Maximum number of endpoints that are kept only because of a learned limit.
 const MAX_ENDPOINTS: usize = 4096;
 
 type Sites<T> = HashMap<Endpoint, Site<T>>;
@@ -35,7 +35,7 @@ struct Site<T: Carried> {
     groups: Vec<Arc<Group<T>>>,
 }
 
-/// Whoever needs both locks takes that of the sites first.
+/// Lock order: the sites before an endpoint.
 pub(super) struct Shared<T: Carried> {
     pub(super) settings: PoolSettings,
     sites: Mutex<Sites<T>>,
@@ -135,7 +135,7 @@ impl<T: Carried> Member<T> {
     pub(crate) fn enter_or_wait(&self) -> Result<Ticket<T>, Entry<T>> {
         loop {
             match self.wait(None) {
-                // others were faster
+                // another delivery was faster
                 Err(Entry::Full(_)) => {}
                 waits_or_has => return waits_or_has,
             }
@@ -202,13 +202,13 @@ impl<T: Carried> Shared<T> {
         let mut sites = self.sites();
         let Some(site) = sites.get_mut(&group.key.endpoint) else { return };
         // while the list is locked nobody comes
-        site.groups.retain(|other| !std::ptr::eq(&raw const **other, group) || !other.forget_if_of_no_use());
+        site.groups.retain(|other| !std::ptr::eq(&raw const **other, group) || !other.remove_if_unused());
         if site.groups.is_empty() && (!site.state().has_limit() || sites.len() > MAX_ENDPOINTS) {
             sites.remove(&group.key.endpoint);
         }
     }
 
-    /// Forgets endpoints of which nothing was kept but a limit that has expired by now.
+    /// Removes endpoints that were kept only because of a learned limit that has expired.
     pub(super) fn tidy_endpoints(&self) {
         self.sites().retain(|_, site| !site.groups.is_empty() || site.state().has_limit());
     }
@@ -261,7 +261,7 @@ impl<T: Carried> Shared<T> {
         Ok(())
     }
 
-    /// Says goodbye on a connection that was idle and whose place a delivery in line needs.
+    /// Sends QUIT on an idle connection that must be closed for a queued delivery.
     pub(super) fn close_removed(self: &Arc<Self>, removed: Option<(T, Arc<Group<T>>)>) {
         let Some((item, group)) = removed else { return };
         self.less_idle(1);
@@ -306,7 +306,7 @@ impl<T: Carried> Shared<T> {
         idle.min_by_key(|(since, _)| *since).map(|(_, site)| Arc::clone(&site.state))
     }
 
-    /// A connection that was idle and is to be closed.
+    /// Returns an idle connection as one that is being closed.
     fn closing(self: &Arc<Self>, item: T, group: &Arc<Group<T>>) -> Closing<T> {
         Closing::new(item, Slot::new(self, group, Phase::Closing))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::endpoint::Others;
+use super::endpoint::OtherConnections;
 use super::group::{Carried, Group};
 use super::key::Key;
 use super::shared::Shared;
@@ -18,7 +18,7 @@ pub(crate) struct Slot<T: Carried> {
     pub(super) shared: Arc<Shared<T>>,
     pub(super) group: Arc<Group<T>>,
     phase: Phase,
-    /// Since when there is no connection yet; `None` if there was one from the beginning.
+    /// Time at which it was taken without a connection, or `None` if it came with one.
     since: Option<Instant>,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Phase {
     Working,
     /// It is being closed.
     Closing,
-    /// The permit is another's, or that of an idle connection.
+    /// The permit has passed to another holder, or to an idle connection.
     Left,
 }
 
@@ -81,9 +81,9 @@ impl<T: Carried> Slot<T> {
         }
     }
 
-    /// Gives it up because the server greeted its connection, which is closed, with 421. Says which other connections to
-    /// the server there are: these are all that the server allows, and a delivery can wait for them.
-    pub(crate) fn turned_away(mut self) -> Others {
+    /// Gives up the permit of a connection that the server greeted with 421, and that is closed. Returns the state of the other
+    /// connections to the server: it accepts no more than these, and a delivery can wait for them.
+    pub(crate) fn turned_away(mut self) -> OtherConnections {
         self.phase = Phase::Left;
         let (others, expiry) = {
             let mut state = self.group.state();
@@ -126,7 +126,7 @@ impl<T: Carried> Closing<T> {
         Self { item, slot }
     }
 
-    /// Says goodbye and closes.
+    /// Sends QUIT and closes.
     pub(crate) async fn close(self) {
         let Self { item, slot } = self;
         item.close().await;
@@ -140,7 +140,7 @@ impl<T: Carried> Closing<T> {
     }
 }
 
-/// Closes a connection without a word.
+/// Closes a connection without QUIT, in the background.
 pub(super) fn abandon<T: Carried>(connection: Closing<T>) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn(connection.abandon())),
@@ -148,7 +148,7 @@ pub(super) fn abandon<T: Carried>(connection: Closing<T>) {
     }
 }
 
-/// Says goodbye on connections, for which nobody waits.
+/// Sends QUIT on connections and closes them in the background.
 pub(super) fn part<T: Carried>(connections: impl IntoIterator<Item = Closing<T>>) {
     let runtime = Handle::try_current();
     for connection in connections {

@@ -12,7 +12,7 @@ use super::turn::{Offer, Turn};
 /// A place in line: whoever serves the line has this half.
 pub(super) struct Waiting<T: Carried> {
     desk: Arc<Desk<T>>,
-    /// Its place among all that wait for the same endpoint.
+    /// Its number among all deliveries that wait for the same endpoint.
     number: u64,
 }
 
@@ -106,9 +106,9 @@ impl<T: Carried> Ticket<T> {
         let call = mem::replace(&mut state.call, Call::Over);
         drop(state);
         match call {
-            // nothing was sent on it in the name of the delivery
+            // nothing was sent on it for the delivery
             Call::Turn(Turn::Lease(lease)) => lease.return_unused(),
-            // a turn that comes too late is that of the next one, who is told when it is dropped
+            // a grant that comes too late passes to the next delivery when it is dropped
             other => drop(other),
         }
     }

@@ -23,9 +23,10 @@ const MAX_COMPLAINT: usize = 500;
 const OTHER_MECHANISM: [u16; 3] = [504, 534, 538];
 /// Refusal of credentials (RFC 4954 section 6).
 const BAD_CREDENTIALS: u16 = 535;
-/// SCRAM errors that concern channel binding, and those that concern credentials (RFC 5802 section 7).
+/// SCRAM errors that concern channel binding (RFC 5802 section 7).
 const BINDING_ERRORS: [&str; 3] =
     ["channel-bindings-dont-match", "channel-binding-not-supported", "unsupported-channel-binding-type"];
+/// SCRAM errors that concern credentials (RFC 5802 section 7).
 const CREDENTIALS_ERRORS: [&str; 3] = ["invalid-proof", "unknown-user", "invalid-username-encoding"];
 
 /// One AUTH command up to its end. Neither it nor what comes of it holds a secret that was sent.
@@ -63,8 +64,8 @@ pub enum AuthenticationFailure {
         /// What the mechanism let it say of the reason, as one line: an error in JSON (RFC 7628 section 3.2.2), a
         /// word (RFC 5802 section 7).
         complaint: Option<String>,
-        /// The mechanism without channel binding that was not tried, because nothing proved who the server is: whoever
-        /// relays a login can refuse channel binding. It is used if
+        /// The mechanism without channel binding that was not tried, because the certificate was not verified: an attacker
+        /// who relays the login could have refused channel binding. It is tried if
         /// [`LoginSettings::only`](crate::LoginSettings::only) names it, or the certificate is verified.
         untried: Option<Mechanism>,
     },
@@ -84,7 +85,7 @@ fn said(complaint: Option<&str>) -> String {
     complaint.map(|complaint| format!(": {complaint}")).unwrap_or_default()
 }
 
-/// Reason and remedy where channel binding was insisted on.
+/// Explains why a mechanism was not tried, and how to allow it.
 fn advice(untried: Option<&Mechanism>) -> String {
     let advice = |mechanism| {
         format!(
@@ -102,11 +103,11 @@ impl AuthenticationFailure {
         matches!(self, Self::Refused { reply, .. } if OTHER_MECHANISM.contains(&reply.code().as_u16()))
     }
 
-    /// Returns `true` if the refusal of a mechanism with channel binding may be for the binding, so that the same
-    /// mechanism may succeed without it on the same session.
+    /// Returns `true` if channel binding may be the reason for the refusal, so that the same mechanism may succeed without it
+    /// on the same session.
     ///
-    /// An error that the mechanism reports decides. Else 535 is for the credentials, and 421 ends the session.
-    pub(crate) fn may_be_for_binding(&self) -> bool {
+    /// An error that the mechanism reports decides. Without one, 535 refuses the credentials. 421 always ends the session.
+    pub(crate) fn may_refuse_channel_binding(&self) -> bool {
         let Self::Refused { reply, complaint, .. } = self else { return false };
         let error =
             complaint.as_deref().and_then(|complaint| complaint.split(',').next()).unwrap_or_default();
@@ -118,7 +119,7 @@ impl AuthenticationFailure {
         }
     }
 
-    /// The same failure, with the mechanism that was not tried because nothing proved who the server is.
+    /// Adds the mechanism that was not tried because the certificate was not verified.
     pub(crate) fn with_untried(mut self, mechanism: Option<Mechanism>) -> Self {
         if let Self::Refused { untried, .. } = &mut self {
             *untried = mechanism;
@@ -305,14 +306,14 @@ fn fits(command: &str, response: &[u8]) -> bool {
     command.len() + 1 + encoded_length(response).max(1) + 2 <= MAX_COMMAND
 }
 
-/// The text of a challenge, all lines together.
+/// Returns the text of a challenge, its lines joined.
 fn challenge_text(reply: &Reply, max: usize) -> Result<SecretOctets, SaslError> {
     let lines: Vec<_> = reply.lines().collect();
     let text = SecretOctets::join(&lines);
     if text.len() > max { Err(SaslError::ChallengeTooLong) } else { Ok(text) }
 }
 
-/// RFC 4954 section 4: one line of base64, or nothing at all.
+/// Decodes a challenge, which must be one line of base64 and may be empty (RFC 4954 section 4).
 fn decoded(reply: &Reply, text: &[u8]) -> Result<SecretOctets, SaslError> {
     if reply.lines().count() != 1 {
         return Err(SaslError::NotBase64);

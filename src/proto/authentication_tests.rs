@@ -257,7 +257,7 @@ fn check_196_a_refusal_other_than_of_the_credentials_may_be_for_channel_binding(
             assert_eq!(play.challenges(challenge), "\r\n");
         }
         play.says(&format!("{reply} no\r\n"));
-        play.result().is_err_and(|failure| failure.may_be_for_binding())
+        play.result().is_err_and(|failure| failure.may_refuse_channel_binding())
     };
     for reply in ["501", "504", "534", "550", "554", "454"] {
         assert!(may_be(None, reply), "{reply}");
@@ -277,7 +277,7 @@ fn check_196_a_refusal_other_than_of_the_credentials_may_be_for_channel_binding(
         assert!(!may_be(challenge, "535"), "{challenge:?}");
     }
     assert!(!may_be(None, "421"));
-    assert!(!AuthenticationFailure::NoMechanism.may_be_for_binding());
+    assert!(!AuthenticationFailure::NoMechanism.may_refuse_channel_binding());
 }
 
 #[test]

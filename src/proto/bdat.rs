@@ -7,7 +7,7 @@ use super::reply::ReplyCode;
 pub(super) enum Bdat {
     /// It was not answered.
     Unheard,
-    /// Some LMTP recipients were refused by codes of unknown commands, and no other reply to BDAT came yet.
+    /// All replies to BDAT so far are LMTP replies for one recipient each, with codes of unknown commands.
     Doubted,
     Known,
     /// It was answered as a command that the server does not know, or not where RFC 3030 section 2 has it.
@@ -24,9 +24,9 @@ impl Bdat {
         }
     }
 
-    /// Returns the state after a final reply of LMTP to the last chunk. Such a reply is about one recipient: only if all
-    /// of them are those of an unknown command the server does not know BDAT.
-    pub(super) fn after_final_of_one(self, code: ReplyCode) -> Self {
+    /// Returns the state after the LMTP reply to the last chunk for one recipient. Only if all of these replies have codes of
+    /// unknown commands, the server does not know BDAT.
+    pub(super) fn after_lmtp_final(self, code: ReplyCode) -> Self {
         match self {
             Self::Unheard | Self::Doubted if denies_bdat(code, true) => Self::Doubted,
             Self::Unheard | Self::Doubted => Self::Known,
@@ -34,12 +34,14 @@ impl Bdat {
         }
     }
 
-    /// Returns the state when no reply to BDAT is due any more.
+    /// Returns the state once no further reply to BDAT is due.
     pub(super) fn concluded(self) -> Self {
         if self == Self::Doubted { Self::Unknown } else { self }
     }
 }
 
+/// Returns `true` if a reply to BDAT has a code of unknown commands. `accepted`: a recipient was accepted, so that BDAT was
+/// in sequence.
 fn denies_bdat(code: ReplyCode, accepted: bool) -> bool {
     code.is_unknown_command() || accepted && code == ReplyCode::BAD_SEQUENCE
 }

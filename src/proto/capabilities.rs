@@ -34,8 +34,8 @@ pub struct Capabilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "RFC 1870 section 4: a number of octets, or none")]
 pub enum SizeLimit {
-    /// No fixed maximum is known: the keyword alone, with 0, with something that is not all digits, or with more digits than
-    /// any message has bytes.
+    /// No fixed maximum is known: the keyword stands alone, with 0, with a value that is not a number, or with one above
+    /// [`u64::MAX`].
     Unknown,
     /// Octets of the largest message that it takes; at least 1.
     Octets(u64),
@@ -96,7 +96,7 @@ fn smaller(before: Option<SizeLimit>, parameter: Option<&str>) -> Option<SizeLim
     }
 }
 
-/// Reads a parameter. A value that is no number sets no limit, and the extension is offered all the same.
+/// Reads the parameter of SIZE. A value that is not a number sets no limit; the extension still counts as offered.
 fn size_limit(parameter: Option<&str>) -> SizeLimit {
     let digits = parameter.filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
     match digits.and_then(|digits| digits.parse().ok()) {

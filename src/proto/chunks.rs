@@ -41,7 +41,7 @@ impl Chunks {
         self.lacking > 0
     }
 
-    /// Announces the next chunk and queues what was read of it. Returns the place in the stream behind the command.
+    /// Queues BDAT and the available part of the next chunk. Returns the place in the stream behind the command.
     pub(super) fn announce(&mut self, output: &mut Output) -> u64 {
         self.lacking = self.unannounced.min(CHUNK);
         self.unannounced -= self.lacking;

@@ -50,7 +50,7 @@ impl ClientName {
     /// Reads a domain name (U-labels become A-labels, RFC 6531 section 3.7.1) or an address literal in brackets.
     ///
     /// # Errors
-    /// A single label, `localhost` and what lies below it, an underscore, or nothing of the two.
+    /// A single label, `localhost` or a name below it, a name with an underscore, or neither a name nor an address literal.
     pub fn parse(text: &str) -> Result<Self, ClientNameError> {
         let shown = || text.escape_debug().to_string();
         if let Some(inner) = text.strip_prefix('[') {

@@ -33,11 +33,11 @@ pub(crate) enum Requests {
     All,
 }
 
-/// Parameters of a recipient that may be sent.
+/// Parameters that RCPT may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RcptParameters {
     pub(crate) requests: Requests,
-    /// ORCPT may have UTF-8, for MAIL has SMTPUTF8 (RFC 6533 section 3).
+    /// `true` if ORCPT may contain UTF-8, because MAIL has the parameter SMTPUTF8 (RFC 6533 section 3).
     pub(crate) smtp_utf8: bool,
 }
 

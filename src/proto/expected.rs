@@ -18,7 +18,7 @@ pub(super) enum Expected {
     Final,
     /// The content, for the recipient of this index.
     FinalOf(usize),
-    /// RSET behind a refusal of DATA: its reply shows whether replies and commands are in step.
+    /// RSET after a refusal of DATA. Its reply shows if replies and commands are in step.
     Reset,
     /// A dot that nobody is to get.
     LoneDot,

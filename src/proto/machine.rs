@@ -47,37 +47,37 @@ pub(crate) trait Machine {
     /// Takes in that the dialogue cannot go on. Nothing that waits in `output` is sent any more.
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output);
 
-    /// Returns `true` if any input now would be surplus: nothing that was written awaits a reply, and no content is on
-    /// its way. The driver asks before it writes while a part of a line has been read.
+    /// Returns `true` if any input is surplus now: nothing that was written awaits a reply, and no content is on its way.
+    ///
+    /// If a part of a reply has been read, the driver calls this before it writes.
     fn rejects_input(&self, _output: &Output) -> bool {
         false
     }
 
-    /// Returns `true` if no other machine awaits replies on the connection, so that input left at the end is surplus.
+    /// Returns `true` if no other machine awaits replies on the connection, so that all input left at the end is surplus.
     fn owns_input(&self) -> bool {
         false
     }
 
-    /// Takes in that input was left after the last reply that was due.
-    fn handle_surplus(&mut self, _surplus: &Surplus) {}
+    /// Handles input that is left after the last reply that was due.
+    fn handle_surplus(&mut self, _surplus: &SurplusInput) {}
 }
 
 /// Input that is left where no reply is due.
 #[derive(Debug, Default)]
-pub(crate) struct Surplus {
-    /// The last 421 among the replies.
+pub(crate) struct SurplusInput {
+    /// The last complete reply, if it is 421.
     pub(crate) notice: Option<Reply>,
-    /// Codes of the complete replies, in order.
+    /// Codes of the complete replies, in order. An incomplete refusal adds 400 or 500.
     pub(crate) codes: Vec<ReplyCode>,
-    /// `true` if something else follows them.
+    /// `true` if other input follows the complete replies.
     pub(crate) is_garbled: bool,
     /// `true` if there is nothing but the beginning of a 421.
     pub(crate) is_begun_notice: bool,
 }
 
-impl Surplus {
-    /// Returns `true` if the server only gives notice that it closes the connection, as it may at any time (RFC 5321
-    /// section 3.8).
+impl SurplusInput {
+    /// Returns `true` for a single 421, by which the server may close the connection at any time (RFC 5321 section 3.8).
     pub(crate) fn is_notice(&self) -> bool {
         self.is_begun_notice || !self.is_garbled && self.codes == [ReplyCode::SERVICE_CLOSING]
     }
@@ -140,7 +140,7 @@ pub enum ProtocolError {
     /// Octets that are no reply.
     #[error(transparent)]
     Reply(#[from] ReplyError),
-    /// A line that is not a reply; its text, escaped.
+    /// A line that is not a reply. Contains its text, escaped.
     #[error("a line that is not a reply: \"{0}\"")]
     NoReply(String),
     /// A reply before the command that it could answer was sent.
@@ -149,7 +149,7 @@ pub enum ProtocolError {
     /// A reply whose code has no meaning at that point.
     #[error("a reply with a code that has no meaning here")]
     Unexpected(Reply),
-    /// Input that is left where no reply is due: it cannot be known which reply is the one too many.
+    /// More replies than commands. Any of the replies may be the surplus one.
     #[error("more replies than commands")]
     Surplus,
 }
@@ -165,7 +165,7 @@ impl ProtocolError {
         }
     }
 
-    /// Returns `true` if the reply makes sense, but not where it came.
+    /// Returns `true` if the reply may belong to another command.
     pub(crate) fn is_of_another_command(&self) -> bool {
         match self {
             Self::Unsolicited(_) | Self::Surplus => true,

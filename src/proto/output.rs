@@ -13,7 +13,7 @@ use super::parts::Parts;
 pub(crate) struct Output {
     waiting: Parts,
     written: u64,
-    /// `true` once nothing can be written any more.
+    /// `true` once the connection can no longer be written.
     is_cut: bool,
     /// How much was written when the reply that is handed over began to come; `None`: as much as now.
     heard_at: Option<u64>,
@@ -115,7 +115,7 @@ impl Output {
         self.written
     }
 
-    /// Notes that nothing can be written any more, though replies may still come.
+    /// Notes that the connection can no longer be written, although replies may still arrive.
     pub(crate) fn cut(&mut self) {
         self.is_cut = true;
         self.clear();

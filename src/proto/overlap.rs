@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::command::Command;
 use super::flight::Flight;
-use super::machine::{Interruption, Machine, Need, Surplus};
+use super::machine::{Interruption, Machine, Need, SurplusInput};
 use super::output::Output;
 use super::reply::{Reply, ReplyCode};
 use super::stage::Stage;
@@ -36,7 +36,7 @@ pub(crate) trait Behind {
 pub(crate) struct Overlap<'m, 'a> {
     transaction: &'m mut Transaction<'a>,
     behind: &'m mut (dyn Behind + Send),
-    /// QUIT, once that was queued; nothing goes behind it.
+    /// State of QUIT, once it is queued. Nothing may follow it.
     quit: Option<Quit>,
     /// Whether something may have changed since somebody was looked for to go behind.
     is_due: bool,
@@ -45,11 +45,10 @@ pub(crate) struct Overlap<'m, 'a> {
 /// A QUIT that was sent with the end of the content.
 #[derive(Debug)]
 enum Quit {
-    /// Its reply is due once the stream was written up to this place.
+    /// Its reply is due once the stream is written up to this place.
     Awaited(u64),
-    /// A reply came that is not the one to QUIT in every server: another one behind it would show that it is a reply to
-    /// something before.
-    AnsweredOddly(ReplyCode),
+    /// The reply had this code, not 221. If another reply follows, this one belonged to an earlier command.
+    Doubtful(ReplyCode),
     Done,
 }
 
@@ -88,27 +87,27 @@ impl<'m, 'a> Overlap<'m, 'a> {
         }
     }
 
-    /// Returns `true` if only the reply to QUIT is due.
+    /// Returns `true` if the transaction is settled, and only the reply to QUIT is due.
     fn awaits_quit(&self) -> bool {
         let is_usable = self.transaction.ending() != Ending::Unusable;
         is_usable
             && self.transaction.is_settled()
-            && matches!(self.quit, Some(Quit::Awaited(_) | Quit::AnsweredOddly(_)))
+            && matches!(self.quit, Some(Quit::Awaited(_) | Quit::Doubtful(_)))
     }
 
-    /// Takes in the reply to QUIT, which changes nothing, or what comes in its place.
-    fn quit_answered(&mut self, code: ReplyCode, output: &Output) {
+    /// Handles the reply to QUIT, which changes nothing, or a reply in its place, which is surplus.
+    fn handle_quit_reply(&mut self, code: ReplyCode, output: &Output) {
         let codes = match self.quit.replace(Quit::Done) {
             Some(Quit::Awaited(place)) if place <= output.heard_at() => {
                 if code != ReplyCode::CLOSING_CHANNEL {
-                    self.quit = Some(Quit::AnsweredOddly(code));
+                    self.quit = Some(Quit::Doubtful(code));
                 }
                 return;
             }
-            Some(Quit::AnsweredOddly(first)) => vec![first, code],
+            Some(Quit::Doubtful(first)) => vec![first, code],
             _ => vec![code],
         };
-        self.transaction.handle_surplus(&Surplus { codes, ..Surplus::default() });
+        self.transaction.handle_surplus(&SurplusInput { codes, ..SurplusInput::default() });
     }
 }
 
@@ -142,7 +141,7 @@ impl Machine for Overlap<'_, '_> {
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
         match self.awaits_quit() {
-            true => self.quit_answered(reply.code(), output),
+            true => self.handle_quit_reply(reply.code(), output),
             false => self.transaction.handle_reply(reply, output),
         }
     }
@@ -153,7 +152,7 @@ impl Machine for Overlap<'_, '_> {
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         if self.awaits_quit() {
-            // QUIT changes nothing any more
+            // the outcome does not depend on QUIT
             self.quit = Some(Quit::Done);
             return output.clear();
         }
@@ -168,7 +167,7 @@ impl Machine for Overlap<'_, '_> {
         self.quit.is_none() && !self.behind.is_followed()
     }
 
-    fn handle_surplus(&mut self, surplus: &Surplus) {
+    fn handle_surplus(&mut self, surplus: &SurplusInput) {
         self.transaction.handle_surplus(surplus);
     }
 }

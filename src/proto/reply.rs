@@ -89,7 +89,7 @@ pub struct Reply {
     enhanced: Option<EnhancedCode>,
     /// What follows code and separator, lines joined by LF, which cannot stand in a line.
     text: Arc<[u8]>,
-    /// Code of each line, where they differ.
+    /// Code of each line, if they differ.
     line_codes: Option<Arc<Vec<ReplyCode>>>,
 }
 
@@ -100,8 +100,8 @@ impl Reply {
         Self { code, enhanced: enhanced_code(code, text), text: text.into(), line_codes: None }
     }
 
-    /// Reads a reply whose lines have different codes. The last code decides, and the enhanced status code is that of the
-    /// first line with the deciding code.
+    /// Builds a reply whose lines have different codes. The last code decides. The enhanced status code is that of the first
+    /// line with the deciding code.
     pub(crate) fn of_different_codes(codes: Vec<ReplyCode>, text: &[u8]) -> Self {
         let code = codes.last().copied().unwrap_or(ReplyCode::new(0));
         let mut deciding = codes.iter().zip(text.split(is_line_feed)).filter(|(own, _)| **own == code);
@@ -109,7 +109,7 @@ impl Reply {
         Self { code, enhanced, text: text.into(), line_codes: Some(Arc::new(codes)) }
     }
 
-    /// The reply code. Of a reply whose lines have different codes, that of the last line.
+    /// Returns the reply code. If the lines have different codes, that of the last line.
     pub fn code(&self) -> ReplyCode {
         self.code
     }
@@ -166,8 +166,8 @@ impl Reply {
         Self { text: text.as_ref().into(), ..self }
     }
 
-    /// Drops what is beyond `max` octets of text, so that kept replies are small. If lines with different codes come
-    /// before those of a refusal, those of the refusal are kept first.
+    /// Keeps at most `max` bytes of text. If a refusal begins with lines of different codes, its last lines, which have the
+    /// deciding code, take precedence.
     pub(crate) fn shortened(self, max: usize) -> Self {
         if self.text.len() <= max {
             return self;
@@ -180,6 +180,7 @@ impl Reply {
         }
     }
 
+    /// Keeps the last lines with the deciding code, and as much of the beginning as fits into `max` bytes.
     fn with_deciding_lines(&self, codes: &[ReplyCode], max: usize) -> Self {
         let is_deciding = |code: &&ReplyCode| **code == self.code;
         let deciding = codes.iter().rev().take_while(is_deciding).count();
@@ -200,8 +201,8 @@ fn is_line_feed(octet: &u8) -> bool {
     *octet == b'\n'
 }
 
-/// The whole reply in one line of printable text: `550 5.7.1 no`, or `550-5.7.1 no / 550 5.7.1 never` where it has several
-/// lines.
+/// Writes the whole reply in one line of printable text: `550 5.7.1 no`, or `550-5.7.1 no / 550 5.7.1 never` if it has
+/// several lines.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";

@@ -1,7 +1,7 @@
 //! Octets to replies (RFC 5321 sections 4.2 and 4.5.3.1.5).
 
 use super::input::Input;
-use super::machine::Surplus;
+use super::machine::SurplusInput;
 use super::reply::{Reply, ReplyClass, ReplyCode};
 
 /// How much a server may say in one reply.
@@ -25,7 +25,7 @@ impl Default for ReplyLimits {
     }
 }
 
-/// Surplus replies that are looked at; more say nothing new.
+/// Maximum number of surplus replies that are parsed. Further ones would change nothing.
 const MAX_SURPLUS: usize = 16;
 
 /// Why octets are not a reply. After any of these the connection is of no more use.
@@ -38,8 +38,8 @@ pub enum ReplyError {
     /// A line ended by LF alone: what follows might be meant as another reply.
     #[error("a reply line with a bare line feed")]
     BareLineFeed,
-    /// Lines of one reply with different codes, the last of which is not negative. If it is 4yz or 5yz it decides, and
-    /// the reply is one like any other.
+    /// The lines of one reply have different codes, and the last one is neither 4yz nor 5yz. A last line with 4yz or 5yz
+    /// decides instead, and is no error.
     #[error("a reply with different codes: {0}")]
     MixedCodes(Reply),
     /// More octets in a line than [`ReplyLimits::line`].
@@ -79,7 +79,7 @@ pub(crate) struct ReplyParser {
     code: Option<ReplyCode>,
     text: Vec<u8>,
     lines: usize,
-    /// Code of each line, once one differs from those before it.
+    /// Code of each line. Empty until one differs from those before it.
     different: Vec<ReplyCode>,
 }
 
@@ -121,12 +121,12 @@ impl ReplyParser {
         Ok(Heard::Nothing)
     }
 
-    /// Takes what is left of `input` where no reply is due; `None` if nothing is.
-    pub(crate) fn take_surplus(&mut self, input: &mut Input) -> Option<Surplus> {
+    /// Takes the input that is left when no reply is due, or returns `None` if there is none.
+    pub(crate) fn take_surplus(&mut self, input: &mut Input) -> Option<SurplusInput> {
         if input.is_empty() && !self.is_amid_reply() {
             return None;
         }
-        let mut surplus = Surplus::default();
+        let mut surplus = SurplusInput::default();
         while surplus.codes.len() < MAX_SURPLUS {
             match self.next(input) {
                 Ok(Some(reply)) => {
@@ -141,7 +141,7 @@ impl ReplyParser {
             surplus.is_begun_notice = true;
             return Some(surplus);
         }
-        // a refusal that is not complete counts as one
+        // an incomplete refusal counts as a refusal
         let class = self.code.map(|code| code.as_u16() / 100).or_else(|| digit(input.rest().first()));
         surplus
             .codes
@@ -149,8 +149,8 @@ impl ReplyParser {
         Some(surplus)
     }
 
-    /// Judges a reply whose lines have different codes by the last one: a refusal with its reason behind the lines of
-    /// another program is common, and anything else is against the protocol.
+    /// Builds a reply whose lines have different codes. A refusal in the last line decides, as servers commonly append one
+    /// to the lines of another program. Anything else is an error.
     #[cold]
     fn of_different_codes(&mut self) -> Result<Reply, ReplyError> {
         let reply = Reply::of_different_codes(std::mem::take(&mut self.different), &self.text);
@@ -170,8 +170,8 @@ impl ReplyParser {
         }
     }
 
-    /// Returns the reply that has begun: the text of its complete lines, separated by spaces, and the line behind them.
-    pub(crate) fn begun(&self, input: &Input) -> Vec<u8> {
+    /// Returns the incomplete reply: its code, the text of its complete lines, and the incomplete line, separated by spaces.
+    pub(crate) fn partial_reply(&self, input: &Input) -> Vec<u8> {
         let code = self.code.map(|code| code.to_string()).unwrap_or_default();
         let lines = self.text.split(|octet| *octet == b'\n').chain([input.rest()]);
         let parts: Vec<_> =

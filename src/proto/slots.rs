@@ -1,6 +1,6 @@
 //! [`Slots`]: what is known of each recipient of a transaction.
 
-use super::machine::Surplus;
+use super::machine::SurplusInput;
 use super::reply::ReplyClass;
 use super::stage::Stage;
 use super::verdict::{Missing, Verdict};
@@ -186,8 +186,8 @@ impl Slots {
         self.verdicts().any(|verdict| verdict.final_class().is_some())
     }
 
-    /// Replaces every verdict that came of a reply and that `is_void` picks: the reply may belong to something else.
-    /// Returns `true` if there was any.
+    /// Replaces every verdict that `is_void` selects, because its reply may belong to another command. Returns `true` if
+    /// there was one.
     pub(super) fn replace(&mut self, is_void: impl Fn(&Verdict) -> bool, verdict: &Verdict) -> bool {
         let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
         let mut any = false;
@@ -200,12 +200,19 @@ impl Slots {
         any
     }
 
-    /// Replaces the verdicts of final replies that are in doubt, for the server sent this behind them.
+    /// Replaces the verdicts of final replies that are in doubt because of surplus input behind them.
     ///
-    /// A surplus reply is taken for one that stands behind another of its class, or at the end, or for a refusal in front: those behind it are then moved by one, and whose verdict would be another one
-    /// is in doubt. So is a 4yz reply, which costs nothing, a 2yz reply that is followed by a refusal of nothing, and the only
-    /// final reply if another follows.
-    pub(super) fn replace_doubtful_finals(&mut self, surplus: &Surplus, verdict: &Verdict) {
+    /// A surplus reply shifts the replies behind it by one recipient. With several final replies, it may be
+    ///
+    /// - the second of two replies of the same class,
+    /// - the first reply, if that is a refusal or several replies are surplus.
+    ///
+    /// A verdict is in doubt if the next reply has another class, and
+    ///
+    /// - the verdict may be shifted in this way,
+    /// - the verdict is 4yz, so that a retry costs nothing,
+    /// - the verdict is the last one, and is 2yz or the only one.
+    pub(super) fn replace_doubtful_finals(&mut self, surplus: &SurplusInput, verdict: &Verdict) {
         let own = self.slots.iter_mut().filter_map(Slot::verdict_mut);
         let mut finals: Vec<_> =
             own.chain(&mut self.rest).filter(|found| found.final_class().is_some()).collect();

@@ -1,4 +1,4 @@
-//! Literal bytes of servers whose replies do not fit the commands: one too many, one too few, or for another command.
+//! Plays literal bytes of servers that send one reply too many, one too few, or one for another command.
 
 use super::play::{Play, smtp, terms, with};
 use super::*;
@@ -9,7 +9,7 @@ fn by_chunks(terms: Terms) -> Terms {
     Terms { capabilities: Capabilities { chunking: true, ..terms.capabilities }, ..terms }
 }
 
-/// Content by BDAT behind the replies to RCPT.
+/// Returns terms for content by BDAT after the replies to RCPT.
 fn waiting(protocol: Protocol) -> Terms {
     Terms { single_flight_limit: 0, ..by_chunks(terms(protocol, true)) }
 }
@@ -18,7 +18,7 @@ fn lock_step() -> Terms {
     terms(Protocol::Smtp, false)
 }
 
-/// Plays a transaction by DATA whose recipients are all accepted, up to its content.
+/// Plays a transaction by DATA up to its content. All recipients are accepted.
 fn at_content(play: &mut Play<'_>, recipients: usize) {
     play.sent();
     play.says(format!("250\r\n{}354\r\n", "250\r\n".repeat(recipients)));

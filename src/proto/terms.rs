@@ -23,7 +23,7 @@ pub(crate) struct Terms {
     pub(crate) single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME.
     pub(crate) eight_bit_clean: bool,
-    /// UTF-8 in the header goes as 8-bit content to a server that does not offer SMTPUTF8.
+    /// `true` if UTF-8 in the header is sent as 8-bit content to a server that does not offer SMTPUTF8.
     pub(crate) utf8_header_as_eight_bit: bool,
     /// Whether messages with lines of more than 998 octets are not sent.
     pub(crate) refuse_long_lines: bool,
@@ -43,15 +43,15 @@ impl Terms {
         self.chunking && self.capabilities.chunking
     }
 
-    /// Returns `true` if content may go by BDAT only (RFC 3030 section 3).
+    /// Returns `true` if content must be sent by BDAT (RFC 3030 section 3).
     pub(crate) fn needs_chunks(facts: &ContentFacts) -> bool {
         is_binary(facts)
     }
 
     /// Whether a message of so many octets goes out together with its commands.
     ///
-    /// Never under LMTP: how many replies there are to the content follows from those to RCPT, so a reply too many could not
-    /// be noticed.
+    /// Never under LMTP: the number of replies to the content depends on those to RCPT, so a surplus reply could not be
+    /// noticed.
     pub(crate) fn is_single_flight(&self, octets: u64) -> bool {
         self.protocol == Protocol::Smtp
             && self.by_chunks()
@@ -69,8 +69,10 @@ impl Terms {
         }
     }
 
-    /// Returns `true` if the header is sent under SMTPUTF8 (RFC 6531 section 3.4). UTF-8 in it is 8-bit content if the message
-    /// arrived without SMTPUTF8, or if the server does not offer that and the host takes it for one that does not mind.
+    /// Returns `true` if the header needs SMTPUTF8 (RFC 6531 section 3.4).
+    ///
+    /// UTF-8 in it is 8-bit content instead if the message arrived without SMTPUTF8, or if the settings say so for servers
+    /// that do not offer SMTPUTF8.
     fn has_utf8_header(&self, envelope: &Envelope, facts: &ContentFacts) -> bool {
         let is_eight_bit = self.utf8_header_as_eight_bit && !self.capabilities.smtp_utf8;
         facts.utf8_header && !is_eight_bit && !envelope.is_without_smtp_utf8()
@@ -129,7 +131,7 @@ impl Terms {
         }
     }
 
-    /// Parameters of RCPT behind MAIL with these parameters.
+    /// Returns the parameters of RCPT after MAIL with these parameters.
     pub(super) fn rcpt_parameters(&self, envelope: &Envelope, mail: &MailParameters<'_>) -> RcptParameters {
         let requests = match (self.capabilities.dsn, envelope.reverse_path()) {
             (false, _) => Requests::None,

@@ -16,7 +16,7 @@ use super::chunks::{Chunks, WrongSize};
 use super::command::{Command, MailParameters};
 use super::content::DotStuffing;
 use super::expected::Expected;
-use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError, Surplus};
+use super::machine::{Awaited, Interruption, Machine, Need, ProtocolError, SurplusInput};
 use super::output::Output;
 use super::protocol::Protocol;
 use super::recipients::Recipients;
@@ -62,18 +62,18 @@ pub(crate) struct Transaction<'a> {
     heard: bool,
     /// `true` once DATA was answered by 354, which cannot be mistaken for another reply.
     had_go_ahead: bool,
-    /// `true` if content by BDAT waits for all replies to MAIL and RCPT.
-    chunks_wait: bool,
+    /// `true` once content by BDAT begins after all replies to MAIL and RCPT.
+    chunks_waited: bool,
     fault: Option<ReplyFault>,
     bdat: Bdat,
-    /// Replies that came behind a NOOP, once that was sent.
+    /// Replies that came after NOOP was sent; `None` until then.
     probe: Option<Vec<Reply>>,
     /// The place in the stream before MAIL.
     beginning: u64,
     /// The place in the stream behind the first octet of content by DATA, or behind the first BDAT.
     start_of_content: Option<u64>,
-    /// The place from which on a reply that is not due may be about the content: the same, or behind a later BDAT if all
-    /// chunks before it were answered. `None` between chunks.
+    /// The place in the stream from which a reply that is not due may be about the content. The same as the start of
+    /// content, or behind a later BDAT if all chunks before it were answered. `None` between chunks.
     refusals_from: Option<u64>,
     /// The place in the stream behind the end of the content, once that is queued.
     end_of_content: Option<u64>,
@@ -98,10 +98,10 @@ enum Progress {
     Sent,
 }
 
-/// How the replies of a server did not fit its commands.
+/// Mismatch between the replies of a server and the commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyFault {
-    /// A group of commands was not answered completely, or not in a way that makes sense (RFC 2920 section 3.1).
+    /// A pipelining group was not answered completely, or not with meaningful replies (RFC 2920 section 3.1).
     Group,
     /// There were more replies than commands, or a reply that belongs to another command.
     Surplus,
@@ -153,7 +153,7 @@ impl<'a> Transaction<'a> {
             refused: false,
             heard: false,
             had_go_ahead: false,
-            chunks_wait: false,
+            chunks_waited: false,
             fault: None,
             bdat: Bdat::Unheard,
             probe: None,
@@ -187,7 +187,7 @@ impl<'a> Transaction<'a> {
         !self.heard
     }
 
-    /// Returns how the replies did not fit the commands, if they did not.
+    /// Returns the mismatch between replies and commands, if there was one.
     pub(crate) fn fault(&self) -> Option<ReplyFault> {
         self.fault
     }
@@ -203,7 +203,7 @@ impl<'a> Transaction<'a> {
         queued && !self.has_sent_all()
     }
 
-    /// Whether nothing more will be queued: the end of the content is, or nobody is to have it.
+    /// Returns `true` if nothing more will be queued: the end of the content is queued, or no recipient is left.
     pub(crate) fn has_sent_all(&self) -> bool {
         let more_may_follow = self.awaited.iter().any(|due| due == Expected::Data);
         matches!(self.progress, Progress::Sent) && !more_may_follow
@@ -279,8 +279,8 @@ impl<'a> Transaction<'a> {
         self.awaited.expect(Expected::Data, output);
     }
 
-    /// Sends a small message together with its commands where the operator allows it. RFC 3030 section 2 has BDAT wait for
-    /// the replies to RCPT: a server that refuses BDAT without reading the chunk executes the content as commands.
+    /// Sends a small message together with its commands if the operator allows it. RFC 3030 section 2 makes BDAT wait for the
+    /// replies to RCPT: a server that refuses BDAT without reading the chunk executes the content as commands.
     fn begin_chunks(&mut self, output: &Output) {
         let one_group = output.end() - self.beginning < GROUP as u64;
         self.progress = Progress::Recipients;
@@ -299,7 +299,7 @@ impl<'a> Transaction<'a> {
             self.progress = Progress::Sent;
             return;
         }
-        self.chunks_wait = true;
+        self.chunks_waited = true;
         self.progress = Progress::Chunks(Chunks::new(self.size));
     }
 
@@ -324,7 +324,7 @@ impl<'a> Transaction<'a> {
             return self.go_on(expected, reply.code(), output);
         }
         match expected {
-            Expected::FinalOf(_) => self.heard_final_of_one(reply.code()),
+            Expected::FinalOf(_) => self.heard_lmtp_final(reply.code()),
             Expected::Chunk | Expected::Final => self.heard_of_content(reply.code()),
             _ => {}
         }
@@ -337,7 +337,8 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Returns `true` if a reply with this code only lets it go on. A server that refused MAIL accepts no recipient.
+    /// Returns `true` if a reply with this code lets the transaction go on without a verdict. A server that refused MAIL must
+    /// not accept a recipient.
     #[inline]
     fn goes_on(&self, expected: Expected, code: ReplyCode) -> bool {
         expected.goes_on_with(code) && !(self.refused && expected.is_rcpt())
@@ -367,7 +368,7 @@ impl<'a> Transaction<'a> {
             (Expected::ResetBefore, _) => self.unexpected(expected.stage(), reply, output),
             (_, ReplyClass::Undefined) => self.unexpected(expected.stage(), reply, output),
             (Expected::Mail, ReplyClass::Transient | ReplyClass::Permanent) => self.mail_refused(reply),
-            // a server that refused MAIL accepts no recipient: the replies are those of other commands
+            // a server that refused MAIL must not accept a recipient: the reply belongs to another command
             (Expected::Rcpt(_), ReplyClass::Completed) if self.refused => {
                 self.unexpected(expected.stage(), reply, output);
             }
@@ -425,11 +426,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn heard_final_of_one(&mut self, code: ReplyCode) {
+    fn heard_lmtp_final(&mut self, code: ReplyCode) {
         if self.terms.by_chunks() {
-            self.bdat = self.bdat.after_final_of_one(code);
-            // the last one of them
-            if self.awaited.is_empty() {
+            self.bdat = self.bdat.after_lmtp_final(code);
+            let was_last = self.awaited.is_empty();
+            if was_last {
                 self.bdat = self.bdat.concluded();
             }
         }
@@ -438,7 +439,7 @@ impl<'a> Transaction<'a> {
     /// Of content that is not written yet, that the server takes it is awaited and not the reply.
     fn stage(&self, output: &Output) -> Stage {
         match self.awaited.first() {
-            // these two cost a server nothing, and verdicts wait for them: they have no more time than QUIT
+            // NOOP and RSET are quick to answer, and verdicts wait for them: they have the time limit of QUIT
             _ if self.probe.is_some() => Stage::Quit,
             Some((_, Expected::Reset)) => Stage::Quit,
             Some((end, next)) if end <= output.written() || !next.is_of_content() => next.stage(),
@@ -496,7 +497,7 @@ impl Machine for Transaction<'_> {
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Output) {
         if let Some(replies) = self.probe.take() {
-            return self.probe_answered(replies, reply, output);
+            return self.handle_probe_reply(replies, reply, output);
         }
         match self.awaited.take(output) {
             Some(expected) => self.take_answer(expected, reply, output),
@@ -527,7 +528,7 @@ impl Machine for Transaction<'_> {
 
     fn handle_interruption(&mut self, why: Interruption, output: &mut Output) {
         if let Some(replies) = self.probe.take() {
-            return self.probe_over(&replies, why, output);
+            return self.end_probe(&replies, why, output);
         }
         if matches!(why, Interruption::TimedOut) && self.begin_probe(output) {
             return;
@@ -546,8 +547,8 @@ impl Machine for Transaction<'_> {
         true
     }
 
-    fn handle_surplus(&mut self, surplus: &Surplus) {
-        self.left_over(surplus);
+    fn handle_surplus(&mut self, surplus: &SurplusInput) {
+        self.judge_surplus(surplus);
     }
 }
 

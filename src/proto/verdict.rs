@@ -13,7 +13,8 @@ pub(crate) enum Verdict {
     Delivered(Reply),
     /// The server refused with a 4yz or 5yz reply.
     Refused(Stage, Reply),
-    /// The server closed the session by 421 in reply to an earlier command, when the end of the content had been written.
+    /// The server closed the session by 421 in reply to a command before the content, after the end of the content had been
+    /// written.
     ClosedBehind(Stage, Reply),
     /// The server does not offer what the message needs; nothing was sent of it.
     Unsupported(Missing),
@@ -46,7 +47,7 @@ impl Verdict {
         }
     }
 
-    /// Returns the class of the reply to the content that led to this verdict.
+    /// Returns the class of the final reply that led to this verdict, or `None` if none did.
     pub(super) fn final_class(&self) -> Option<ReplyClass> {
         match self {
             Self::Delivered(reply) | Self::Refused(Stage::Final, reply) => Some(reply.class()),
@@ -54,17 +55,17 @@ impl Verdict {
         }
     }
 
-    /// Returns `true` if it came of a reply in the dialogue.
+    /// Returns `true` if a reply led to this verdict.
     pub(super) fn is_of_reply(&self) -> bool {
         !matches!(self, Self::Unsupported(_) | Self::Broken { .. })
     }
 
-    /// Returns `true` if the content was refused, or its end.
+    /// Returns `true` if a chunk or the complete content was refused.
     pub(crate) fn is_refused_content(&self) -> bool {
         matches!(self, Self::Refused(Stage::Content | Stage::Final, _))
     }
 
-    /// Returns `true` if the end of the content was refused.
+    /// Returns `true` if the complete content was refused.
     pub(super) fn is_refused_finally(&self) -> bool {
         matches!(self, Self::Refused(Stage::Final, _))
     }

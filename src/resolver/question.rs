@@ -18,12 +18,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// A question about a name, made for a requester of its own.
+    /// Returns a question about a name, with a new requester.
     pub fn new(name: impl Into<DnsName>) -> Self {
         Self { name: name.into(), requester: Requester::new() }
     }
 
-    /// The same query, made for this requester.
+    /// Sets the requester that the query is made for.
     #[must_use]
     pub fn for_requester(self, requester: Requester) -> Self {
         Self { requester, ..self }
@@ -46,7 +46,7 @@ impl Hash for Query {
 
 /// Identifies the delivery that queries are made for.
 ///
-/// A resolver that limits its queries in flight divides them fairly among requesters, so that the many lookups of one
+/// A resolver that limits its queries in flight can divide them fairly among requesters, so that the many lookups of one
 /// delivery do not delay the few of another. [`Deliverer`](crate::Deliverer) uses one requester for each call.
 ///
 /// ```
@@ -68,7 +68,7 @@ impl Requester {
     /// Returns a requester that differs from all others.
     #[expect(clippy::new_without_default, reason = "each is different, so there is no default one")]
     pub fn new() -> Self {
-        // 64 random bits: equal ones would only share their capacity
+        // 64 random bits; two requesters with the same ones would only share their permits
         Self(fastrand::u64(..))
     }
 }

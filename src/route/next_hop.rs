@@ -43,7 +43,7 @@ const SMTP_PORT: u16 = 25;
 /// assert!(matches!(hop.target(), HopTarget::Tcp { port: 2424, .. }));
 /// ```
 ///
-/// Weight, sources, eight-bit cleanness and the single flight have no text form.
+/// Weight, sources, eight-bit cleanness and the single-flight limit have no text form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     protocol: Protocol,
@@ -161,9 +161,11 @@ impl NextHop {
         self
     }
 
-    /// Allows messages of up to this many bytes to go out together with their commands here, as
-    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) does for every next hop; 0
-    /// forbids it. Default: the limit of the deliverer. Read there what the server must be known to do.
+    /// Sets the size in bytes of the largest message that is sent to this next hop together with its commands.
+    ///
+    /// With 0 no content is. See
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) for the risk, and for the
+    /// property that the server must have. Default: the limit of the deliverer.
     #[must_use]
     pub fn with_single_flight_limit(mut self, bytes: usize) -> Self {
         self.single_flight_limit = Some(bytes);
@@ -260,7 +262,7 @@ impl NextHop {
         self.eight_bit_clean
     }
 
-    /// Returns the limit of [`with_single_flight_limit`](Self::with_single_flight_limit), if one was set.
+    /// Returns the limit set by [`with_single_flight_limit`](Self::with_single_flight_limit), in bytes.
     pub fn single_flight_limit(&self) -> Option<usize> {
         self.single_flight_limit
     }

@@ -29,9 +29,9 @@ use crate::route::Endpoint;
 const MAX_CONFIGURATIONS: u64 = 1000;
 /// How long one is kept without use.
 const IDLE: Duration = Duration::from_secs(3600);
-/// How long the server may take to close its end after a handshake that failed.
+/// Time limit for the server to close its end after a failed handshake.
 const LINGER: Duration = Duration::from_secs(1);
-/// Octets that are discarded at most while the end of a connection is waited for.
+/// Maximum number of bytes that are discarded while the peer closes its end.
 const LAST_WORDS: usize = 64 * 1024;
 /// Sessions of a host that are kept for resumption.
 const TICKETS: usize = 8;
@@ -119,8 +119,10 @@ impl Connector {
         Ok(Self { any, pkix, configurations, random: provider.secure_random })
     }
 
-    /// A handshake on a stream, within a time. The stream that comes out proves what is said beside it. After a failure the
-    /// connection is closed, and the server has a moment to close it too: it counts the connection until then.
+    /// Performs a handshake on a stream within a time limit. The returned stream proves the properties beside it.
+    ///
+    /// After a failure the connection is closed, and the server is given a moment to close its end, because it counts the
+    /// connection until then.
     pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -175,8 +177,7 @@ impl Configuration {
     }
 }
 
-/// Ends a connection, and discards what the peer still sends until it ends it too. Of a peer that goes on sending no more
-/// is read than [`LAST_WORDS`].
+/// Shuts down a connection, and discards input until the peer closes its end, or for at most [`LAST_WORDS`] bytes.
 pub(crate) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
     stream.shutdown().await?;
     let (mut room, mut left) = ([0; 512], LAST_WORDS);

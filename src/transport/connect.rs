@@ -14,7 +14,7 @@ use crate::outcome::Failure;
 use crate::plan::Dial;
 use crate::route::Endpoint;
 
-/// First and longest pause before a unix socket whose backlog is full is tried again.
+/// First and longest pause before a retry of a unix socket whose backlog is full.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
 /// Connects within a time, from a local address of the same family if one is given.
@@ -48,8 +48,7 @@ async fn tcp(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStrea
     Ok(stream)
 }
 
-/// Connects to a unix socket. It never waits for the server by itself: while the backlog of the socket is full it is
-/// tried again and again.
+/// Connects to a unix socket. Retries while the backlog of the socket is full, because `connect` does not wait for it.
 async fn unix(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     let ends = end_of(Instant::now(), limit);
     let [mut pause, longest] = PAUSES;

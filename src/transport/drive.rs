@@ -25,7 +25,7 @@ use crate::proto::{
 
 /// Octets of content that wait together with its end whatever is in them.
 const SMALL: usize = 16 * 1024;
-/// Bytes of a reply that is not complete, or of a line that is none, that a failure shows.
+/// Maximum number of bytes of an incomplete reply, or of a line that is not a reply, that a failure shows.
 const MAX_SHOWN: usize = 300;
 
 /// A stream and what was read from it or is to be written to it.
@@ -49,7 +49,7 @@ pub(crate) struct Link<S> {
     ends: Option<Instant>,
     deadline: Option<Instant>,
     alarm: Alarm,
-    /// The server's notice that it closes the connection, if it came behind the last reply that was due.
+    /// A 421 reply that came behind the last reply that was due.
     notice: Option<Reply>,
     /// Whether it was looked for octets a moment ago, and nothing was there.
     is_looked_at: bool,
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Need::Content => Stage::Content,
                 Need::Io(stage) => stage,
             };
-            if self.has_begun_reply() && machine.rejects_input(&self.output) {
+            if self.has_partial_reply() && machine.rejects_input(&self.output) {
                 let is_notice = self.parser.is_begun_notice(&self.input);
                 return Err(if is_notice {
                     Interruption::Disconnected
@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 });
             }
             let passed = self.progress(machine, timeouts.of(stage)).await;
-            let passed = passed.map_err(|why| self.with_begun_reply(why, stage))?;
+            let passed = passed.map_err(|why| self.with_partial_reply(why, stage))?;
             if passed.step == Step::Wrote {
                 self.deadline = None;
             }
@@ -169,8 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Hands over what is left of the input where no reply is due any more. What has arrived by now is looked at without
-    /// waiting.
+    /// Hands over the input that is left after the last reply that was due. Reads once, without waiting.
     fn hand_over_surplus(&mut self, machine: &mut (dyn Machine + Send)) {
         if self.input.is_empty() && self.broken.is_none() {
             let _ = self.look();
@@ -210,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if any {
                 self.deadline = None;
             }
-            let Some(reply) = next.map_err(|error| self.with_line(error, need))? else {
+            let Some(reply) = next.map_err(|error| self.with_malformed_line(error, need))? else {
                 // what was taken by its code changed what is awaited
                 return Ok(if any { self.poll_machine(machine) } else { need });
             };
@@ -324,23 +323,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Adds the part of a reply that came before the server closed the connection. In an authentication it may hold a secret.
-    fn with_begun_reply(&self, why: Interruption, stage: Stage) -> Interruption {
+    /// Adds the part of a reply that came before the server closed the connection, except in an authentication, where it may
+    /// contain a secret.
+    fn with_partial_reply(&self, why: Interruption, stage: Stage) -> Interruption {
         let is_shown =
-            matches!(why, Interruption::Disconnected) && stage != Stage::Auth && self.has_begun_reply();
+            matches!(why, Interruption::Disconnected) && stage != Stage::Auth && self.has_partial_reply();
         if !is_shown {
             return why;
         }
-        let begun = self.parser.begun(&self.input);
-        // a part of a secret cannot be found
-        let begun = if self.redaction.is_empty() { &begun[..] } else { &begun[..begun.len().min(3)] };
-        let begun = self.shown(begun);
-        let what = format!("closed amid the reply \"{begun}\"");
+        let partial = self.parser.partial_reply(&self.input);
+        // only a whole secret can be found and taken out
+        let shown = if self.redaction.is_empty() { &partial[..] } else { &partial[..partial.len().min(3)] };
+        let what = format!("closed amid the reply \"{}\"", self.shown(shown));
         interruption(io::Error::new(io::ErrorKind::UnexpectedEof, what))
     }
 
-    /// Adds the line that is not a reply, but in an authentication.
-    fn with_line(&self, error: ProtocolError, need: Need) -> ProtocolError {
+    /// Adds the line that is not a reply, except in an authentication.
+    fn with_malformed_line(&self, error: ProtocolError, need: Need) -> ProtocolError {
         match error {
             ProtocolError::Reply(ReplyError::Malformed) if need != Need::Io(Stage::Auth) => {
                 let line = self.input.rest().split(|octet| *octet == b'\n').next().unwrap_or_default();
@@ -350,7 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Returns text of the server for people: without secrets, escaped and bounded.
+    /// Returns text of the server in a form that can be shown: without secrets, escaped and shortened.
     fn shown(&self, text: &[u8]) -> String {
         let shown = escape::one_line(&self.redaction.text(text));
         escape::shorten(&shown, MAX_SHOWN).to_owned()

@@ -273,7 +273,8 @@ impl Established {
     }
 }
 
-/// What was sent behind EHLO was made for another reply to it. Nothing of it is complete, and it cannot be taken back.
+/// Ends a session in which the commands behind EHLO assumed another reply to it. They form no complete transaction, and cannot
+/// be taken back.
 async fn surprised(mut session: Session<Stream>) -> NotEstablished {
     session.abandon().await;
     let failure = Failure::local_for_now("the server offers something else than it did before");

@@ -12,8 +12,8 @@ use crate::tls::{Connector, Proof, Secured};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct LoginSettings {
-    /// The one mechanism that is used. Default: the strongest that is offered, and after a refusal of channel binding the
-    /// same mechanism without it, if the certificate is verified.
+    /// The only mechanism that is used. Default: the strongest that is offered. If channel binding is refused and the
+    /// certificate is verified, the same mechanism without it is tried next.
     pub only: Option<Mechanism>,
     /// Whether CRAM-MD5 may be used without being named; `false`, for it is weak (RFC 2195).
     pub cram_md5: bool,
@@ -78,8 +78,9 @@ impl Login<'_> {
         choose(offered, tried, self.credentials, &policy, channel.binding)
     }
 
-    /// The mechanism to try on the same session after a refusal. After one that may be for channel binding that is the
-    /// same mechanism without it, if the certificate of the server was verified.
+    /// Returns the mechanism to try on the same session after a refusal.
+    ///
+    /// If channel binding may have been refused and the certificate is verified, that is the same mechanism without it.
     fn mechanism_after(
         &self,
         refused: Mechanism,
@@ -96,14 +97,14 @@ impl Login<'_> {
         }
     }
 
-    /// The mechanism without channel binding that may succeed where this one was refused.
+    /// Returns the mechanism without channel binding that may succeed although this one was refused.
     fn unbound(
         &self,
         refused: Mechanism,
         refusal: &AuthenticationFailure,
         offered: MechanismSet,
     ) -> Option<Mechanism> {
-        let is_permitted = self.settings.only.is_none() && refusal.may_be_for_binding();
+        let is_permitted = self.settings.only.is_none() && refusal.may_refuse_channel_binding();
         refused.unbound().filter(|unbound| is_permitted && offered.contains(*unbound))
     }
 
@@ -131,11 +132,11 @@ pub(crate) trait Dialogue {
     ) -> Result<(), AuthenticationFailure>;
 }
 
-/// What a mechanism can rely on in the connection.
+/// Properties of the connection that the choice of a mechanism depends on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Channel<'a> {
     pub(crate) binding: Option<&'a ChannelBinding>,
-    /// Whether a verified certificate proved who the server is.
+    /// `true` if the certificate of the server was verified.
     pub(crate) is_verified: bool,
 }
 
@@ -161,7 +162,7 @@ pub(crate) async fn log_in(
         tried.extend([mechanism]);
         next = login.mechanism_after(mechanism, &failure, offered, tried, channel);
         if next.is_none() && !channel.is_verified && mechanism.is_bound() {
-            // what a verified certificate would allow
+            // the mechanism that a verified certificate would allow
             let verified = Channel { is_verified: true, ..channel };
             let untried = login.mechanism_after(mechanism, &failure, offered, tried, verified);
             failure = failure.with_untried(untried);
@@ -178,7 +179,7 @@ mod tests {
     use crate::proto::{Reply, ReplyCode};
     use crate::tls::{TlsSettings, TlsVersion};
 
-    /// A server that replies to each mechanism in turn, and the mechanisms that it was asked for.
+    /// A server that replies to each AUTH with the next of its replies, and records the mechanisms.
     struct Server {
         offered: MechanismSet,
         replies: Vec<(u16, Option<&'static str>)>,
@@ -279,8 +280,8 @@ mod tests {
                      certificate is not verified; verify the certificate, or name the mechanism SCRAM-SHA-256";
         for refusal in [(501, None), (554, None), (535, Some("channel-bindings-dont-match"))] {
             let mut server = Server::new(ALL, &[refusal]);
-            let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
-            assert!(told.ends_with(named), "{told}");
+            let error = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+            assert!(error.ends_with(named), "{error}");
             assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"], "{refusal:?}");
         }
     }
@@ -288,20 +289,20 @@ mod tests {
     #[tokio::test]
     async fn attack_a40_on_tls_that_proved_nothing_only_bound_mechanisms_follow_a_bound_one() {
         let mut server = Server::new(ALL, &[(504, None), (504, None)]);
-        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        let error = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
         assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
-        assert!(told.contains("name the mechanism SCRAM-SHA-1"), "{told}");
+        assert!(error.contains("name the mechanism SCRAM-SHA-1"), "{error}");
         let mut server = Server::new("SCRAM-SHA-256-PLUS PLAIN", &[(504, None)]);
-        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        let error = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
         assert_eq!(server.asked, ["SCRAM-SHA-256-PLUS"]);
-        assert!(told.contains("name the mechanism PLAIN"), "{told}");
+        assert!(error.contains("name the mechanism PLAIN"), "{error}");
     }
 
     #[tokio::test]
     async fn attack_a40_a_refusal_of_the_credentials_has_no_advice() {
         let mut server = Server::new(ALL, &[(535, None)]);
-        let told = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
-        assert_eq!(told, "the server refused the authentication");
+        let error = logged_in(&mut server, None, UNPROVED).await.unwrap_err();
+        assert_eq!(error, "the server refused the authentication");
     }
 
     #[tokio::test]

@@ -12,8 +12,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Sleep, sleep};
 
 /// Connects to addresses in their order, each a little after the one before it and at once when that has failed. The
-/// first connection ends the race; those under way are closed without a word, and stand in line again. An address that
-/// waits for a permit of its own is as one that does not answer: the next one starts beside it.
+/// first connection ends the race. Connections under way are closed without QUIT, and their addresses are queued again. An
+/// address that waits for a permit counts as one that does not answer: the next one starts beside it.
 ///
 /// `T` stands for an address, `C` for a connection, `F` for a failure.
 pub(crate) struct Race<'a, T, C, F> {
@@ -68,7 +68,7 @@ impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
         self.waiting.push_front(address);
     }
 
-    /// Starts the first address, and lets the next one start at once: the first one has had its time alone.
+    /// Starts the first address, and lets the next one start at once, because the first one has had its head start.
     pub(crate) fn start_late(&mut self) {
         if self.start() {
             self.patience = Some(Box::pin(sleep(Duration::ZERO)));

@@ -33,22 +33,24 @@ pub struct SessionSettings {
     pub pipelining: bool,
     /// Whether content goes out in chunks of known length where the server offers CHUNKING (RFC 3030); `true`.
     pub chunking: bool,
-    /// Bytes of the largest message that goes out together with its commands, in one round trip, where the server offers
-    /// PIPELINING and CHUNKING. With 0 content never precedes the replies to RCPT (RFC 3030 section 2). Default: 0. See
-    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) for the risk.
+    /// Size in bytes of the largest message that is sent together with its commands, in one round trip, if the server
+    /// offers PIPELINING and CHUNKING. With 0, content never precedes the replies to RCPT (RFC 3030 section 2). See
+    /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) for the risk. Default: 0.
     pub single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known
     /// to take them; `false` (RFC 6152 section 3).
     pub eight_bit_clean: bool,
-    /// Send UTF-8 in the header as 8-bit content to a server that offers 8BITMIME but not SMTPUTF8. For a relay or a store of
-    /// the operator's own, such as an LMTP server. RFC 6531 section 3.2 has such a message fail elsewhere (5.6.9). A deliverer
-    /// does so on routes to relays, and not by MX. Default: `false`.
+    /// Sends UTF-8 in the header as 8-bit content to a server that offers 8BITMIME but not SMTPUTF8.
+    ///
+    /// Use it for the operator's own relay or mail store, such as an LMTP server. With `false` such a message fails (5.6.9,
+    /// RFC 6531 section 3.2). A deliverer sets `true` for relays, and `false` for the mail exchangers of MX routes.
+    /// Default: `false`.
     pub utf8_header_as_eight_bit: bool,
     /// Whether messages with lines of more than 998 octets are failed (5.6.0) rather than sent as they are; `false`
     /// (RFC 5321 section 4.5.3.1.6).
     pub refuse_long_lines: bool,
-    /// Take every 5yz greeting as permanent (5.3.2) and not only 521, if no other host does better. A 554 greeting often refuses
-    /// the client's address for a while. Default: `false` (RFC 5321 section 3.1, RFC 7504).
+    /// Treats every 5yz greeting as permanent (5.3.2), not only 521 (RFC 5321 section 3.1, RFC 7504). A 554 greeting often
+    /// refuses the client's address only for a while. Default: `false`.
     pub greeting_5yz_is_permanent: bool,
     /// Who hears what is said; nobody.
     pub observer: Option<Arc<dyn Observer>>,
@@ -265,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Closes without QUIT. The server has a moment to close its end: it counts the connection until then.
+    /// Closes without QUIT. Waits a moment until the server closes its end, because it counts the connection until then.
     pub(crate) async fn abandon(&mut self) {
         self.link.abandon().await;
     }
@@ -329,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         has_left
     }
 
-    /// Closes after a QUIT that was sent with the last message.
+    /// Closes the connection after a QUIT that was sent with the last message.
     pub(crate) async fn left(&mut self) {
         if self.is_usable() {
             self.link.end(self.settings.timeouts.quit).await;
@@ -461,7 +463,7 @@ mod tests {
     use crate::proto::{Credentials, Nonce, SaslLimits};
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-    /// Greets, and answers whatever comes next with the next reply. Gives the stream back once it read something more.
+    /// Greets, and replies to each input in order. Returns the stream after the last input was read.
     async fn serve(mut stream: DuplexStream) -> DuplexStream {
         for reply in ["220 there\r\n", "250-there\r\n250 AUTH PLAIN\r\n", "235 fine\r\n"] {
             stream.write_all(reply.as_bytes()).await.unwrap();

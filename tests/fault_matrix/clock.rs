@@ -1,8 +1,8 @@
 //! The paused clock of a cell.
 //!
-//! The automatic advance of tokio's paused clock does not wait for sockets: it moves time while octets are on their way. So a
-//! task of its own keeps the runtime awake, and moves time only after the sockets were polled often enough without any
-//! activity of the server. Unix sockets hand octets over at once, so this is deterministic.
+//! The automatic advance of tokio's paused clock does not wait for sockets: it advances while octets are in transit. So a
+//! separate task keeps the runtime awake. It advances the clock only after many polls of the sockets without any activity
+//! of the server. Unix sockets transfer octets at once, so this is deterministic.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 /// Amount by which the clock moves.
 pub(crate) const STEP: Duration = Duration::from_millis(250);
-/// Polls of the sockets without activity after which nothing but time can cause any.
+/// Number of polls of the sockets without activity, after which only time can cause any.
 const QUIET: u32 = 7;
 
 /// Counts the reads and writes of the server.
@@ -30,7 +30,7 @@ impl Activity {
     }
 }
 
-/// Moves the clock whenever nothing else happens. Never returns.
+/// Advances the clock whenever there is no activity. Never returns.
 pub(crate) async fn drive(activity: Activity) {
     let mut seen = activity.count();
     let mut quiet = 0;

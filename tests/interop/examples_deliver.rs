@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use crate::examples::{TEMPORARY_FAILURE, UNAVAILABLE, example, run, text};
 use crate::samples::MESSAGE;
 
-/// Delivers a message by this route; `None` where the example was not built.
+/// Delivers a message by this route. Returns `None` if the example is not built.
 async fn deliver(route: &str, options: &'static [&'static str], message: &'static str) -> Option<Output> {
     let mut deliver = example("deliver")?;
     deliver.args(["--to", "ann@x.example", "--route", &format!("*={route}")]).args(options);
@@ -71,7 +71,7 @@ async fn check_019_deliver_takes_a_5yz_greeting_as_permanent_by_an_option() {
     }
 }
 
-/// A name server on loopback that has one address for every name.
+/// Starts a name server on loopback that has one address for every name.
 async fn name_server(address: [u8; 4]) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let server = socket.local_addr().expect("it is bound");
@@ -84,7 +84,7 @@ async fn name_server(address: [u8; 4]) -> SocketAddr {
     server
 }
 
-/// An answer with the address to a question of type A, and without records to any other.
+/// Returns an answer with the address for type A, and without records for any other type.
 fn answer(query: &[u8], address: [u8; 4]) -> Vec<u8> {
     let name = query[12..].iter().position(|octet| *octet == 0).expect("a name ends");
     let question = &query[12..12 + name + 5];

@@ -13,18 +13,20 @@ use crate::support::message;
 
 const DELIVERIES: usize = 120;
 const RECIPIENTS: usize = 100;
-/// Time that the name server takes for an answer.
+/// Time that the name server needs to find an answer.
 const ROUND_TRIP: Duration = Duration::from_millis(30);
-/// Greatest delay of a lookup behind those of others.
+/// Maximum delay of a lookup by those of other deliveries.
 const DELAY: Duration = Duration::from_millis(50);
 
-/// Bytes of a header (RFC 1035 section 4.1.1).
+/// Size of a header in bytes (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
 const A: u8 = 1;
 const MX: u8 = 15;
 
-/// A recursive name server that finds an exchanger for every domain but those below `dead.example`, about which it is
-/// silent. It answers a question from its cache once it has found the answer.
+/// Starts a recursive name server, and returns a resolver for it.
+///
+/// It finds a mail exchanger for every domain, except that it ignores queries for names below `dead.example`. Once it has
+/// found an answer, it replies from its cache.
 async fn name_server() -> HickoryResolver {
     let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let resolver = HickoryResolver::from_servers([socket.local_addr().unwrap()]);
@@ -65,14 +67,14 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     Some([&query[..2], &header, question, &record].concat())
 }
 
-/// Lets every task and socket do what it can do without the clock.
+/// Runs all tasks and sockets until they wait for the clock.
 async fn settle() {
     for _ in 0..300 {
         yield_now().await;
     }
 }
 
-/// Lets the clock run.
+/// Advances the clock in steps.
 async fn pass(steps: u32, step: Duration) {
     for _ in 0..steps {
         advance(step).await;
@@ -80,7 +82,7 @@ async fn pass(steps: u32, step: Duration) {
     }
 }
 
-/// The time until a plan for a recipient of this domain is made.
+/// Returns the time to plan the delivery to a recipient of this domain.
 async fn time_to_plan(deliverer: &Deliverer, domain: &str) -> Duration {
     let envelope = Envelope::new("s@example.net").unwrap().to(&format!("u@{domain}")).unwrap();
     let deliverer = deliverer.clone();

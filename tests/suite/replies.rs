@@ -70,7 +70,7 @@ async fn check_002_every_reply_may_have_several_lines() {
     }
 }
 
-/// Outcome, codes and lines of the reply that decided, for the first of some recipients.
+/// Returns outcome, codes and deciding reply of the first recipient.
 async fn judged(rules: Rules, to: &str) -> (String, Vec<String>) {
     let server = rules.listen_tcp().await.unwrap();
     let report = deliver(&[&server], to).await;
@@ -126,7 +126,7 @@ async fn check_003_of_different_codes_a_negative_last_line_decides_at_every_step
 }
 
 #[tokio::test]
-async fn check_003_of_different_codes_a_refusal_is_one_recipients_own() {
+async fn check_003_of_different_codes_a_refusal_concerns_one_recipient() {
     let server =
         ScriptedServer::smtp().recipient("b@x.example", "250-a\n550 5.1.1 b").listen_tcp().await.unwrap();
     assert_eq!(outcomes(&[&server], "a b").await, ["delivered 2.0.0", "failed refused rcpt-to 5.1.1"]);

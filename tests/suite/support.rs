@@ -31,12 +31,12 @@ pub(crate) fn builder(route: &str) -> DelivererBuilder {
     builder.timeouts(timeouts(|_| ())).pool(nothing_kept())
 }
 
-/// The same, and content may go together with its commands.
+/// Returns the same builder, with content sent together with its commands.
 pub(crate) fn single_flight(route: &str) -> DelivererBuilder {
     builder(route).single_flight_limit(SINGLE_FLIGHT)
 }
 
-/// Bytes of the largest message that goes together with its commands, where a test allows it.
+/// Size of the largest message that is sent together with its commands, in bytes, in tests that allow it.
 pub(crate) const SINGLE_FLIGHT: usize = 64 * 1024;
 
 /// Every delivery has a connection of its own.

@@ -1,4 +1,4 @@
-//! Servers whose replies do not fit the commands: deliveries that end, are repeated or stay open.
+//! Whole deliveries to servers that send too many or too few replies, or replies to other commands.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn kept() -> PoolSettings {
     pool
 }
 
-/// Outcomes of one message after another to `a`.
+/// Delivers messages to `a`, one after another, and returns their outcomes.
 async fn in_turn(deliverer: &Deliverer, messages: usize) -> Vec<String> {
     let mut all = Vec::new();
     for _ in 0..messages {
@@ -42,8 +42,6 @@ async fn law_2_a_server_with_surplus_replies_gets_lock_step_and_data_from_then_o
     let server = script(&[&format!("{CHUNKS}{surplus}"), &later, &later]).await;
     let deliverer = builder(&server.url()).pool(kept()).build().unwrap();
     assert_eq!(in_turn(&deliverer, 1).await, [OPEN]);
-    let deliverer_of_others = builder(&server.url()).build().unwrap();
-    drop(deliverer_of_others);
     assert_eq!(in_turn(&deliverer, 1).await, [DELIVERED]);
     in_time(deliverer.close_idle()).await;
 }
@@ -130,14 +128,14 @@ async fn check_015_a_kept_connection_that_ends_at_rset_costs_nothing() {
 }
 
 #[tokio::test]
-async fn law_2_a_refusal_left_over_from_the_message_before_fails_nobody() {
+async fn law_2_a_refusal_left_over_from_the_message_before_fails_no_recipient() {
     let (first, fresh) = (format!("{PLAIN}{LOCK_STEP}"), format!("{PLAIN}{LOCK_STEP}"));
-    // the refusal comes when MAIL was sent already
+    // the refusal arrives after MAIL was sent
     let stale = "C: MAIL *\nS: 550 5.0.0 stale\nC: <close>";
     let server = script(&[&format!("{first}{stale}"), &fresh]).await;
     let deliverer = builder(&server.url()).pool(kept()).build().unwrap();
     assert_eq!(in_turn(&deliverer, 2).await, [DELIVERED; 2]);
-    // on a connection of its own it is the reply to MAIL
+    // on a new connection it is the reply to MAIL
     let server = script(&[&format!("{PLAIN}C: MAIL *\nS: 550 5.0.0 no\nC: QUIT\nS: 221 bye")]).await;
     assert_eq!(outcomes(&[&server], "a").await, ["failed refused mail-from 5.0.0"]);
 }
@@ -146,12 +144,12 @@ async fn law_2_a_refusal_left_over_from_the_message_before_fails_nobody() {
 async fn law_2_nothing_follows_content_of_lmtp_before_its_last_reply() {
     let lmtp = "S: 220 x\nC: LHLO *\nS: 250-x\nS: 250 PIPELINING\nC: MAIL *\nC: RCPT *\nC: RCPT *\nC: DATA\n\
         S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: <content>\n";
-    // connections are not kept, and still no QUIT goes out with the content
+    // connections are not kept; even so, QUIT waits for the last reply
     let complete = format!("{lmtp}S: 250 2.0.0 a\nS: 250 2.0.0 b\nC: QUIT\nS: 221 bye");
     let server = script(&[&complete]).await;
     assert_eq!(outcomes(&[&server], "a b").await, [DELIVERED; 2]);
     in_time(server.finish()).await.unwrap();
-    // one mailbox hangs, and so does NOOP
+    // the server hangs in one mailbox, so it does not answer NOOP either
     let server = script(&[&format!("{lmtp}S: 250 2.0.0 a\nC: NOOP\nS: <silence>")]).await;
     let limits = timeouts(|timeouts| timeouts.final_reply = SOON);
     let deliverer = builder(&server.url()).timeouts(limits).build().unwrap();
@@ -161,7 +159,7 @@ async fn law_2_nothing_follows_content_of_lmtp_before_its_last_reply() {
 }
 
 #[tokio::test]
-async fn law_2_the_reply_to_a_quit_that_was_sent_with_the_content_delivers_nobody() {
+async fn law_2_the_reply_to_a_quit_that_was_sent_with_the_content_delivers_to_no_recipient() {
     let last = format!("{SMTP}{COMMANDS}{CONTENT}C: QUIT\nS: 221 bye");
     let server = script(&[&last]).await;
     assert_eq!(outcomes(&[&server], "a").await, [OPEN]);

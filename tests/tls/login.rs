@@ -1,4 +1,4 @@
-//! Logging in with a mechanism that is bound to the TLS session, and what follows a refusal of the binding.
+//! Authentication with channel binding, and the steps after a refusal of it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,8 @@ use nexthop::{LoginSettings, Mechanism, RecipientReport, TlsLevel, TlsSettings};
 use crate::bed::{builder, send, settings};
 use crate::pki::{HOST, Pki};
 
-/// A relay that offers both forms, and refuses the bound one with these lines.
+/// Returns the script of a relay that offers SCRAM with and without channel binding, and refuses the former with these
+/// lines.
 fn script(refusal: &str, then: &str) -> String {
     format!(
         "S: <tls>\nS: 220 x\nC: EHLO *\nS: 250-x\nS: 250 AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN\n\
@@ -16,16 +17,16 @@ fn script(refusal: &str, then: &str) -> String {
     )
 }
 
-/// The same mechanism without the binding, which this relay refuses too.
+/// The same mechanism without channel binding, which the relay refuses too.
 const UNBOUND: &str = "C: AUTH SCRAM-SHA-256 *\nS: 535 5.7.8 no\n";
 const REFUSED: &str = "S: 501 5.5.4 no channel binding";
 
-/// `334 e=channel-bindings-dont-match`, and what follows it.
+/// Returns a refusal by `334 e=channel-bindings-dont-match` and 535.
 fn binding_error() -> String {
     format!("S: 334 {}\nC: \nS: 535 5.7.8 no", STANDARD.encode("e=channel-bindings-dont-match"))
 }
 
-/// Logs in to a relay with this script, and checks that the client said all of it.
+/// Logs in to a relay with this script, and checks that the client played all of it.
 async fn logs_in(
     script: &str,
     tls: TlsSettings,

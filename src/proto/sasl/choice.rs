@@ -14,8 +14,8 @@ pub(crate) struct SaslPolicy {
     pub(crate) plaintext_allowed: bool,
     /// Whether CRAM-MD5 may be used without being the only one.
     pub(crate) cram_md5_allowed: bool,
-    /// Whether a refusal of channel binding may be followed by a mechanism without it: the server proved who it is.
-    /// Otherwise the refusal may come from an attacker between client and server, who would relay the login.
+    /// `true` if a mechanism without channel binding may follow a refusal of one with it, because the certificate was
+    /// verified. Otherwise the refusal may come from an attacker who relays the login.
     pub(crate) unbound_after_refusal: bool,
 }
 

@@ -22,8 +22,7 @@ pub(crate) trait Exchange: fmt::Debug + Send + Sync {
     /// The response to a challenge. After an error there is nothing more to say.
     fn answer(&mut self, challenge: &[u8]) -> Result<SecretOctets, SaslError>;
 
-    /// Returns `true` if the response depends on the content of the next challenge. Otherwise a challenge may contain
-    /// anything.
+    /// Returns `true` if the response depends on the content of the next challenge. Otherwise any challenge is accepted.
     fn reads_challenge(&self) -> bool;
 
     /// Whether everything was said, and proved where the mechanism has a proof, so that a success of the server

@@ -78,7 +78,7 @@ impl Mechanism {
         matches!(self, Self::Plain | Self::Login | Self::OAuthBearer | Self::XOAuth2)
     }
 
-    /// The same mechanism without channel binding; `None` if it has none.
+    /// Returns the same mechanism without channel binding, or `None` if this one has no channel binding.
     pub(crate) fn unbound(self) -> Option<Self> {
         match self {
             Self::ScramSha256Plus => Some(Self::ScramSha256),

@@ -70,7 +70,7 @@ impl Exchange for OneMessage {
         Ok(SecretOctets::join(&[consolation]))
     }
 
-    /// A complaint is only shown.
+    /// The only possible challenge is a complaint, which is only shown.
     fn reads_challenge(&self) -> bool {
         false
     }

@@ -167,7 +167,7 @@ fn hash(mechanism: Mechanism) -> Hash {
 /// RFC 5802 section 6: `p` if it is bound, `y` if it could be and the server offers no bound form at all, so
 /// that a server which does offers one learns that its list was changed on the way; else `n`.
 ///
-/// After a refusal of a bound form the flag is `n`: the server did offer one, and must reject `y`.
+/// After a refusal of a bound form the flag is `n`: the server offers one, so it would have to reject `y`.
 fn header(mechanism: Mechanism, terms: &SaslTerms<'_>, authorization: &str) -> String {
     let flag = match terms.binding {
         Some(_) if mechanism.is_bound() => format!("p={}", ChannelBinding::NAME),

@@ -1,8 +1,8 @@
 //! What goes wrong in a transaction, and what is left of it then.
 
 use super::{
-    Bdat, Command, Ending, Expected, Interruption, Output, Progress, ProtocolError, Reply, ReplyClass,
-    ReplyCode, ReplyFault, Stage, Surplus, Transaction, Verdict,
+    Command, Ending, Expected, Interruption, Output, Progress, Protocol, ProtocolError, Reply, ReplyClass,
+    ReplyCode, ReplyFault, Stage, SurplusInput, Transaction, Verdict,
 };
 
 impl Transaction<'_> {
@@ -26,8 +26,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Returns `true` if the reply that just came began when some of the content had been written, or could not be, and
-    /// everything before that was answered.
+    /// Returns `true` if the current reply began after some content had been written, or could no longer be written, and
+    /// everything before the content was answered.
     fn is_amid_content(&self, output: &Output) -> bool {
         let reached = output.heard_at() + u64::from(output.is_cut());
         let had_begun = self.refusals_from.is_some_and(|start| start <= reached);
@@ -50,7 +50,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Ends by 421 in reply to something before the end of the content. If that was written the server may have it (law 3).
+    /// Ends by 421 in reply to a command before the end of the content. If that end was written, the server may have the
+    /// message (law 3).
     fn closed(&mut self, stage: Stage, reply: Reply, output: &mut Output) {
         self.slots.close_rest(match self.end_was_written(output) {
             true => Verdict::ClosedBehind(stage, reply),
@@ -67,8 +68,8 @@ impl Transaction<'_> {
         self.break_off(stage, ProtocolError::Unexpected(reply).into(), output);
     }
 
-    /// Ends without a reply to what is open. Replies that may belong to other commands count for nothing then. Those that
-    /// came before the connection was lost count (RFC 2920 section 3.1).
+    /// Ends without a reply for the open recipients. Earlier refusals that may belong to other commands are replaced. Those
+    /// before a lost connection stay (RFC 2920 section 3.1).
     pub(super) fn break_off(&mut self, stage: Stage, why: Interruption, output: &mut Output) {
         let may_have_arrived = self.end_was_written(output);
         let is_incomplete_group =
@@ -81,31 +82,30 @@ impl Transaction<'_> {
             let had_refusals = self.slots.replace(Verdict::is_refused_before_content, &verdict);
             self.note_fault(&verdict, had_refusals);
         }
-        if self.bdat == Bdat::Doubted {
-            self.bdat = Bdat::Unknown;
-        }
-        // whoever was accepted stays so: a server that hangs in one mailbox must not get the message for all others again
-        // (RFC 2033 section 4.2). A refusal may wait until the next attempt
+        self.bdat = self.bdat.concluded();
+        // positive verdicts stay: if a server hangs in one mailbox, the others must not get the message again (RFC 2033
+        // section 4.2). Refusals are retried, unless the connection was lost
         if !is_lost {
             self.slots.replace(Verdict::is_refused_finally, &verdict);
         }
         self.abandon(output);
     }
 
-    /// Returns `true` once replies and commands are known to be in step: after 354, or after content by BDAT began, which
-    /// waits for all other replies and goes out only if no input is left then.
+    /// Returns `true` once replies and commands are known to be in step: after 354, or after the start of content by BDAT.
+    ///
+    /// The latter counts if the content waited for all other replies: it is sent only if no input is left then.
     fn is_in_step(&self, output: &Output) -> bool {
         let is_amid_chunks = self.start_of_content.is_some_and(|start| start <= output.written());
-        self.had_go_ahead || self.chunks_wait && is_amid_chunks
+        self.had_go_ahead || self.chunks_waited && is_amid_chunks
     }
 
-    /// Returns `true` if replies are due that tell about recipients.
+    /// Returns `true` if replies are due, other than to RSET.
     fn owes_replies(&self) -> bool {
         self.awaited.iter().any(|due| !matches!(due, Expected::Reset | Expected::ResetBefore))
     }
 
-    /// Notes that the server does not support groups: one was not answered completely, or by replies that belong to other
-    /// commands. A reply that makes no sense anywhere is such a sign only where a refusal would have counted.
+    /// Notes that the server does not support pipelining groups: one was not answered completely, or with replies that belong
+    /// to other commands. A reply with an undefined code only shows this if a refusal was replaced.
     fn note_fault(&mut self, verdict: &Verdict, had_refusals: bool) {
         let Verdict::Broken { why, .. } = verdict else { return };
         let is_sign = match why {
@@ -131,8 +131,9 @@ impl Transaction<'_> {
         self.slots.close_rest(Verdict::Refused(Stage::MailFrom, reply));
     }
 
-    /// A refusal of DATA for recipients that were accepted may be the reply to RCPT of the last one, if there was a surplus
-    /// reply before. RSET, which is due anyway, shows it: its reply would then be the one to DATA.
+    /// Handles a refusal of DATA. RSET, which is due anyway, shows if it is genuine.
+    ///
+    /// After a surplus reply, the refusal would answer the last RCPT, and the reply to RSET would be that to DATA.
     pub(super) fn data_refused(&mut self, reply: Reply, output: &mut Output) {
         let is_checked = reply.class() == ReplyClass::Permanent && self.slots.has_accepted();
         self.slots.close_rest(Verdict::Refused(Stage::Data, reply));
@@ -147,15 +148,15 @@ impl Transaction<'_> {
         self.slots.close_rest(Verdict::Refused(Stage::Content, reply.clone()));
         let amid_chunk = matches!(&self.progress, Progress::Chunks(chunks) if chunks.is_amid());
         // how many replies LMTP has to the last chunk of what failed is not known
-        let unclear = self.end_of_content.is_some() && self.terms.protocol == super::Protocol::Lmtp;
+        let unclear = self.end_of_content.is_some() && self.terms.protocol == Protocol::Lmtp;
         if amid_chunk || unclear || !output.is_empty() {
             return self.abandon(output);
         }
         self.progress = Progress::Sent;
     }
 
-    /// A server that does not know BDAT takes the octets of the content for commands: nothing that it replies can be tied
-    /// to a command any more.
+    /// Ends at a server that does not know BDAT. It executes the content as commands, so its replies can no longer be matched
+    /// to commands.
     pub(super) fn bdat_unknown(&mut self, stage: Stage, reply: &Reply, output: &mut Output) {
         let verdict = Verdict::Refused(stage, reply.clone());
         self.slots.close_rest(verdict.clone());
@@ -163,9 +164,9 @@ impl Transaction<'_> {
         self.abandon(output);
     }
 
-    /// Takes in what is left of the input when every reply that was due has come. A notice that the server closes the
-    /// connection changes nothing. Otherwise it cannot be known which reply is the one too many.
-    pub(super) fn left_over(&mut self, surplus: &Surplus) {
+    /// Handles input that is left after every reply that was due. A single 421 changes no verdict. Otherwise any of the
+    /// replies may be the surplus one, and verdicts that depend on it are replaced.
+    pub(super) fn judge_surplus(&mut self, surplus: &SurplusInput) {
         if std::mem::replace(&mut self.ending, Ending::Unusable) == Ending::Unusable || surplus.is_notice() {
             return;
         }
@@ -177,10 +178,10 @@ impl Transaction<'_> {
         let may_have_arrived = self.end_of_content.is_some();
         let verdict = Verdict::Broken { stage, why: ProtocolError::Surplus.into(), may_have_arrived };
         match (self.end_of_content.is_some(), self.terms.by_chunks()) {
-            // 354 cannot be mistaken: only final replies may have changed places
+            // 354 cannot be mistaken for another reply: only final replies may be shifted
             (true, false) => self.slots.replace_doubtful_finals(surplus, &verdict),
             (true, true) => _ = self.slots.replace(Verdict::is_of_reply, &verdict),
-            // in lock step a refusal is only doubtful if a consent follows it
+            // in lock step a refusal is only in doubt if a positive reply follows it
             (false, _) if self.is_lock_step() && !surplus.codes.iter().any(|code| code.is_completed()) => {}
             (false, _) => _ = self.slots.replace(Verdict::is_refused_before_content, &verdict),
         }

@@ -30,8 +30,10 @@ impl Transaction<'_> {
         self.size - if self.lacks_line_end { LINE_END.len() as u64 } else { 0 }
     }
 
-    /// Notes that the content is queued to its end. LMTP has a final reply for each accepted recipient (RFC 2033
-    /// section 4.2), all of whom are known: its content never precedes the replies to RCPT.
+    /// Notes that the content is queued to its end.
+    ///
+    /// LMTP has a final reply for each accepted recipient (RFC 2033 section 4.2). All of them are known by now, as content
+    /// under LMTP never precedes the replies to RCPT.
     fn end_content(&mut self, output: &Output) {
         self.end_of_content = Some(output.end());
         match self.terms.protocol {

@@ -25,8 +25,9 @@ impl Transaction<'_> {
         self.ending
     }
 
-    /// Whether the end of the content is queued and nothing went wrong, so that something may be sent behind. Under LMTP
-    /// nothing may: each recipient has a reply of its own, and one that is missing could not be told from that to a command.
+    /// Returns `true` if the end of the content is queued and nothing went wrong, so that a command may follow.
+    ///
+    /// Under LMTP none may: if a reply for one recipient were missing, the reply to the command would be taken for it.
     pub(crate) fn may_be_followed(&self) -> bool {
         let is_sound =
             !self.refused && self.ending != Ending::Unusable && self.terms.protocol == Protocol::Smtp;

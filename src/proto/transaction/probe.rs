@@ -1,15 +1,14 @@
-//! A final reply of LMTP that does not come: NOOP tells a server that is slow with one mailbox from one that left a reply
-//! out.
+//! NOOP as a probe after a final reply of LMTP has timed out.
 //!
-//! Replies are matched by order. If the server left one out, those behind it were taken for the recipients before, and a
-//! message that was refused would be reported as delivered. But to put all of them in doubt would send the message again to
-//! every recipient whenever one mailbox hangs. A server that hangs answers no NOOP.
+//! It distinguishes a server that is slow with one mailbox from one that omitted a reply. Replies are matched by order. After
+//! an omitted one, each later reply was matched to the wrong recipient, so a refusal could be reported as a delivery. But if
+//! all of them counted as doubtful, one slow mailbox would cause duplicates for every recipient. A server that is slow does
+//! not answer NOOP; one that omitted a reply does.
 
 use super::{Command, Expected, Interruption, Output, Reply, ReplyCode, Stage, Transaction, Verdict};
 
 impl Transaction<'_> {
-    /// Sends NOOP after the time for a final reply is over, if other recipients have theirs. Returns `false` if that is of
-    /// no use.
+    /// Sends NOOP after a final reply has timed out, if other recipients have theirs. Returns `false` if it does not.
     pub(super) fn begin_probe(&mut self, output: &mut Output) -> bool {
         let is_final_of_one = matches!(self.awaited.next(), Some(Expected::FinalOf(_)));
         if !is_final_of_one || self.probe.is_some() || !self.slots.any_final() {
@@ -20,8 +19,9 @@ impl Transaction<'_> {
         true
     }
 
-    /// Takes in a reply behind NOOP. Once there are as many as are due, the last one is that to NOOP.
-    pub(super) fn probe_answered(&mut self, mut replies: Vec<Reply>, reply: Reply, output: &mut Output) {
+    /// Handles a reply that came after NOOP. Once there is one more than the final replies that are due, the last one answers
+    /// NOOP.
+    pub(super) fn handle_probe_reply(&mut self, mut replies: Vec<Reply>, reply: Reply, output: &mut Output) {
         if reply.code() == ReplyCode::SERVICE_CLOSING {
             return self.break_off(Stage::Final, Interruption::Disconnected, output);
         }
@@ -37,9 +37,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// Ends the wait for the reply to NOOP. If any reply came, one that was due was left out: all final replies may be those
-    /// of other recipients.
-    pub(super) fn probe_over(&mut self, replies: &[Reply], why: Interruption, output: &mut Output) {
+    /// Ends the probe. If any reply came, the server omitted one that was due, and every final reply may belong to another
+    /// recipient.
+    pub(super) fn end_probe(&mut self, replies: &[Reply], why: Interruption, output: &mut Output) {
         let verdict = Verdict::Broken { stage: Stage::Final, why: why.clone(), may_have_arrived: true };
         if !replies.is_empty() {
             self.slots.replace(|found| found.final_class().is_some(), &verdict);

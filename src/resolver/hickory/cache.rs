@@ -28,8 +28,9 @@ type Said<T> = Result<Answer<T>, ResolveError>;
 pub(super) struct Outcome<T> {
     pub(super) said: Said<T>,
     pub(super) life: Duration,
-    /// The question was not asked. Others that wait for its answer ask themselves.
-    pub(super) is_unasked: bool,
+    /// `true` if a query was not sent, because it got no permit in time. Others that wait for the answer then look it up
+    /// themselves.
+    pub(super) lacked_permit: bool,
 }
 
 /// Answers, denials and failures by name and kind, bounded in octets and each for its own time.
@@ -54,12 +55,12 @@ struct OwnTime;
 
 impl<T> Outcome<T> {
     pub(super) fn new(said: Said<T>, life: Duration) -> Self {
-        Self { said, life, is_unasked: false }
+        Self { said, life, lacked_permit: false }
     }
 
-    /// The failure of a question that was not asked.
-    pub(super) fn unasked(error: ResolveError) -> Self {
-        Self { said: Err(error), life: Duration::ZERO, is_unasked: true }
+    /// Returns the outcome of a question that got no permit in time.
+    pub(super) fn without_permit(error: ResolveError) -> Self {
+        Self { said: Err(error), life: Duration::ZERO, lacked_permit: true }
     }
 }
 
@@ -73,8 +74,8 @@ impl Cache {
         Self { entries, longest_question: settings.deadline }
     }
 
-    /// What is known, or else what comes of `question`, which is polled by one of those who wait for it. While it waits
-    /// for a permit, it waits in the name of the requester that has the best claim to one.
+    /// Returns the cached result, or else the result of `question`, which is polled by one of the lookups that wait for it.
+    /// Its permit is charged to the requester among them that has the fewest.
     pub(super) async fn said<T: WireRecord, Q: Future<Output = Outcome<T>>>(
         &self,
         query: &Query,
@@ -91,13 +92,13 @@ impl Cache {
         }
         let asked = async {
             let outcome = question(lookup).await;
-            if outcome.is_unasked {
+            if outcome.lacked_permit {
                 return Err(outcome.said);
             }
             self.keep(key, entry, &outcome);
             Ok(outcome.said)
         };
-        cell.get_or_try_init(|| asked).await.map_or_else(|unasked| unasked, Clone::clone)
+        cell.get_or_try_init(|| asked).await.map_or_else(|failed| failed, Clone::clone)
     }
 
     fn keep<T: WireRecord>(&self, key: Key, entry: Entry, outcome: &Outcome<T>) {

@@ -1,11 +1,11 @@
-//! [`EdnsMemory`]: whether a server knows EDNS (RFC 6891 section 7).
+//! [`EdnsMemory`]: remembers servers that reject EDNS (RFC 6891 section 7).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Remembers whether a server rejects queries with OPT. One entry per configured server.
+/// Remembers for one configured server that it rejects queries with OPT.
 #[derive(Debug, Default)]
 pub(super) struct EdnsMemory(Mutex<State>);
 
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl EdnsMemory {
-    /// Returns `true` if queries must go without OPT now.
+    /// Returns `true` if queries must be sent without OPT now.
     pub(super) fn is_rejected(&self) -> bool {
         self.state().rejected_until.is_some_and(|until| Instant::now() < until)
     }
@@ -28,9 +28,9 @@ impl EdnsMemory {
         *self.state() = State { rejected_until: None, used_at: Some(Instant::now()) };
     }
 
-    /// Notes that the server rejects OPT, for `time`.
+    /// Notes for `time` that the server rejects OPT.
     ///
-    /// Not noted if a reply within `time` had OPT: the server knows EDNS then, and the rejection concerned one query.
+    /// Does nothing if a reply within the last `time` had OPT: the server knows EDNS, and rejected only one query.
     pub(super) fn was_rejected(&self, time: Duration) {
         let mut state = self.state();
         if state.used_at.is_none_or(|used| used.elapsed() >= time) {

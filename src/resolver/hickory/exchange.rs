@@ -70,8 +70,8 @@ impl ServerError {
         matches!(self, Self::Silent(_) | Self::Net(_))
     }
 
-    /// Returns `true` if the server may not know EDNS: it replied, but to a query without OPT it may reply better
-    /// (RFC 6891 sections 6.2.2 and 7).
+    /// Returns `true` if the server may not know EDNS, so that it may answer the same query without OPT (RFC 6891
+    /// sections 6.2.2 and 7).
     fn may_be_for_edns(&self) -> bool {
         matches!(
             self,
@@ -85,8 +85,8 @@ impl ServerError {
 impl Client<'_> {
     /// The response, complete, with NOERROR or NXDOMAIN.
     ///
-    /// A server that rejects OPT is asked again without it. Only a reply with the source, port and id of the query does
-    /// that, so it is no easier to forge than an answer.
+    /// A server that rejects OPT is asked again without it. Only a reply that matches source, port and id causes that, so it
+    /// is no easier to forge than an answer.
     pub(super) async fn ask(&self, server: &Server, question: &Question) -> Result<Message, ServerError> {
         if server.edns.is_rejected() {
             return self.ask_without_edns(server, question).await;
@@ -102,7 +102,7 @@ impl Client<'_> {
             result => return result,
         };
         let result = self.ask_without_edns(server, question).await;
-        // a server that uses EDNS has failed for this name: that is no proof that the name is not signed
+        // a server that uses EDNS has failed for this name: that does not prove that the name is unsigned
         let is_insecure = matches!(&result, Ok(message) if !message.metadata.authentic_data);
         if is_insecure
             && self.wants == Wants::Verdict
@@ -110,7 +110,7 @@ impl Client<'_> {
         {
             return Err(rejection);
         }
-        // the server knows plain DNS and rejects OPT. Forged errors cannot show that: the server itself replied now
+        // the server itself replied to a query without OPT, so it is OPT that it rejects; a forged error would not show that
         if !matches!(&result, Err(error) if error.may_be_for_edns() || error.is_silence()) {
             server.edns.was_rejected(self.settings.edns_memory);
         }
@@ -126,7 +126,7 @@ impl Client<'_> {
     async fn exchange(&self, server: &Server, request: &DnsRequest) -> Result<Message, ServerError> {
         match exchange_over_udp(server.address, request).await {
             Ok(reply) if reply.truncation => over_tcp(server.address, request).await,
-            // an answer in another case: forged, or from a server that does not keep it. TCP tells them apart
+            // the answer is forged, or the server does not preserve case. TCP, which is hard to forge, decides
             Err(ServerError::OtherCase) => over_tcp(server.address, request).await,
             reply => reply,
         }

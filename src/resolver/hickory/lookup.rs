@@ -30,11 +30,11 @@ pub(super) struct Lookup<'a> {
     pub(super) id: LookupId,
     /// The requester that queries are charged to.
     pub(super) requester: Requester,
-    /// Time by which the lookup must be over.
+    /// Deadline of the lookup.
     pub(super) ends: Deadline,
     pub(super) believes_ad: bool,
     pub(super) questions_left: usize,
-    /// A query waited for a permit until the lookup had to be over.
+    /// `true` if a query waited for a permit until the deadline.
     pub(super) is_out_of_permits: bool,
 }
 
@@ -50,8 +50,8 @@ impl Lookup<'_> {
     pub(super) async fn run<T: WireRecord>(mut self, name: &DnsName) -> Outcome<T> {
         match self.resolve(name).await {
             Ok(outcome) => outcome,
-            // says nothing about the name
-            Err(error) if self.is_out_of_permits => Outcome::unasked(error),
+            // this says nothing about the name, so it is not kept
+            Err(error) if self.is_out_of_permits => Outcome::without_permit(error),
             // failures are kept too, shortly (RFC 9520 section 3.2)
             Err(error) => Outcome::new(Err(error), self.settings.failure_ttl),
         }
@@ -136,7 +136,8 @@ impl Lookup<'_> {
         self.questions_left = left.ok_or_else(|| ResolveError::temporary("it takes too many questions"))?;
         let permit = timeout_at(self.ends, self.permits.acquire(self.id, self.requester)).await;
         let permit = permit.map_err(|_| self.out_of_permits())?;
-        let (asked, limit) = (Deadline::now(), self.time_limit());
+        let asked = Deadline::now();
+        let limit = self.settings.timeout.min(self.servers.share_of(self.settings.deadline));
         let client = Client { settings: self.settings, wants };
         let result = timeout(limit, permit.run(|| client.ask(server, question))).await;
         self.requester = permit.requester().unwrap_or(self.requester);
@@ -148,16 +149,12 @@ impl Lookup<'_> {
         Ok(result)
     }
 
-    /// Time limit for one server and one question.
-    fn time_limit(&self) -> Duration {
-        self.settings.timeout.min(self.servers.share_of(self.settings.deadline))
-    }
-
     fn out_of_permits(&mut self) -> ResolveError {
         self.is_out_of_permits = true;
-        let (limit, time) = (self.settings.max_in_flight, self.settings.deadline);
+        let settings = self.settings;
         ResolveError::temporary(format!(
-            "the query was not sent within {time:?}: the limit of {limit} queries in flight was reached"
+            "the query was not sent within {:?}: the limit of {} queries in flight was reached",
+            settings.deadline, settings.max_in_flight
         ))
     }
 }

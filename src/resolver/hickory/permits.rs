@@ -1,4 +1,4 @@
-//! [`Permits`]: bounds the queries in flight and divides them fairly among deliveries.
+//! [`Permits`]: limits the queries in flight, with fair scheduling among deliveries.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -11,33 +11,36 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::question::Requester;
 
-/// Difference of ranks at which a query takes the permit of a requester that has as many. In four time slices most
-/// answers arrive, and need not be asked for again.
+/// Difference of ranks at which a query preempts one of a requester with as many permits. It amounts to four time slices,
+/// in which most answers arrive.
 const RANKS_AMONG_EQUALS: u32 = 3;
-/// Number of waiting queries that are looked at when a time slice ends.
-const MAX_CLAIMS: usize = 256;
+/// Maximum number of waiting queries that are examined when a time slice ends.
+const MAX_EXAMINED: usize = 256;
 
 /// A bounded number of permits, each for one query in flight, which is one socket.
 ///
-/// An unanswered query occupies a permit for as long as its servers are silent, so a queue alone is not fair: the
-/// queries for unresponsive domains would hold all permits. A stub resolver cannot know the zones behind a recursive
-/// server, and an attacker has any number of domains, so names are no measure either. Permits are therefore divided by
-/// requester and by the time that a query had one:
+/// A FIFO queue alone is not fair. An unanswered query holds its permit for as long as its servers are silent, so the
+/// queries for unresponsive domains would hold all permits. Limits per domain do not help: a stub resolver does not know
+/// the zones behind a recursive server, and an attacker has any number of domains. Permits are therefore divided by
+/// requester, and by the time for which a query has had one:
 ///
-/// - While a permit is free, a query gets it at once, and nothing is taken away.
-/// - Otherwise a new query takes the permit of another one: of a requester with at least two more permits at once, of one
-///   with one more permit, or of its own, after a time slice, and of one with as many after four time slices. For a query
-///   that had a permit before, these times grow to twice (eight times) what it had. The requester with the most permits
-///   and then its oldest query lose first. A query that is seconds old thus gives way to a new one at once.
-/// - Queries without a permit wait in the order of the time they had, then of the permits of their requester, then of
-///   arrival.
+/// - While a permit is free, a query gets it at once, and no query is preempted.
+/// - Otherwise a new query preempts a query in flight, which depends on the permits of the other requester:
+///   - with at least two permits more, at once;
+///   - with one permit more, or if it is the same requester, after a time slice;
+///   - with as many permits, after four time slices.
+/// - A query that had a permit before waits longer: in the second case at most until the other has had twice its time,
+///   in the third at most eight times.
+/// - The requester with the most permits loses one first, and of its queries the oldest.
+/// - Queries without a permit wait in the order of the time for which they had one, then of the permits of their
+///   requester, then of arrival.
 ///
-/// Every takeover reduces the time of those in flight, or else makes the numbers of permits more equal, so two queries
-/// never take a permit from each other in turn at one instant.
+/// Every preemption reduces the time of the queries in flight, or else makes the numbers of permits more equal. So two
+/// queries never preempt each other in turn at one instant.
 ///
-/// A query that lost its permit closes its socket, waits, and is sent again. The recursive server has usually found the
-/// answer by then, so little is lost. All steps take logarithmic time, except the search for a permit to take, which
-/// looks at each permit once.
+/// A preempted query closes its socket, waits, and is sent again. The recursive server has usually found the answer by
+/// then, so little is lost. All steps take logarithmic time, except the search for a query to preempt, which examines each
+/// permit once.
 #[derive(Debug)]
 pub(super) struct Permits {
     state: Mutex<State>,
@@ -47,7 +50,7 @@ pub(super) struct Permits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct LookupId(u64);
 
-/// The right to have a query in flight, or a place in the queue for it. Dropping it passes either on.
+/// Permit for a query in flight, or its position in the queue. Dropping it passes either on.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     permits: &'a Permits,
@@ -61,19 +64,20 @@ struct State {
     free: usize,
     last_id: u64,
     arrivals: u64,
-    queries: HashMap<LookupId, Query>,
+    queries: HashMap<LookupId, ActiveQuery>,
     in_flight: BTreeSet<LookupId>,
     shares: HashMap<Requester, Share>,
-    /// The first waiting query of each share.
-    queue: BTreeSet<Place>,
-    /// Queries whose permit is on its way, by rank and arrival.
-    promised: BTreeSet<Entry>,
+    /// The first waiting query of each requester.
+    queue: BTreeSet<QueueHead>,
+    /// Queries in phase [`Phase::Promised`].
+    promised: BTreeSet<QueueEntry>,
 }
 
+/// The query of a lookup, in flight or waiting.
 #[derive(Debug)]
-struct Query {
+struct ActiveQuery {
     requester: Requester,
-    /// Time for which it had a permit before.
+    /// Time for which it had permits before the current one.
     served: Duration,
     phase: Phase,
     /// Wakes its lookup when the phase changes.
@@ -84,30 +88,35 @@ struct Query {
 enum Phase {
     /// In the queue.
     Waiting { arrival: u64 },
-    /// A permit is on its way from another query. Charged to the requester already.
+    /// Waits for the permit of a query that it preempted. Charged to the requester already.
     Promised { arrival: u64 },
     InFlight {
         since: Instant,
-        /// The query that takes the permit over. No longer charged to this one's requester.
+        /// The query that preempted this one. The permit is no longer charged to this one's requester.
         successor: Option<LookupId>,
     },
 }
 
-/// The permits and the waiting queries of a requester.
+/// Permits and waiting queries of a requester.
 #[derive(Debug, Default)]
 struct Share {
     held: usize,
-    waiting: BTreeSet<Entry>,
-    /// The entry in [`State::queue`].
-    place: Option<Place>,
+    waiting: BTreeSet<QueueEntry>,
+    /// Its entry in [`State::queue`].
+    head: Option<QueueHead>,
 }
 
-/// A waiting query: its rank, its arrival, its lookup.
-type Entry = (u32, u64, LookupId);
-
-/// The order in which waiting queries get permits.
+/// A waiting query, ordered among those of its requester.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct QueueEntry {
+    rank: u32,
+    arrival: u64,
+    id: LookupId,
+}
+
+/// The first waiting query of a requester, ordered among those of all requesters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct QueueHead {
     rank: u32,
     held: usize,
     arrival: u64,
@@ -116,7 +125,7 @@ struct Place {
 }
 
 impl Permits {
-    /// `time_slice`: time for which a query keeps its permit before a new one may take it.
+    /// Creates this many permits. A query keeps its permit for `time_slice` before a new one may preempt it.
     pub(super) fn new(limit: usize, time_slice: Duration) -> Self {
         let state = State {
             time_slice: time_slice.max(Duration::from_millis(1)),
@@ -132,14 +141,14 @@ impl Permits {
         Self { state: Mutex::new(state) }
     }
 
-    /// Returns an id for a lookup.
+    /// Returns an id that no other lookup has.
     pub(super) fn lookup_id(&self) -> LookupId {
         let mut state = self.state();
         state.last_id += 1;
         LookupId(state.last_id)
     }
 
-    /// Waits for a permit. Dropping the future gives up the place in the queue.
+    /// Waits for a permit. Dropping the future removes the query from the queue.
     pub(super) async fn acquire(&self, id: LookupId, requester: Requester) -> Permit<'_> {
         let signal = Arc::new(Notify::new());
         let permit = Permit { permits: self, id, signal: Arc::clone(&signal) };
@@ -148,8 +157,8 @@ impl Permits {
         permit
     }
 
-    /// Charges the query of a lookup to another requester that waits for the same answer, if that one has fewer permits.
-    /// A delivery with many queries thus does not delay others that need one of their answers.
+    /// Charges the query of a lookup to another requester that waits for the same answer, if that one has fewer permits. So
+    /// a delivery with many queries does not delay others that need one of the answers.
     pub(super) fn join(&self, id: LookupId, requester: Requester) {
         self.state().join(id, requester);
     }
@@ -160,10 +169,10 @@ impl Permits {
 }
 
 impl Permit<'_> {
-    /// Runs a query while the permit lasts. Without it the query is dropped, and begins anew with the next permit.
+    /// Runs a query. If it is preempted, it is dropped, and begins anew with the next permit.
     pub(super) async fn run<Q: Future>(&self, query: impl Fn() -> Q) -> Q::Output {
         loop {
-            if let Some(output) = self.until_revoked(query()).await {
+            if let Some(output) = self.until_preempted(query()).await {
                 return output;
             }
             self.permits.state().requeue(self.id);
@@ -171,27 +180,30 @@ impl Permit<'_> {
         }
     }
 
-    /// The requester that the permit is charged to.
+    /// Returns the requester that the permit is charged to.
     pub(super) fn requester(&self) -> Option<Requester> {
         self.permits.state().queries.get(&self.id).map(|query| query.requester)
     }
 
-    async fn until_revoked<Q: Future>(&self, query: Q) -> Option<Q::Output> {
-        match select(pin!(query), pin!(self.revoked())).await {
+    /// Returns the output, or `None` if the query was preempted.
+    async fn until_preempted<Q: Future>(&self, query: Q) -> Option<Q::Output> {
+        match select(pin!(query), pin!(self.preempted())).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,
         }
     }
 
+    /// Waits until the query is in flight.
     async fn granted(&self) {
         while !self.permits.state().is_in_flight(self.id) {
             self.signal.notified().await;
         }
     }
 
-    async fn revoked(&self) {
+    /// Waits until the query is preempted.
+    async fn preempted(&self) {
         loop {
-            let Some(next) = self.permits.state().keeps_until(self.id) else { return };
+            let Some(next) = self.permits.state().next_preemption(self.id) else { return };
             select(pin!(self.signal.notified()), pin!(sleep_until(next))).await;
         }
     }
@@ -206,11 +218,11 @@ impl Drop for Permit<'_> {
 impl State {
     fn add(&mut self, id: LookupId, requester: Requester, signal: Arc<Notify>) {
         let phase = Phase::Waiting { arrival: 0 };
-        self.queries.insert(id, Query { requester, served: Duration::ZERO, phase, signal });
+        self.queries.insert(id, ActiveQuery { requester, served: Duration::ZERO, phase, signal });
         self.enqueue(id);
     }
 
-    /// Gives the query a free permit, or a place in the queue and, if possible, the permit of another one.
+    /// Gives the query a free permit. If there is none, adds it to the queue and tries to preempt another query.
     fn enqueue(&mut self, id: LookupId) {
         self.arrivals += 1;
         let arrival = self.arrivals;
@@ -224,36 +236,36 @@ impl State {
             self.start(id);
             return self.refresh(requester);
         }
-        self.shares.entry(requester).or_default().waiting.insert((rank, arrival, id));
+        self.shares.entry(requester).or_default().waiting.insert(QueueEntry { rank, arrival, id });
         self.refresh(requester);
-        self.take_permit_for(id);
+        self.preempt_for(id);
     }
 
-    /// Takes the permit of the query that deserves it least, if that one deserves it less than this one. Returns `true` if
-    /// there is one.
-    fn take_permit_for(&mut self, id: LookupId) -> bool {
+    /// Preempts the query with the lowest priority, if this waiting one has a better priority. Returns `true` if it does.
+    fn preempt_for(&mut self, id: LookupId) -> bool {
         let Some(waiting) = self.queries.get(&id) else { return false };
-        let claim = self.claim(waiting.requester, waiting.served);
+        let priority = self.priority(waiting.requester, waiting.served);
         let now = Instant::now();
         let losers = self.in_flight.iter().filter_map(|id| {
             let query = self.queries.get(id)?;
             let served = query.served_in_flight(now)?;
-            let other = self.claim(query.requester, served);
-            claim.is_better_than(other).then_some((other.held, served, *id))
+            let other = self.priority(query.requester, served);
+            priority.preempts(other).then_some((other.held, served, *id))
         });
         let loser = losers.max().map(|(_, _, loser)| loser);
         if let Some(loser) = loser {
-            self.revoke(loser, id);
+            self.preempt(loser, id);
         }
         loser.is_some()
     }
 
-    /// Makes a query give its permit to another one. The permit moves when the socket of the first is closed.
-    fn revoke(&mut self, loser: LookupId, winner: LookupId) {
+    /// Makes a query give its permit to another one. The permit moves when the socket of the loser is closed.
+    fn preempt(&mut self, loser: LookupId, winner: LookupId) {
         let Some(query) = self.queries.get_mut(&winner) else { return };
         let Phase::Waiting { arrival } = query.phase else { return };
         query.phase = Phase::Promised { arrival };
-        let (requester, entry) = (query.requester, (rank(query.served, self.time_slice), arrival, winner));
+        let requester = query.requester;
+        let entry = QueueEntry { rank: rank(query.served, self.time_slice), arrival, id: winner };
         self.leave_queue(requester, entry);
         self.promised.insert(entry);
         self.charge(requester, 1);
@@ -266,28 +278,28 @@ impl State {
         }
     }
 
-    /// Returns when a query in flight may lose its permit next; `None` if it must give it up now.
+    /// Returns the time at which a query in flight may be preempted next, or `None` if it has been preempted.
     ///
-    /// Waiting queries with a better claim get permits now, of this query or of others that deserve theirs even less.
-    fn keeps_until(&mut self, id: LookupId) -> Option<Instant> {
+    /// Before that, waiting queries that may preempt it do so, or preempt others with a lower priority.
+    fn next_preemption(&mut self, id: LookupId) -> Option<Instant> {
         let now = Instant::now();
-        while let Some(other) = self.better_claim(id, now)
-            && self.take_permit_for(other)
+        while let Some(other) = self.waiting_to_preempt(id, now)
+            && self.preempt_for(other)
         {}
         let served = self.queries.get(&id)?.served_in_flight(now)?;
         let rank_ends = self.time_slice.saturating_mul(1 << rank(served, self.time_slice).min(30));
         Some(now + rank_ends.saturating_sub(served))
     }
 
-    /// Returns the first waiting query with a better claim than one in flight.
-    fn better_claim(&self, id: LookupId, now: Instant) -> Option<LookupId> {
+    /// Returns the first waiting query that may preempt a query in flight.
+    fn waiting_to_preempt(&self, id: LookupId, now: Instant) -> Option<LookupId> {
         let query = self.queries.get(&id)?;
-        let claim = self.claim(query.requester, query.served_in_flight(now)?);
-        let mut others = self.queue.iter().take_while(|place| place.rank <= claim.rank).take(MAX_CLAIMS);
-        others.find(|place| place.claim().is_better_than(claim)).map(|place| place.id)
+        let priority = self.priority(query.requester, query.served_in_flight(now)?);
+        let mut others = self.queue.iter().take_while(|head| head.rank <= priority.rank).take(MAX_EXAMINED);
+        others.find(|head| head.priority().preempts(priority)).map(|head| head.id)
     }
 
-    /// Gives up the permit of a query, which waits for the next one.
+    /// Gives up the permit of a query, and queues it for the next one.
     fn requeue(&mut self, id: LookupId) {
         let Some(mut query) = self.release(id) else { return };
         if let Phase::InFlight { since, .. } = query.phase {
@@ -297,16 +309,17 @@ impl State {
         self.enqueue(id);
     }
 
-    /// Removes a query and passes on its permit or its place.
-    fn release(&mut self, id: LookupId) -> Option<Query> {
+    /// Removes a query. Passes on its permit, if it has one.
+    fn release(&mut self, id: LookupId) -> Option<ActiveQuery> {
         let query = self.queries.remove(&id)?;
         match query.phase {
             Phase::Waiting { arrival } => {
-                self.leave_queue(query.requester, (rank(query.served, self.time_slice), arrival, id));
+                let entry = QueueEntry { rank: rank(query.served, self.time_slice), arrival, id };
+                self.leave_queue(query.requester, entry);
                 self.charge(query.requester, 0);
             }
             Phase::Promised { arrival } => {
-                self.promised.remove(&(rank(query.served, self.time_slice), arrival, id));
+                self.promised.remove(&QueueEntry { rank: rank(query.served, self.time_slice), arrival, id });
                 self.charge(query.requester, -1);
             }
             Phase::InFlight { successor, .. } => {
@@ -318,14 +331,15 @@ impl State {
         Some(query)
     }
 
-    /// Gives a permit to the query it was promised to, to another one that was promised a permit, or to the first one in
-    /// the queue.
+    /// Gives a permit to the query that it was promised to. If that is gone, to another one that was promised a permit, or to
+    /// the first one in the queue.
     fn pass_on(&mut self, successor: Option<LookupId>) {
         let mut promised = self.promised.iter().copied();
-        let successor = promised.clone().find(|entry| Some(entry.2) == successor).or_else(|| promised.next());
+        let successor =
+            promised.clone().find(|entry| Some(entry.id) == successor).or_else(|| promised.next());
         if let Some(successor) = successor {
             self.promised.remove(&successor);
-            return self.start(successor.2);
+            return self.start(successor.id);
         }
         let Some(first) = self.queue.first().copied() else {
             self.free += 1;
@@ -333,13 +347,16 @@ impl State {
         };
         if let Some(query) = self.queries.get(&first.id) {
             let requester = query.requester;
-            self.leave_queue(requester, (first.rank, first.arrival, first.id));
+            self.leave_queue(
+                requester,
+                QueueEntry { rank: first.rank, arrival: first.arrival, id: first.id },
+            );
             self.charge(requester, 1);
         }
         self.start(first.id);
     }
 
-    fn leave_queue(&mut self, requester: Requester, entry: Entry) {
+    fn leave_queue(&mut self, requester: Requester, entry: QueueEntry) {
         if let Some(share) = self.shares.get_mut(&requester) {
             share.waiting.remove(&entry);
         }
@@ -355,7 +372,8 @@ impl State {
 
     fn join(&mut self, id: LookupId, requester: Requester) {
         let Some(query) = self.queries.get(&id) else { return };
-        let (from, is_waiting) = (query.requester, matches!(query.phase, Phase::Waiting { .. }));
+        let from = query.requester;
+        let is_waiting = matches!(query.phase, Phase::Waiting { .. });
         let charged = !is_waiting && !matches!(query.phase, Phase::InFlight { successor: Some(_), .. });
         if from == requester || self.held(requester) + usize::from(charged) >= self.held(from) {
             return;
@@ -364,7 +382,7 @@ impl State {
             self.shares.entry(requester).or_default().held += 1;
             self.charge(from, -1);
         } else if let Phase::Waiting { arrival } = query.phase {
-            let entry = (rank(query.served, self.time_slice), arrival, id);
+            let entry = QueueEntry { rank: rank(query.served, self.time_slice), arrival, id };
             self.shares.entry(requester).or_default().waiting.insert(entry);
             self.leave_queue(from, entry);
             self.charge(from, 0);
@@ -374,11 +392,11 @@ impl State {
             query.requester = requester;
         }
         if is_waiting {
-            self.take_permit_for(id);
+            self.preempt_for(id);
         }
     }
 
-    /// Changes the number of permits of a requester, and its place in the queue with it.
+    /// Changes the number of permits of a requester, and updates its entry in the queue.
     fn charge(&mut self, requester: Requester, change: isize) {
         if let Some(share) = self.shares.get_mut(&requester) {
             share.held = share.held.saturating_add_signed(change);
@@ -386,23 +404,23 @@ impl State {
         self.refresh(requester);
     }
 
-    /// Brings the place of a requester in the queue up to date.
+    /// Updates the entry of a requester in the queue.
     fn refresh(&mut self, requester: Requester) {
         let Some(share) = self.shares.get_mut(&requester) else { return };
-        if let Some(place) = share.place.take() {
-            self.queue.remove(&place);
+        if let Some(head) = share.head.take() {
+            self.queue.remove(&head);
         }
-        if let Some((rank, arrival, id)) = share.waiting.first().copied() {
-            let place = Place { rank, held: share.held, arrival, id, requester };
-            share.place = Some(place);
-            self.queue.insert(place);
+        if let Some(QueueEntry { rank, arrival, id }) = share.waiting.first().copied() {
+            let head = QueueHead { rank, held: share.held, arrival, id, requester };
+            share.head = Some(head);
+            self.queue.insert(head);
         } else if share.held == 0 {
             self.shares.remove(&requester);
         }
     }
 
-    fn claim(&self, requester: Requester, served: Duration) -> Claim {
-        Claim { requester, held: self.held(requester), rank: rank(served, self.time_slice) }
+    fn priority(&self, requester: Requester, served: Duration) -> Priority {
+        Priority { requester, held: self.held(requester), rank: rank(served, self.time_slice) }
     }
 
     fn held(&self, requester: Requester) -> usize {
@@ -414,8 +432,8 @@ impl State {
     }
 }
 
-impl Query {
-    /// Time for which the query had a permit, if it has one and keeps it.
+impl ActiveQuery {
+    /// Returns the time for which the query has had permits, if it is in flight and not preempted.
     fn served_in_flight(&self, now: Instant) -> Option<Duration> {
         match self.phase {
             Phase::InFlight { since, successor: None } => Some(self.served + (now - since)),
@@ -424,18 +442,18 @@ impl Query {
     }
 }
 
-/// What a query can say for having a permit.
+/// Priority of a query. Few permits and a low rank come first.
 #[derive(Debug, Clone, Copy)]
-struct Claim {
+struct Priority {
     requester: Requester,
     /// Number of permits of its requester.
     held: usize,
     rank: u32,
 }
 
-impl Claim {
-    /// Returns `true` if a waiting query with this claim takes the permit of a query in flight.
-    fn is_better_than(self, other: Self) -> bool {
+impl Priority {
+    /// Returns `true` if a waiting query with this priority preempts a query in flight.
+    fn preempts(self, other: Self) -> bool {
         if self.requester == other.requester {
             return other.rank > self.rank;
         }
@@ -448,13 +466,13 @@ impl Claim {
     }
 }
 
-impl Place {
-    fn claim(self) -> Claim {
-        Claim { requester: self.requester, held: self.held, rank: self.rank }
+impl QueueHead {
+    fn priority(self) -> Priority {
+        Priority { requester: self.requester, held: self.held, rank: self.rank }
     }
 }
 
-/// 0 up to one time slice, 1 up to two, 2 up to four, and so on.
+/// Returns the rank: 0 below one time slice, 1 below two, 2 below four, and so on.
 fn rank(served: Duration, slice: Duration) -> u32 {
     let slices = served.as_nanos() / slice.as_nanos().max(1);
     u128::BITS - slices.leading_zeros()

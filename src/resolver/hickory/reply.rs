@@ -14,8 +14,8 @@ const CODE: u8 = 0x0f;
 
 /// Returns the reply to a query, or `None` if the bytes are a reply to something else.
 ///
-/// Id and QR bit must match before anything else is read. An error needs no question, as some servers report errors
-/// with a header alone. Records do: their question must be that of the query.
+/// Id and QR bit must match before anything else is read. An error needs no question, because some servers report errors
+/// with a header alone. Any other reply needs the question of the query.
 pub(super) fn reply_to(request: &DnsRequest, bytes: &[u8]) -> Option<Result<Message, ServerError>> {
     let header = bytes.first_chunk::<HEADER>()?;
     let is_reply = header[..2] == request.id.to_be_bytes() && header[2] & IS_REPLY != 0;
@@ -24,7 +24,7 @@ pub(super) fn reply_to(request: &DnsRequest, bytes: &[u8]) -> Option<Result<Mess
     }
     let message = match Message::from_vec(bytes) {
         Ok(message) => message,
-        // broken servers copy the counts of the query into a header without anything behind it
+        // some servers send a header alone, with the counts of the query
         Err(error) => {
             let code = ResponseCode::from_low(header[3] & CODE);
             return Some(Err(if is_error(code) { ServerError::code(code) } else { error.into() }));
@@ -52,7 +52,7 @@ fn is_error(code: ResponseCode) -> bool {
 }
 
 impl ServerError {
-    /// The error that a reply with this code reports.
+    /// Returns the error for a response code.
     pub(super) fn code(code: ResponseCode) -> Self {
         match code {
             ResponseCode::ServFail => Self::Failed { bogus: None },
@@ -60,7 +60,7 @@ impl ServerError {
         }
     }
 
-    /// The error that a reply reports, with the reason that its OPT record states.
+    /// Returns the error that a reply reports, with the reason in its OPT record.
     pub(super) fn of(message: &Message) -> Option<Self> {
         match message.response_code {
             code if !is_error(code) => None,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::edns::EdnsMemory;
 
-/// The name servers in the order given, and what is remembered of each.
+/// The name servers in the configured order, with a memory of each.
 #[derive(Debug)]
 pub(super) struct Servers(Vec<Server>);
 
@@ -24,7 +24,7 @@ pub(super) struct Server {
 struct Silence {
     /// Until when the others go before it.
     last_until: Option<Instant>,
-    /// Time of the latest reply, to whatever query.
+    /// Time of the latest reply to any query.
     heard_at: Option<Instant>,
 }
 
@@ -73,8 +73,8 @@ impl Server {
         Self { address, edns: EdnsMemory::default(), silence: Mutex::default() }
     }
 
-    /// Puts the server behind the others for some time, unless it replied to any query since `asked`: then it works,
-    /// and only the name servers of one domain do not.
+    /// Moves the server behind the others for `time`, unless it has replied to any query since `asked`. In that case only the
+    /// name servers of one domain are silent.
     pub(super) fn was_silent(&self, asked: Instant, time: Duration) {
         let mut silence = self.silence();
         if silence.heard_at.is_none_or(|heard| heard < asked) {

@@ -34,16 +34,19 @@ pub struct ResolverSettings {
     /// How many questions one lookup may put to servers, over all aliases, servers and rounds; an error beyond.
     /// Default: 40, enough for the longest chain of aliases.
     pub max_questions: usize,
-    /// Maximum number of queries in flight, each with one socket and at most 80 KiB of buffers; at least 1. Further
-    /// queries wait, divided fairly among [requesters](super::super::Query::requester): a new query takes the place of
-    /// one that has been unanswered for long, which is sent again later. A lookup that gets no place before its
-    /// [deadline](Self::deadline) fails temporarily. Default: 256.
+    /// Maximum number of queries in flight, each with one socket and at most 80 KiB of buffers; at least 1.
+    ///
+    /// Further queries wait for a permit. Permits are divided fairly among [requesters](super::super::Query::requester): a
+    /// new query takes the permit of one that has long been unanswered, which is sent again later. A lookup that gets no
+    /// permit before its [deadline](Self::deadline) fails temporarily. Default: 256.
     pub max_in_flight: usize,
-    /// Time for which a query keeps its place in flight while a new query of a requester with as many places waits; at
-    /// least 1 ms. Longer than a round trip to the servers, as far as possible: a query that loses its place must be sent
-    /// again. Shorter than the delay that a new query may have. Default: 20 ms.
+    /// Time for which a query keeps its permit while a new query of the same requester, or of one with one permit less,
+    /// waits; at least 1 ms. It keeps it four times as long if the other requester has as many permits.
+    ///
+    /// Should be longer than a round trip to the servers, because a query that loses its permit must be sent again, and
+    /// shorter than the acceptable delay of a new query. Default: 20 ms.
     pub time_slice: Duration,
-    /// Time for which a server that rejected OPT and answered without it is asked without it (RFC 6891 sections 6.2.2 and
+    /// Time for which a server that rejected OPT, but answered without it, is asked without it (RFC 6891 sections 6.2.2 and
     /// 7). Answers without OPT are never secure. Default: 15 minutes.
     pub edns_memory: Duration,
     /// For how long a server that was silent is asked after all others. Default: 10 s.

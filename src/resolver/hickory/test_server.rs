@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) wants_ad: bool,
     /// The CD bit.
     pub(super) wants_no_check: bool,
-    /// The query has an OPT record.
+    /// `true` if the query has an OPT record.
     pub(super) has_opt: bool,
     message: Message,
 }
@@ -52,7 +52,7 @@ impl Asked {
         reply
     }
 
-    /// A header with this code, this number of questions and nothing behind it.
+    /// Returns a reply that is only a header, with this code and this number of questions.
     pub(super) fn header(&self, code: ResponseCode, questions: u8) -> Vec<u8> {
         let flags = [0x81, 0x80 | code.low(), 0, questions, 0, 0, 0, 0, 0, 0];
         [&self.message.id.to_be_bytes()[..], &flags].concat()
@@ -129,7 +129,7 @@ impl TestServer {
         Self::start_raw(move |asked| script(asked).map(|reply| reply.to_vec().unwrap())).await
     }
 
-    /// A server whose replies are any bytes.
+    /// Starts a server that replies with any bytes.
     pub(super) async fn start_raw(
         script: impl Fn(&Asked) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {

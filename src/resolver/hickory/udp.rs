@@ -1,4 +1,4 @@
-//! One query over UDP and its reply.
+//! One query over UDP, and its reply.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::exchange::ServerError;
 use super::reply::{has_same_case, reply_to};
 
-/// Time after which the datagram is sent again, as the query or its reply may be lost.
+/// Time after which the datagram is sent again, because the query or its reply may be lost.
 const RETRANSMIT_AFTER: Duration = Duration::from_millis(1500);
 /// Size of the receive buffer in bytes. Some servers exceed the size that the query permits.
 const RECEIVE_BUFFER: usize = 4096;
@@ -20,9 +20,9 @@ const LOWEST_PORT: u16 = 1024;
 /// Number of random ports that are tried before the choice is left to the system.
 const RANDOM_PORTS: usize = 10;
 
-/// Sends a query twice at most and waits for its reply, for any time.
+/// Sends a query at most twice, and waits for its reply without a time limit.
 ///
-/// Every query has a socket of its own with a random port (RFC 5452 section 9.2).
+/// Every query has its own socket with a random port (RFC 5452 section 9.2).
 pub(super) async fn exchange_over_udp(
     server: SocketAddr,
     request: &DnsRequest,
@@ -37,7 +37,7 @@ pub(super) async fn exchange_over_udp(
     receive(&socket, server, request).await
 }
 
-/// Waits for the reply to a query. Datagrams from other sources, and those that reply to something else, are ignored.
+/// Waits for the reply to a query. Ignores datagrams from other sources, and replies to other queries.
 async fn receive(
     socket: &UdpSocket,
     server: SocketAddr,

@@ -18,7 +18,7 @@ const READ: usize = 4 * 1024;
 /// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
 const FEW_SLICES: usize = 4;
-/// How long a server may take to close its end of a connection that the client has ended.
+/// Time limit for a server to close its end of a connection that the client has shut down.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -104,8 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.is_between_replies()
     }
 
-    /// Reads what has arrived, without waiting. No task is noted to be woken: the stream would keep it, and all that it
-    /// holds, until something else reads.
+    /// Reads the input that has arrived, without waiting.
+    ///
+    /// Registers no waker: the stream would keep it, and with it the task, until the next read.
     pub(super) fn look(&mut self) -> Poll<io::Result<usize>> {
         let read = self.poll_read(&mut Context::from_waker(Waker::noop()));
         self.is_looked_at = read.is_pending();
@@ -113,11 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     fn is_between_replies(&self) -> bool {
-        !self.has_begun_reply() && self.output.is_empty()
+        !self.has_partial_reply() && self.output.is_empty()
     }
 
-    /// Whether a part of a reply was read.
-    pub(super) fn has_begun_reply(&self) -> bool {
+    /// Returns `true` if input is left that was not handed over as a reply.
+    pub(super) fn has_partial_reply(&self) -> bool {
         !self.input.is_empty() || self.parser.is_amid_reply()
     }
 
@@ -139,12 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let _ = timeout(limit, self.stream.shutdown()).await;
     }
 
-    /// Ends a connection that the server ends too: it counts the connection until then, and has a moment for it.
+    /// Shuts down the connection, and waits a moment until the server closes its end: it counts the connection until then.
     pub(crate) async fn end(&mut self, limit: Duration) {
         let _ = timeout(limit.min(LINGER), end(&mut self.stream)).await;
     }
 
-    /// Ends the connection without QUIT, and gives the server a moment to close its end.
+    /// Shuts down the connection without QUIT, and waits a moment until the server closes its end.
     pub(crate) async fn abandon(&mut self) {
         let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
         self.end(left.unwrap_or(LINGER)).await;

@@ -45,7 +45,7 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// A query that is answered after `time` in flight.
+/// Runs a query that is answered after `time` in flight.
 async fn query(permits: Arc<Permits>, requester: Requester, flights: Arc<Flights>, time: Duration) {
     let permit = permits.acquire(permits.lookup_id(), requester).await;
     permit
@@ -56,7 +56,7 @@ async fn query(permits: Arc<Permits>, requester: Requester, flights: Arc<Flights
         .await;
 }
 
-/// Starts unanswered queries and returns their tasks and their count in flight.
+/// Starts queries that are never answered. Returns their tasks and the counts of their flights.
 async fn unanswered(
     permits: &Arc<Permits>,
     requester: Requester,
@@ -79,12 +79,12 @@ async fn unanswered(
     (tasks, flights)
 }
 
-/// Waits for what comes in time or never.
+/// Waits for a future that must complete within ten seconds.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(10), future).await.expect("no permit")
 }
 
-/// Lets all tasks do what they can do now.
+/// Runs all tasks until they wait for the clock.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
@@ -189,7 +189,7 @@ async fn attack_a07_thousands_of_old_queries_of_as_many_requesters_do_not_delay_
             permit.run(pending::<()>).await;
         });
     }
-    // all of them have had their turn
+    // all of them have had a permit
     sleep(Duration::from_millis(500)).await;
     let start = Instant::now();
     let _permit = in_time(permits.acquire(permits.lookup_id(), Requester::new())).await;
@@ -197,7 +197,7 @@ async fn attack_a07_thousands_of_old_queries_of_as_many_requesters_do_not_delay_
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelled_queries_pass_on_permit_and_place_at_once() {
+async fn cancelled_queries_pass_on_their_permit_and_leave_the_queue_at_once() {
     let permits = permits(1);
     let requester = Requester::new();
     let first = permits.acquire(permits.lookup_id(), requester).await;

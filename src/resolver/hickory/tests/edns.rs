@@ -15,7 +15,7 @@ fn answer(asked: &Asked) -> Message {
     asked.records(&[&format!("{} A 192.0.2.1", asked.name)])
 }
 
-/// A server that answers queries without OPT, and others with these bytes.
+/// Starts a server that answers queries without OPT, and replies to others with these bytes.
 async fn without_edns(reply: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> TestServer {
     TestServer::start_raw(move |asked| {
         Some(if asked.has_opt { reply(asked) } else { answer(asked).to_vec().unwrap() })
@@ -23,7 +23,7 @@ async fn without_edns(reply: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static)
     .await
 }
 
-/// For each query that the server got, `true` if it had OPT.
+/// Returns `true` for each query that the server got with OPT, and `false` for the others.
 fn opts(server: &TestServer) -> Vec<bool> {
     server.asked().iter().map(|asked| asked.has_opt).collect()
 }
@@ -41,7 +41,7 @@ async fn an_error_for_opt_leads_to_a_query_without_it() {
     }
 }
 
-/// The reply to a query with OPT, by what is wrong with it.
+/// Name of a defect, and a reply to a query with OPT that has it.
 type Unusable = (&'static str, fn(&Asked) -> Vec<u8>);
 
 #[tokio::test]
@@ -57,12 +57,12 @@ async fn an_unusable_reply_to_opt_leads_to_a_query_without_it_at_once() {
             reply[..reply.len() - 2].to_vec()
         }),
     ];
-    for (what, reply) in replies {
+    for (defect, reply) in replies {
         let server = without_edns(reply).await;
         let start = Instant::now();
         finds_addresses(&of(&[&server]), "a.test").await;
-        assert_eq!(opts(&server), [true, false], "{what}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{what}: {:?}", start.elapsed());
+        assert_eq!(opts(&server), [true, false], "{defect}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{defect}: {:?}", start.elapsed());
     }
 }
 

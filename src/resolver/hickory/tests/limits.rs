@@ -6,13 +6,13 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, join_all, select};
 use tokio::time::sleep;
 
-use super::super::super::question::Requester;
+use super::super::super::question::{Query, Requester};
 use super::super::super::resolve::Resolver;
 use super::super::stub::HickoryResolver;
 use super::super::test_server::TestServer;
 use super::setup::{is_temporary, query, with};
 
-/// Answers every name but `silent.test` and those below it.
+/// Starts a server that answers queries for all names but `silent.test` and those below it.
 async fn mostly_healthy() -> TestServer {
     TestServer::start(|asked| {
         let is_silent = asked.name.ends_with("silent.test.");
@@ -21,8 +21,8 @@ async fn mostly_healthy() -> TestServer {
     .await
 }
 
-/// A resolver with one place, a deadline of 200 ms, and no time slices in that time.
-fn with_one_place(server: &TestServer) -> HickoryResolver {
+/// Returns a resolver with one permit, a deadline of 200 ms, and a time slice that is longer.
+fn with_one_permit(server: &TestServer) -> HickoryResolver {
     with(&[server], |settings| {
         settings.max_in_flight = 1;
         settings.time_slice = Duration::from_secs(3600);
@@ -30,10 +30,23 @@ fn with_one_place(server: &TestServer) -> HickoryResolver {
     })
 }
 
+/// Returns a resolver with four permits, and a time slice that no test reaches.
+fn with_four_permits(server: &TestServer) -> HickoryResolver {
+    with(&[server], |settings| {
+        settings.max_in_flight = 4;
+        settings.time_slice = Duration::from_secs(3600);
+    })
+}
+
+/// Returns more queries than there are permits, none of which is answered.
+fn unanswered_queries(requester: Requester) -> Vec<Query> {
+    (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(requester)).collect()
+}
+
 #[tokio::test]
-async fn a_query_that_found_no_place_in_time_is_a_temporary_failure_that_is_not_kept() {
+async fn a_query_that_got_no_permit_in_time_is_a_temporary_failure_that_is_not_kept() {
     let server = mostly_healthy().await;
-    let resolver = with_one_place(&server);
+    let resolver = with_one_permit(&server);
     let (silent, other) = (query("silent.test"), query("a.test"));
     let mut holder = Box::pin(resolver.ipv4(&silent));
     assert!((&mut holder).now_or_never().is_none());
@@ -47,9 +60,9 @@ async fn a_query_that_found_no_place_in_time_is_a_temporary_failure_that_is_not_
 }
 
 #[tokio::test]
-async fn an_equal_lookup_takes_over_from_one_that_found_no_place() {
+async fn an_equal_lookup_takes_over_from_one_that_got_no_permit() {
     let server = mostly_healthy().await;
-    let resolver = with_one_place(&server);
+    let resolver = with_one_permit(&server);
     let (silent, other) = (query("silent.test"), query("a.test"));
     let mut holder = Box::pin(resolver.ipv4(&silent));
     assert!((&mut holder).now_or_never().is_none());
@@ -69,12 +82,9 @@ async fn an_equal_lookup_takes_over_from_one_that_found_no_place() {
 #[tokio::test]
 async fn the_lookups_of_one_requester_do_not_delay_those_of_another() {
     let server = mostly_healthy().await;
-    let resolver = with(&[&server], |settings| {
-        settings.max_in_flight = 4;
-        settings.time_slice = Duration::from_secs(3600);
-    });
+    let resolver = with_four_permits(&server);
     let greedy = Requester::new();
-    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let many = unanswered_queries(greedy);
     let lookups = join_all(many.iter().map(|query| resolver.ipv4(query)));
     let other = query("a.test");
     let first = select(lookups, Box::pin(resolver.ipv4(&other))).await;
@@ -82,14 +92,11 @@ async fn the_lookups_of_one_requester_do_not_delay_those_of_another() {
 }
 
 #[tokio::test]
-async fn an_equal_lookup_of_another_requester_shares_its_claim() {
+async fn a_lookup_that_another_requester_needs_too_is_charged_to_that_one() {
     let server = mostly_healthy().await;
-    let resolver = with(&[&server], |settings| {
-        settings.max_in_flight = 4;
-        settings.time_slice = Duration::from_secs(3600);
-    });
+    let resolver = with_four_permits(&server);
     let greedy = Requester::new();
-    let many: Vec<_> = (0..50).map(|i| query(&format!("{i}.silent.test")).for_requester(greedy)).collect();
+    let many = unanswered_queries(greedy);
     let last = query("a.test").for_requester(greedy);
     let lookups = join_all(many.iter().chain([&last]).map(|query| resolver.ipv4(query)));
     let same = query("a.test");

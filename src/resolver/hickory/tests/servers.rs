@@ -25,7 +25,7 @@ async fn check_072_failures_of_all_servers_are_temporary() {
     for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::FormErr, ResponseCode::NotImp] {
         let (first, second) = (always(code).await, always(code).await);
         assert!(is_temporary(&of(&[&first, &second]).mx(&query("a.test")).await), "{code}");
-        // two rounds, and each query once more without OPT where that may be why
+        // two rounds, and each query again without OPT if OPT may be the cause
         let queries = if may_be_for_edns(code) { 4 } else { 2 };
         assert_eq!((first.asked().len(), second.asked().len()), (queries, queries), "{code}");
     }
