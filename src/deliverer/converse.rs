@@ -292,8 +292,12 @@ impl<'a> Conversation<'_, 'a> {
         self.lease.split().is_some_and(|(line, _)| line.session.is_usable())
     }
 
-    /// Sends QUIT on a connection that is left for another, if it is sound (RFC 5321 section 4.1.1.10).
+    /// Sends QUIT on a reused connection that is left for another, if it is sound (RFC 5321 section 4.1.1.10). On a new one
+    /// commands may have been sent early, and QUIT could be taken for content.
     async fn leave(&mut self) {
+        if self.lease.is_new() {
+            return;
+        }
         if let Some((line, _)) = self.lease.split()
             && line.session.is_usable()
         {
