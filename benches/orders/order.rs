@@ -68,9 +68,12 @@ impl Order {
             client.send(WARM_UP).await?;
             let (region, before) = (Region::new(ALLOCATOR), processor_time()?);
             let (begun, mut sent) = (Instant::now(), 0);
-            while sent == 0 || begun.elapsed() < self.least {
+            loop {
                 client.send(self.messages).await?;
                 sent += self.messages;
+                if begun.elapsed() >= self.least {
+                    break;
+                }
             }
             let (allocated, after) = (region.change(), processor_time()?);
             let octets = allocated.bytes_allocated.saturating_add_signed(allocated.bytes_reallocated);
