@@ -1,6 +1,7 @@
 //! What a message costs on a connection of its own, from the dial to the goodbye: in the clear, with STARTTLS, and with
-//! STARTTLS and a resumed session; this crate, a client that sends octets made beforehand, and two other crates. This
-//! crate remembers what it said of a chain: of full handshakes only the first judges it, the others prove the key alone.
+//! STARTTLS and a resumed session; this crate by BDAT, by DATA and in a single flight, a client that sends octets made
+//! beforehand, and two other crates. This crate remembers what it said of a chain: of full handshakes only the first judges
+//! it, the others prove the key alone.
 //!
 //! `cargo bench --bench fresh`; a number behind `--` is the messages of each client, 300 without. The clients take turns, so
 //! that whatever else the machine does meets them alike; medians. What is printed is Markdown.
@@ -21,8 +22,16 @@ use tokio_rustls::rustls::ServerConfig;
 
 const MESSAGES: usize = 300;
 const KIB: usize = 1024;
-const KINDS: [Kind; 5] =
-    [Kind::NexthopChunks, Kind::NexthopData, Kind::BareChunks, Kind::Lettre, Kind::MailSend];
+const KINDS: [Kind; 6] = [
+    Kind::NexthopChunks,
+    Kind::NexthopData,
+    Kind::NexthopSingleFlight,
+    Kind::BareChunks,
+    Kind::Lettre,
+    Kind::MailSend,
+];
+/// Those of this crate, in front: one deliverer for all messages.
+const OWN: usize = 3;
 
 fn main() -> Result<(), Error> {
     let messages = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(MESSAGES);
@@ -53,7 +62,10 @@ async fn run(messages: usize) -> Result<(), Error> {
 }
 
 async fn rows(what: &str, sink: &Sink, job: &Job, messages: usize) -> Result<(), Error> {
-    let mut own = [Client::new(KINDS[0], job).await?, Client::new(KINDS[1], job).await?];
+    let mut own = Vec::new();
+    for kind in &KINDS[..OWN] {
+        own.push(Client::new(*kind, job).await?);
+    }
     let (mut times, mut turns) = (KINDS.map(|_| Vec::new()), [0; KINDS.len()]);
     for round in 0..=messages {
         for (index, kind) in KINDS.into_iter().enumerate() {

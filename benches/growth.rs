@@ -47,9 +47,12 @@ async fn run(fresh: usize) -> Result<(), Error> {
     let open = open_at_once()?;
     let mut missed = Vec::new();
     let job = |connections, kept| Job { kept, ..Job::new(Target::Tcp(sink.port()), connections, 1, KIB) };
-    for (kind, most) in
-        [(Kind::NexthopChunks, Some(1.1)), (Kind::NexthopData, Some(1.1)), (Kind::BareChunks, None)]
-    {
+    for (kind, most) in [
+        (Kind::NexthopChunks, Some(1.1)),
+        (Kind::NexthopData, Some(1.1)),
+        (Kind::NexthopSingleFlight, Some(1.1)),
+        (Kind::BareChunks, None),
+    ] {
         let [few, many] = [job(1, true), job(100, true)];
         let pair = Pair { kind, what: "100 kept".to_owned(), few, many, messages: [KEPT; 2], most };
         missed.extend(pair.row().await?);

@@ -25,10 +25,12 @@ use sink::{Identity, Sink, SinkSettings};
 const MESSAGES: usize = 100;
 const ROUND: Duration = Duration::from_millis(200);
 const KIB: usize = 1024;
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
     Kind::NexthopChunks,
     Kind::NexthopData,
+    Kind::NexthopSingleFlight,
     Kind::NexthopChunksInTurn,
+    Kind::NexthopSingleFlightInTurn,
     Kind::BareChunks,
     Kind::Lettre,
     Kind::MailSend,

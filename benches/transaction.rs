@@ -26,6 +26,8 @@ const MESSAGES: usize = 10_000;
 const FEW: usize = 100;
 const WARM_UP: usize = 10;
 const RECIPIENTS: [usize; 3] = [1, 10, 100];
+/// Bytes of the largest message that goes together with its commands.
+const SINGLE_FLIGHT: usize = 64 * 1024;
 const CLIENT: &str = "client.example";
 const SENDER: &str = "news@sender.example";
 
@@ -33,17 +35,18 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if let [order, chunking, recipients, messages] = &arguments[..]
+    if let [order, mode, recipients, messages] = &arguments[..]
         && order == "--messages"
     {
-        let case = Case { chunking: chunking.parse()?, recipients: recipients.parse()? };
+        let mode = Mode::ALL.into_iter().find(|known| known.name() == mode).ok_or("unknown mode")?;
+        let case = Case { mode, recipients: recipients.parse()? };
         return case.run(messages.parse()?).map(drop);
     }
     let messages = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(MESSAGES);
     println!("| content by | recipients | ns | allocations | instructions |\n|---|---:|---:|---:|---:|");
-    for chunking in [true, false] {
+    for mode in Mode::ALL {
         for recipients in RECIPIENTS {
-            Case { chunking, recipients }.print(messages)?;
+            Case { mode, recipients }.print(messages)?;
         }
     }
     Ok(())
@@ -52,17 +55,38 @@ fn main() -> Result<(), Error> {
 /// What is sent over and over again: 1 KiB.
 #[derive(Debug, Clone, Copy)]
 struct Case {
-    chunking: bool,
+    mode: Mode,
     recipients: usize,
+}
+
+/// How content goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// By BDAT, after the replies to RCPT; the default.
+    Chunks,
+    /// By BDAT, in one write with the commands.
+    SingleFlight,
+    Data,
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Chunks, Self::SingleFlight, Self::Data];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chunks => "BDAT",
+            Self::SingleFlight => "BDAT, single flight",
+            Self::Data => "DATA",
+        }
+    }
 }
 
 impl Case {
     fn print(self, messages: usize) -> Result<(), Error> {
-        let Self { chunking, recipients } = self;
+        let Self { mode, recipients } = self;
         let [time, allocations] = self.run(messages.div_ceil(recipients))?;
         let instructions = self.instructions().map_or("-".to_owned(), |number| format!("{number:.0}"));
-        let command = if chunking { "BDAT" } else { "DATA" };
-        println!("| {command} | {recipients} | {time:.0} | {allocations:.1} | {instructions} |");
+        println!("| {} | {recipients} | {time:.0} | {allocations:.1} | {instructions} |", mode.name());
         Ok(())
     }
 
@@ -75,8 +99,9 @@ impl Case {
             let content =
                 format!("Subject: bench\r\n\r\n{}", "a line of some length, as they are\r\n".repeat(28));
             let message = Message::from_bytes(content)?;
-            let server = Server::new(self.answers(&envelope, &message));
-            let settings = SessionSettings::new(ClientName::parse(CLIENT)?);
+            let server = Server::new(self.mode != Mode::Data, self.answers(&envelope, &message));
+            let mut settings = SessionSettings::new(ClientName::parse(CLIENT)?);
+            settings.single_flight_limit = if self.mode == Mode::SingleFlight { SINGLE_FLIGHT } else { 0 };
             let mut session = Session::open(server, Protocol::Smtp, settings).await?;
             send(&mut session, &envelope, &message, WARM_UP).await?;
             let (begun, region) = (Instant::now(), Region::new(ALLOCATOR));
@@ -96,9 +121,11 @@ impl Case {
         let accepted = "250 2.1.0 Ok\r\n".to_owned() + &"250 2.1.5 Ok\r\n".repeat(self.recipients);
         let taken = "250 2.0.0 Ok: queued as 4XyZ1234abcd\r\n".to_owned();
         let size = size as usize;
-        match self.chunking {
-            true => vec![(commands + format!("BDAT {size} LAST\r\n").len() + size, accepted + &taken)],
-            false => vec![
+        let chunk = format!("BDAT {size} LAST\r\n").len() + size;
+        match self.mode {
+            Mode::Chunks => vec![(commands, accepted), (chunk, taken)],
+            Mode::SingleFlight => vec![(commands + chunk, accepted + &taken)],
+            Mode::Data => vec![
                 (commands + "DATA\r\n".len(), accepted + "354 End data with <CR><LF>.<CR><LF>\r\n"),
                 (size + ".\r\n".len(), taken),
             ],
@@ -116,7 +143,7 @@ impl Case {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
         valgrind.arg(std::env::current_exe().ok()?).arg("--messages");
-        valgrind.args([self.chunking.to_string(), self.recipients.to_string(), messages.to_string()]);
+        valgrind.args([self.mode.name().to_owned(), self.recipients.to_string(), messages.to_string()]);
         valgrind.output().ok()?.status.success().then_some(())?;
         let profile = fs::read_to_string(&file).ok()?;
         fs::remove_file(file).ok()?;
@@ -142,6 +169,7 @@ async fn send(
 /// The server of a stream in memory. It knows by the number of octets what it has heard.
 #[derive(Debug)]
 struct Server {
+    chunking: bool,
     /// After how many octets each answer is due, over and over again.
     answers: Vec<(usize, String)>,
     next: usize,
@@ -153,9 +181,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(answers: Vec<(usize, String)>) -> Self {
+    fn new(chunking: bool, answers: Vec<(usize, String)>) -> Self {
         let said = b"220 next.example\r\n".to_vec();
-        Self { answers, next: 0, heard: 0, said, opened: false, reader: None }
+        Self { chunking, answers, next: 0, heard: 0, said, opened: false, reader: None }
     }
 
     fn hear(&mut self, octets: usize) {
@@ -164,7 +192,7 @@ impl Server {
             self.opened = true;
             self.heard = 0;
             let offered = b"250-next.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-CHUNKING\r\n250 HELP\r\n";
-            return self.say(if self.answers.len() == 1 {
+            return self.say(if self.chunking {
                 offered
             } else {
                 b"250-x\r\n250-SIZE\r\n250 PIPELINING\r\n"

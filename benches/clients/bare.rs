@@ -1,4 +1,4 @@
-//! [`Bare`]: octets made beforehand, in the flights that this crate sends: what any client can reach at most.
+//! [`Bare`]: bytes made beforehand, small content in one write with its commands: the upper bound for any client.
 
 use super::Error;
 use super::connection::Connection;

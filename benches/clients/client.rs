@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::bare::{self, Bare};
 use super::job::{Job, Target};
 use super::lettre::{self, Transport};
-use super::nexthop::Nexthop;
+use super::nexthop::{Mode, Nexthop};
 use super::{Error, mail_send};
 
 /// Whose client it is, and how it sends content.
@@ -20,9 +20,12 @@ pub(crate) enum Kind {
     /// While the next message waits.
     NexthopChunks,
     NexthopData,
+    /// With content and commands in one write, which the operator has to allow.
+    NexthopSingleFlight,
     /// One message after another.
     NexthopChunksInTurn,
     NexthopDataInTurn,
+    NexthopSingleFlightInTurn,
     BareData,
     BareChunks,
     /// With TCP_NODELAY, which its pool does not set.
@@ -32,11 +35,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NexthopChunks,
         Self::NexthopData,
+        Self::NexthopSingleFlight,
         Self::NexthopChunksInTurn,
         Self::NexthopDataInTurn,
+        Self::NexthopSingleFlightInTurn,
         Self::BareChunks,
         Self::BareData,
         Self::Lettre,
@@ -51,6 +56,8 @@ impl Kind {
             Self::NexthopDataInTurn | Self::NexthopChunksInTurn => true,
             Self::BareData | Self::BareChunks => true,
             Self::LettrePool => matches!(target, Target::Tcp(_)),
+            // under LMTP content always waits for the replies to RCPT
+            Self::NexthopSingleFlight | Self::NexthopSingleFlightInTurn => !matches!(target, Target::Unix(_)),
             Self::Lettre | Self::MailSend => matches!(target, Target::Tcp(_) | Target::Tls { .. }),
         }
     }
@@ -62,6 +69,8 @@ impl fmt::Display for Kind {
             Self::NexthopData => "nexthop DATA",
             Self::NexthopChunksInTurn => "nexthop in turn",
             Self::NexthopDataInTurn => "nexthop DATA in turn",
+            Self::NexthopSingleFlight => "nexthop single flight",
+            Self::NexthopSingleFlightInTurn => "nexthop single flight in turn",
             Self::NexthopChunks => "nexthop",
             Self::BareData => "bare DATA",
             Self::BareChunks => "bare",
@@ -94,10 +103,14 @@ impl Client {
     pub(crate) async fn new(kind: Kind, job: &Job) -> Result<Self, Error> {
         let content = job.content.clone();
         Ok(match kind {
-            Kind::NexthopData => Self::Nexthop(Nexthop::new(job, false)?),
-            Kind::NexthopChunks => Self::Nexthop(Nexthop::new(job, true)?),
-            Kind::NexthopDataInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), false)?),
-            Kind::NexthopChunksInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), true)?),
+            Kind::NexthopData => Self::Nexthop(Nexthop::new(job, Mode::Data)?),
+            Kind::NexthopChunks => Self::Nexthop(Nexthop::new(job, Mode::Chunks)?),
+            Kind::NexthopSingleFlight => Self::Nexthop(Nexthop::new(job, Mode::SingleFlight)?),
+            Kind::NexthopDataInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), Mode::Data)?),
+            Kind::NexthopChunksInTurn => Self::Nexthop(Nexthop::new(&job.in_turn(), Mode::Chunks)?),
+            Kind::NexthopSingleFlightInTurn => {
+                Self::Nexthop(Nexthop::new(&job.in_turn(), Mode::SingleFlight)?)
+            }
             Kind::BareData => Self::Bare(Bare::new(job, false).await?),
             Kind::BareChunks => Self::Bare(Bare::new(job, true).await?),
             Kind::Lettre => Self::Lettre(lettre::connections(job).await?, lettre::envelope(job)?, content),

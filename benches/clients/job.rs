@@ -25,7 +25,7 @@ pub(crate) struct Job {
     pub(crate) connections: usize,
     pub(crate) recipients: usize,
     pub(crate) content: Vec<u8>,
-    /// Messages of this crate on their way on a connection at a time.
+    /// Messages of this crate on their way on a connection at a time; above 1 in a single flight only.
     pub(crate) window: usize,
     /// Deliveries of this crate that are under way for each place in a window.
     pub(crate) waiting: usize,

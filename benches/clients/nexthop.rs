@@ -13,6 +13,9 @@ use nexthop::{
 use super::Error;
 use super::job::{CLIENT, Job, SENDER, Target};
 
+/// Bytes of the largest message that goes together with its commands.
+const SINGLE_FLIGHT: usize = 64 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Nexthop {
     deliverer: Deliverer,
@@ -22,12 +25,13 @@ pub(crate) struct Nexthop {
 }
 
 impl Nexthop {
-    pub(super) fn new(job: &Job, chunking: bool) -> Result<Self, Error> {
+    pub(super) fn new(job: &Job, mode: Mode) -> Result<Self, Error> {
         let deliverer = Deliverer::builder(CLIENT)
             .resolver(MemoryResolver::builder().build()?)
             .router(RouteTable::new(Route::relay(hop(&job.target)?)))
             .tls(tls(&job.target))
-            .chunking(chunking)
+            .chunking(mode != Mode::Data)
+            .single_flight_limit(mode.limit())
             .pool(pool(job))
             .build()?;
         let mut recipients = job.recipients();
@@ -53,6 +57,23 @@ impl Nexthop {
     async fn deliver(&self) -> Result<(), Error> {
         let report = self.deliverer.deliver(&self.envelope, &self.message).await;
         if report.is_delivered() { Ok(()) } else { Err(report.to_string().into()) }
+    }
+}
+
+/// How content goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By DATA.
+    Data,
+    /// By BDAT, after the replies to RCPT; the default.
+    Chunks,
+    /// By BDAT, in one write with the commands.
+    SingleFlight,
+}
+
+impl Mode {
+    fn limit(self) -> usize {
+        if self == Self::SingleFlight { SINGLE_FLIGHT } else { 0 }
     }
 }
 

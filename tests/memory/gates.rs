@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
+use nexthop::deliverer::DelivererBuilder;
 use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, Route, RouteTable};
 
 use crate::heap::{Peak, allocations, live};
@@ -20,15 +21,25 @@ pub(crate) struct Gate {
 #[derive(Clone, Copy)]
 enum Measured {
     /// The most octets that a delivery takes above its message.
-    InFlight { chunking: bool, content: Content },
+    InFlight { mode: Mode, content: Content },
     /// Octets of each of many idle sessions, after messages of a size.
-    Kept { size: usize },
+    Kept { mode: Mode, size: usize },
     /// How many allocations more a message of 1 MiB takes than one of 1 KiB.
-    Allocations { chunking: bool },
+    Allocations { mode: Mode },
     /// Allocations of each message for so many recipients, of 1 KiB without dots to double.
-    Each { chunking: bool, recipients: usize },
+    Each { mode: Mode, recipients: usize },
     /// The same where the next message waits for the connection.
-    WhileWaiting { chunking: bool, recipients: usize },
+    WhileWaiting { mode: Mode, recipients: usize },
+}
+
+/// How content goes out.
+#[derive(Clone, Copy)]
+enum Mode {
+    Data,
+    /// By BDAT, after the replies to RCPT; the default.
+    Chunks,
+    /// By BDAT, in one write with the commands.
+    SingleFlight,
 }
 
 #[derive(Clone, Copy)]
@@ -45,34 +56,44 @@ enum Content {
 
 use Content::{BinaryFile, Memory, Segments, TextFile};
 use Measured::{Allocations, Each, InFlight, Kept, WhileWaiting};
+use Mode::{Chunks, Data, SingleFlight};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 const PIECE: usize = 64 * KIB;
+/// Bytes of the largest message that goes together with its commands in a single flight.
+const SINGLE_FLIGHT: usize = 64 * KIB;
 /// Sessions that are kept.
 const SESSIONS: usize = 200;
 /// Messages whose allocations are counted.
 const MESSAGES: usize = 50;
 
 pub(crate) const GATES: &[Gate] = &[
-    gate("in_flight_from_memory_by_chunks", InFlight { chunking: true, content: Memory }),
-    gate("in_flight_from_segments_by_chunks", InFlight { chunking: true, content: Segments }),
-    gate("in_flight_from_memory_by_data", InFlight { chunking: false, content: Memory }),
-    gate("in_flight_from_segments_by_data", InFlight { chunking: false, content: Segments }),
-    gate("in_flight_from_a_file_by_chunks", InFlight { chunking: true, content: TextFile }),
-    gate("in_flight_from_a_file_by_data", InFlight { chunking: false, content: TextFile }),
-    gate("in_flight_from_a_binary_file", InFlight { chunking: true, content: BinaryFile }),
-    gate("a_session_kept_after_small_messages", Kept { size: KIB }),
-    gate("a_session_kept_after_messages_of_one_flight", Kept { size: 60 * KIB }),
-    gate("allocations_do_not_grow_with_content_by_chunks", Allocations { chunking: true }),
-    gate("allocations_do_not_grow_with_content_by_data", Allocations { chunking: false }),
-    gate("allocations_for_a_recipient_by_chunks", Each { chunking: true, recipients: 1 }),
-    gate("allocations_for_a_recipient_by_data", Each { chunking: false, recipients: 1 }),
-    gate("allocations_for_ten_recipients_by_chunks", Each { chunking: true, recipients: 10 }),
-    gate("allocations_for_ten_recipients_by_data", Each { chunking: false, recipients: 10 }),
-    gate("allocations_while_the_next_waits_by_chunks", WhileWaiting { chunking: true, recipients: 1 }),
-    gate("allocations_while_the_next_waits_by_data", WhileWaiting { chunking: false, recipients: 1 }),
-    gate("allocations_for_ten_while_the_next_waits", WhileWaiting { chunking: false, recipients: 10 }),
+    gate("in_flight_from_memory_by_chunks", InFlight { mode: Chunks, content: Memory }),
+    gate("in_flight_from_segments_by_chunks", InFlight { mode: Chunks, content: Segments }),
+    gate("in_flight_from_memory_by_data", InFlight { mode: Data, content: Memory }),
+    gate("in_flight_from_segments_by_data", InFlight { mode: Data, content: Segments }),
+    gate("in_flight_from_a_file_by_chunks", InFlight { mode: Chunks, content: TextFile }),
+    gate("in_flight_from_a_file_by_data", InFlight { mode: Data, content: TextFile }),
+    gate("in_flight_from_a_binary_file", InFlight { mode: Chunks, content: BinaryFile }),
+    gate("a_session_kept_after_small_messages", Kept { mode: Chunks, size: KIB }),
+    gate("a_session_kept_after_messages_of_60_kib", Kept { mode: Chunks, size: 60 * KIB }),
+    gate("a_session_kept_after_messages_of_one_flight", Kept { mode: SingleFlight, size: 60 * KIB }),
+    gate("allocations_do_not_grow_with_content_by_chunks", Allocations { mode: Chunks }),
+    gate("allocations_do_not_grow_with_content_by_data", Allocations { mode: Data }),
+    gate("allocations_for_a_recipient_by_chunks", Each { mode: Chunks, recipients: 1 }),
+    gate("allocations_for_a_recipient_by_data", Each { mode: Data, recipients: 1 }),
+    gate("allocations_for_a_recipient_in_one_flight", Each { mode: SingleFlight, recipients: 1 }),
+    gate("allocations_for_ten_recipients_by_chunks", Each { mode: Chunks, recipients: 10 }),
+    gate("allocations_for_ten_recipients_by_data", Each { mode: Data, recipients: 10 }),
+    gate("allocations_for_ten_recipients_in_one_flight", Each { mode: SingleFlight, recipients: 10 }),
+    gate("allocations_while_the_next_waits_by_chunks", WhileWaiting { mode: Chunks, recipients: 1 }),
+    gate("allocations_while_the_next_waits_by_data", WhileWaiting { mode: Data, recipients: 1 }),
+    gate(
+        "allocations_while_the_next_waits_in_one_flight",
+        WhileWaiting { mode: SingleFlight, recipients: 1 },
+    ),
+    gate("allocations_for_ten_while_the_next_waits", WhileWaiting { mode: Data, recipients: 10 }),
 ];
 
 const fn gate(name: &'static str, measured: Measured) -> Gate {
@@ -99,17 +120,24 @@ impl Gate {
     /// By deliveries to a port; large content has so many MiB.
     pub(crate) async fn measure(&self, port: u16, mib: usize) -> usize {
         match self.measured {
-            InFlight { chunking, content } => in_flight(&deliverer(port, chunking), content, mib).await,
-            Kept { size } => kept(&deliverer(port, true), size).await,
-            Allocations { chunking } => by_size(&deliverer(port, chunking)).await,
-            Each { chunking, recipients } => {
-                allocations_each(&deliverer(port, chunking), &envelope(recipients), &without_dots()).await
+            InFlight { mode, content } => in_flight(&deliverer(port, mode), content, mib).await,
+            Kept { mode, size } => kept(&deliverer(port, mode), size).await,
+            Allocations { mode } => by_size(&deliverer(port, mode)).await,
+            Each { mode, recipients } => {
+                allocations_each(&deliverer(port, mode), &envelope(recipients), &without_dots()).await
             }
-            WhileWaiting { chunking, recipients } => {
-                let deliverer = with_connections(1, port, chunking);
+            WhileWaiting { mode, recipients } => {
+                let deliverer = with_connections(1, port, mode);
                 while_waiting(&deliverer, &envelope(recipients), &without_dots()).await
             }
         }
+    }
+}
+
+impl Mode {
+    fn apply(self, builder: DelivererBuilder) -> DelivererBuilder {
+        let limit = if matches!(self, SingleFlight) { SINGLE_FLIGHT } else { 0 };
+        builder.chunking(!matches!(self, Data)).single_flight_limit(limit)
     }
 }
 
@@ -165,16 +193,17 @@ async fn deliver(deliverer: &Deliverer, envelope: &Envelope, message: &Message) 
     assert!(report.is_delivered(), "{report}");
 }
 
-fn deliverer(port: u16, chunking: bool) -> Deliverer {
-    with_connections(SESSIONS, port, chunking)
+fn deliverer(port: u16, mode: Mode) -> Deliverer {
+    with_connections(SESSIONS, port, mode)
 }
 
-fn with_connections(connections: usize, port: u16, chunking: bool) -> Deliverer {
+fn with_connections(connections: usize, port: u16, mode: Mode) -> Deliverer {
     let route = Route::relay(format!("smtp://127.0.0.1:{port}").parse().unwrap());
     let mut pool = PoolSettings::default();
     (pool.connections, pool.idle_connections, pool.idle) = (connections, SESSIONS, Duration::from_secs(3600));
     let builder = Deliverer::builder("client.example").resolver(MemoryResolver::builder().build().unwrap());
-    builder.router(RouteTable::new(route)).chunking(chunking).pool(pool).build().unwrap()
+    let builder = builder.router(RouteTable::new(route)).pool(pool);
+    mode.apply(builder).build().unwrap()
 }
 
 fn envelope(recipients: usize) -> Envelope {
