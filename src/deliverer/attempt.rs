@@ -218,8 +218,9 @@ impl<'a> Attempt<'a, '_, '_> {
             Sought::Conversed(Conversed::Gone(slot)) => first.hold(slot.map(Claim::Room)),
             Sought::InLine(ticket) => first.hold(Some(Claim::Place(ticket))),
         }
-        // where nobody is at home by now another address goes first
-        if self.task.parts.memory.is_noted(&first.key().endpoint) {
+        // an address that was marked unreachable meanwhile is tried after the others, and keeps no permit until then
+        if visits.len() > 1 && self.task.parts.memory.is_noted(&first.key().endpoint) {
+            first.hold(None);
             visits.rotate_left(1);
         }
         visits

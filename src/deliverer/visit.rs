@@ -84,9 +84,9 @@ impl<'a> Task<'a> {
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
-    target: Arc<Target>,
-    /// Permit or queue position for the next connection.
+    /// Permit or queue position for the next connection. Dropped before the target, which keeps the pool's entry for it.
     claim: Mutex<Option<Claim>>,
+    target: Arc<Target>,
 }
 
 /// Permit or queue position of a delivery without a connection.
@@ -210,6 +210,8 @@ impl<'a> Visit<'a> {
         let visit = Self::to(self.task, Arc::clone(&self.target));
         let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         let connecting = async move {
+            // captured first, so dropped before the target of the visit
+            let claim = claim;
             let slot = match visit.admitted(claim).await {
                 Some(Entry::Kept(lease)) => return Ok(Connected::Lease(lease)),
                 Some(Entry::Vacant(slot)) => slot,

@@ -302,7 +302,7 @@ impl<T: Carried> Locked<'_, T> {
             return false;
         };
         let working = self.all.of_source(source).map(|group| group.working).sum();
-        let most = self.all.limits.per_key.min(self.all.limits.per_address);
+        let most = self.all.limits.per_address;
         let learned = &mut self.all.learned[index];
         learned.count = learned.count.max(working);
         if learned.count >= most {

@@ -121,7 +121,11 @@ impl<T: Carried> Lease<T> {
             let successor = slot.group.state().successor();
             let next = match successor {
                 Successor::Delivery(next) => next,
-                Successor::OtherKey => return self.into_closing(),
+                Successor::OtherKey => {
+                    // the report of this delivery does not wait for a server that is slow to answer QUIT
+                    part(self.into_closing());
+                    return None;
+                }
                 Successor::None => break,
             };
             match next.send(Turn::Lease(self)) {
@@ -321,15 +325,10 @@ impl<T: Carried> Drop for Lease<T> {
         let Some(Held { item, mut queue }) = self.0.take().map(|held| *held) else { return };
         let written = item.written();
         queue.listen_no_more();
-        let Some(mut slot) = queue.slot.take() else { return };
-        if queue.is_followed() {
-            // the permit is for another connection once this one is closed
-            drop(item);
-            slot.reopen();
-            queue.tell_lost(written, Some(slot));
-        } else {
-            abandon(Closing::new(item, slot));
-        }
+        let Some(slot) = queue.slot.take() else { return };
+        // the permit is for another connection once the server has closed this one
+        queue.tell_lost(written, None);
+        abandon(Closing::new(item, slot));
     }
 }
 

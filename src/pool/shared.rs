@@ -236,7 +236,12 @@ impl<T: Carried> Shared<T> {
         if is_refused {
             state.release(Phase::Opening);
         }
-        state.all.admit_next()
+        let next = state.all.admit_next();
+        drop(state);
+        if is_refused {
+            self.tidy(group);
+        }
+        next
     }
 
     /// Keeps a connection for later, and says goodbye on one that there is no room for.
