@@ -13,7 +13,7 @@ use crate::proto::{Credentials, Transaction};
 use crate::route::{HopTarget, NextHop};
 use crate::tls::{Peer, Requirement, Secured, Start};
 use crate::transport::{
-    Demands, Early, Established, Login, NotEstablished, Remedy, Session, Socket, Stream, establish,
+    Connection, Demands, Early, Established, Login, NotEstablished, Remedy, Session, Stream, establish,
 };
 
 /// A session, and the hop that it is with.
@@ -75,24 +75,24 @@ impl<'a> Visit<'a> {
     where
         'a: 't,
     {
-        let Dialled { socket, slot } = dialled;
+        let Dialled { connection, mut slot } = dialled;
         let login = self.key().credentials.as_ref().map(|credentials| self.login(credentials));
         let requirement = self.key().requirement;
         let (early, begun) = self.begin_early(guess);
-        let mut established = self.establish(socket, requirement, login, early).await;
+        let mut established = self.establish(connection, requirement, login, early).await;
         let mut sessions = count(&established, requirement);
         if let Err(error) = &established
             && guess.is_some()
         {
             self.note_failure(error);
             if error.remedy == Remedy::Patience && sessions < most {
-                established = self.establish_anew(requirement, login).await;
+                established = self.establish_anew(&mut slot, requirement, login).await;
                 sessions += count(&established, requirement);
             }
         }
         match &established {
             Err(error) if error.remedy == Remedy::Cleartext && self.may_fall_back() && sessions < most => {
-                established = self.establish_anew(Requirement::CLEARTEXT, login).await;
+                established = self.establish_anew(&mut slot, Requirement::CLEARTEXT, login).await;
                 sessions += count(&established, Requirement::CLEARTEXT);
             }
             Ok(as_required) => self.learn(as_required.offers),
@@ -135,17 +135,18 @@ impl<'a> Visit<'a> {
     /// A session on one more connection to the same address, on which nothing is said early.
     async fn establish_anew(
         &self,
+        slot: &mut Slot<Line>,
         requirement: Requirement,
         login: Option<Login<'_>>,
     ) -> Result<Established, NotEstablished> {
-        let socket = self.dialled().await?;
-        self.establish(socket, requirement, login, Early::default()).await
+        let connection = self.dialled_again(slot).await?;
+        self.establish(connection, requirement, login, Early::default()).await
     }
 
     /// A session on a connection.
     async fn establish(
         &self,
-        socket: Socket,
+        connection: Connection,
         requirement: Requirement,
         login: Option<Login<'_>>,
         early: Early,
@@ -157,7 +158,7 @@ impl<'a> Visit<'a> {
         let (own_names, ends) = (self.own_names(), self.task.ends);
         let demands =
             Demands { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
-        establish(socket, demands, early).await
+        establish(connection, demands, early).await
     }
 
     fn login<'l>(&'l self, credentials: &'l Credentials) -> Login<'l> {

@@ -21,7 +21,7 @@ use crate::pool::{Entry, Key, Lease, Member, Slot, Ticket, Turn};
 use crate::proto::Credentials;
 use crate::resolver::Requester;
 use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
-use crate::transport::{Joins, SessionSettings, Socket, after, connect};
+use crate::transport::{Connection, Joins, SessionSettings, after, connect};
 
 /// What is brought to every candidate of a destination.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +110,7 @@ pub(super) enum Connected {
 /// A new connection and its permit.
 #[derive(Debug)]
 pub(super) struct Dialled {
-    // dropped in this order: the permit is for another connection once this one is closed
-    pub(super) socket: Socket,
+    pub(super) connection: Connection,
     pub(super) slot: Slot<Line>,
 }
 
@@ -219,9 +218,7 @@ impl<'a> Visit<'a> {
                     return Err(Failure::out_of_time_in_line(&visit.key().endpoint));
                 }
             };
-            visit.reporter().connecting();
-            let socket = visit.dialled().await?;
-            Ok(Connected::Dialled(Dialled { socket, slot }))
+            Ok(Connected::Dialled(visit.dialled(slot).await?))
         };
         connecting.boxed()
     }
@@ -250,9 +247,23 @@ impl<'a> Visit<'a> {
         None
     }
 
-    /// Connects to the candidate, outside the pool.
-    pub(super) async fn dialled(&self) -> Result<Socket, Failure> {
-        let connecting = connect(self.dial(), self.key().source, self.task.parts.session.timeouts.connect);
+    /// Connects to the candidate with a permit. The connection that the permit was for before must be closed first.
+    async fn dialled(&self, slot: Slot<Line>) -> Result<Dialled, Failure> {
+        let mut slot = slot;
+        self.reporter().connecting();
+        let connection = self.dialled_again(&mut slot).await?;
+        Ok(Dialled { connection, slot })
+    }
+
+    /// Connects to the candidate once the connection that the permit was for is closed.
+    pub(super) async fn dialled_again(&self, slot: &mut Slot<Line>) -> Result<Connection, Failure> {
+        let connecting = async {
+            slot.until_closed().await;
+            let mut connection =
+                connect(self.dial(), self.key().source, self.task.parts.session.timeouts.connect).await?;
+            slot.tie(connection.closed());
+            Ok(connection)
+        };
         let connected = self.task.in_time(connecting).await;
         connected.unwrap_or_else(|| Err(Failure::out_of_time_to_connect(&self.key().endpoint)))
     }

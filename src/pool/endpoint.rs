@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::group::{Carried, Group, Locked, State};
+use super::lease::Held;
 use super::settings::PoolSettings;
 use super::slot::Phase;
 use super::ticket::Waiting;
@@ -72,7 +73,7 @@ pub(super) enum Successor<T: Carried> {
 }
 
 /// A connection that was idle, and its group.
-type Removed<T> = (T, Arc<Group<T>>);
+pub(super) type Removed<T> = (Box<Held<T>>, Arc<Group<T>>);
 
 impl<T: Carried> EndpointState<T> {
     pub(super) fn new(settings: &PoolSettings) -> Self {
@@ -327,26 +328,30 @@ impl<T: Carried> Locked<'_, T> {
         self.all.open -= 1;
     }
 
-    fn count(&mut self, phase: Phase, change: impl FnOnce(&mut usize)) {
+    fn count(&mut self, phase: Phase, change: impl Fn(&mut usize)) {
         match phase {
             Phase::Working => change(&mut self.working),
             Phase::Closing => change(&mut self.closing),
+            Phase::TurnedAway => {
+                change(&mut self.closing);
+                change(&mut self.turned_away);
+            }
             Phase::Opening | Phase::Left => {}
         }
     }
 
-    /// Returns the permit of a connection that the server greeted with 421. `since` is the time at which it was taken.
+    /// Notes that the server greeted a connection with 421. `since` is the time at which its permit was taken.
     ///
     /// The number of other connections from the same source address becomes the learned limit of the server.
     pub(super) fn turned_away(&mut self, since: Option<Instant>) -> OtherConnections {
-        self.release(Phase::Opening);
+        self.turn(Phase::Opening, Phase::TurnedAway);
         let (source, learned_for) = (self.source, self.all.limits.learned_for);
         if learned_for.is_zero() {
             return OtherConnections::None;
         }
         let (mut open, mut working) = (0, 0);
         for group in self.all.of_source(source) {
-            open += group.open;
+            open += group.open - group.turned_away;
             working += group.working;
         }
         // the server may have counted a connection that has been closed since

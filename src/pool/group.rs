@@ -52,6 +52,8 @@ pub(super) struct State<T: Carried> {
     pub(super) working: usize,
     /// Those of them that are being closed.
     pub(super) closing: usize,
+    /// Those of them that the server greeted with 421. These are being closed too.
+    pub(super) turned_away: usize,
     /// The one that was used last is the last.
     pub(super) idle: VecDeque<Idle<T>>,
     pub(super) waiting: VecDeque<Waiting<T>>,
@@ -126,6 +128,7 @@ impl<T: Carried> Default for State<T> {
             open: 0,
             working: 0,
             closing: 0,
+            turned_away: 0,
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
             listeners: VecDeque::new(),
@@ -147,11 +150,11 @@ impl<T: Carried> State<T> {
     }
 
     /// Removes the connection that has been idle longest. Its permit now counts as that of a connection being closed.
-    pub(super) fn take_oldest(&mut self) -> Option<T> {
+    pub(super) fn take_oldest(&mut self) -> Option<Box<Held<T>>> {
         let idle = self.idle.pop_front()?;
         self.working -= 1;
         self.closing += 1;
-        Some(idle.held.into_item())
+        Some(idle.held)
     }
 
     /// Removes cancelled deliveries from the head of the queue.

@@ -15,6 +15,7 @@ use super::slot::{Closing, Slot, abandon, part};
 use super::ticket::Waiting;
 use super::turn::{Offer, Place, Turn};
 use crate::proto::{Flight, Protocol, Terms};
+use crate::transport::Closed;
 
 /// A connection in use. Dropped without being given back it is closed: nothing that was broken off is used again (law 9),
 /// and whoever is behind on it is told how much was written (law 3).
@@ -30,6 +31,8 @@ pub(super) struct Held<T: Carried> {
 pub(crate) struct Queue<T: Carried> {
     /// The right to have it. While nobody uses it, it counts without one.
     slot: Option<Slot<T>>,
+    /// Notice that it is closed, while nobody uses it.
+    closed: Option<Closed>,
     /// Deliveries whose offers were sent on it already, in the order of the offers.
     followers: VecDeque<Follower<T>>,
     born: Instant,
@@ -71,8 +74,9 @@ impl<T: Carried> Lease<T> {
         Self(Some(Box::new(Held::new(slot, item))))
     }
 
-    pub(super) fn of_idle(slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
+    pub(super) fn of_idle(mut slot: Slot<T>, idle: Idle<T>, now: Instant) -> Self {
         let Idle { mut held, since } = idle;
+        held.queue.closed.take().into_iter().for_each(|closed| slot.tie(closed));
         held.queue.slot = Some(slot);
         held.queue.past = Past::Idle(now.saturating_duration_since(since));
         held.queue.look_at_age(now);
@@ -174,11 +178,12 @@ impl<T: Carried> Lease<T> {
 
     fn keep(mut self, since: Instant) -> Option<Closing<T>> {
         let mut held = self.0.take()?;
-        let slot = held.queue.slot.take()?;
+        let mut slot = held.queue.slot.take()?;
         if slot.shared.settings.idle.is_zero() {
             return Some(Closing::new(held.item, slot));
         }
         held.item.rest();
+        held.queue.closed = slot.untie();
         match slot.shared.keep(&slot.group, Idle { held, since }) {
             Ok(()) => {
                 slot.leave();
@@ -186,6 +191,7 @@ impl<T: Carried> Lease<T> {
             }
             // somebody got into line meanwhile
             Err(Idle { mut held, .. }) => {
+                held.queue.closed.take().into_iter().for_each(|closed| slot.tie(closed));
                 held.queue.slot = Some(slot);
                 self.0 = Some(held);
                 self.give_back()
@@ -199,8 +205,9 @@ impl<T: Carried> Held<T> {
         Self { item, queue: Queue::new(slot, Instant::now()) }
     }
 
-    pub(super) fn into_item(self) -> T {
-        self.item
+    /// Returns the connection and the notice that it is closed, for one that was idle.
+    pub(super) fn into_parts(self) -> (T, Option<Closed>) {
+        (self.item, self.queue.closed)
     }
 }
 
@@ -208,6 +215,7 @@ impl<T: Carried> Queue<T> {
     fn new(slot: Slot<T>, born: Instant) -> Self {
         Self {
             slot: Some(slot),
+            closed: None,
             followers: VecDeque::new(),
             born,
             messages: 0,

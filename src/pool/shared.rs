@@ -9,7 +9,7 @@ use std::task::Waker;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::endpoint::EndpointState;
+use super::endpoint::{EndpointState, Removed};
 use super::group::{Carried, Group, Idle};
 use super::key::Key;
 use super::lease::Lease;
@@ -114,7 +114,7 @@ impl<T: Carried> Member<T> {
         let slot = taken.is_some().then(|| self.slot(Phase::Working));
         self.shared.less_idle(stale.len() + usize::from(taken.is_some()));
         // nobody is kept waiting by those that should be closed by now
-        part(stale.into_iter().map(|item| Closing::new(item, self.slot(Phase::Closing))));
+        part(stale.into_iter().map(|held| Closing::of_idle(*held, self.slot(Phase::Closing))));
         slot.zip(taken).map(|(slot, idle)| Lease::of_idle(slot, idle, now))
     }
 
@@ -267,10 +267,10 @@ impl<T: Carried> Shared<T> {
     }
 
     /// Sends QUIT on an idle connection that must be closed for a queued delivery.
-    pub(super) fn close_removed(self: &Arc<Self>, removed: Option<(T, Arc<Group<T>>)>) {
-        let Some((item, group)) = removed else { return };
+    pub(super) fn close_removed(self: &Arc<Self>, removed: Option<Removed<T>>) {
+        let Some(removed) = removed else { return };
         self.less_idle(1);
-        part([self.closing(item, &group)]);
+        part([self.closing(removed)]);
     }
 
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
@@ -298,9 +298,9 @@ impl<T: Carried> Shared<T> {
         loop {
             let endpoint = self.of_oldest()?;
             let taken = endpoint.lock().unwrap_or_else(PoisonError::into_inner).take_oldest();
-            if let Some((item, group)) = taken {
+            if let Some(taken) = taken {
                 self.less_idle(1);
-                return Some(self.closing(item, &group));
+                return Some(self.closing(taken));
             }
         }
     }
@@ -312,8 +312,8 @@ impl<T: Carried> Shared<T> {
     }
 
     /// Returns an idle connection as one that is being closed.
-    fn closing(self: &Arc<Self>, item: T, group: &Arc<Group<T>>) -> Closing<T> {
-        Closing::new(item, Slot::new(self, group, Phase::Closing))
+    fn closing(self: &Arc<Self>, (held, group): Removed<T>) -> Closing<T> {
+        Closing::of_idle(*held, Slot::new(self, &group, Phase::Closing))
     }
 
     fn less_idle(&self, count: usize) {

@@ -1,6 +1,7 @@
 //! [`Slot`]: the right to have a connection. [`Closing`]: a connection that has it until it is closed.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -9,9 +10,11 @@ use tokio::time::Instant;
 use super::endpoint::OtherConnections;
 use super::group::{Carried, Group};
 use super::key::Key;
+use super::lease::Held;
 use super::shared::Shared;
 use super::tend::await_expiry;
 use crate::proto::Terms;
+use crate::transport::Closed;
 
 /// The right to have one connection. Whoever waits gets it when it is dropped.
 pub(crate) struct Slot<T: Carried> {
@@ -20,6 +23,8 @@ pub(crate) struct Slot<T: Carried> {
     phase: Phase,
     /// Time at which it was taken without a connection, or `None` if it came with one.
     since: Option<Instant>,
+    /// Notice that its connection is closed. Until then the permit is not free.
+    closed: Option<Closed>,
 }
 
 /// State of the connection that a permit is for.
@@ -31,6 +36,8 @@ pub(super) enum Phase {
     Working,
     /// It is being closed.
     Closing,
+    /// The server greeted it with 421, and it is being closed.
+    TurnedAway,
     /// The permit has passed to another holder, or to an idle connection.
     Left,
 }
@@ -46,7 +53,20 @@ pub(crate) struct Closing<T: Carried> {
 impl<T: Carried> Slot<T> {
     pub(super) fn new(shared: &Arc<Shared<T>>, group: &Arc<Group<T>>, phase: Phase) -> Self {
         let since = (phase == Phase::Opening).then(Instant::now);
-        Self { shared: Arc::clone(shared), group: Arc::clone(group), phase, since }
+        Self { shared: Arc::clone(shared), group: Arc::clone(group), phase, since, closed: None }
+    }
+
+    /// Ties the permit to a connection: it is free once that is closed.
+    pub(crate) fn tie(&mut self, closed: Closed) {
+        self.closed = Some(closed);
+    }
+
+    /// Waits until the connection that it was tied to is closed, so that another one may be opened.
+    pub(crate) async fn until_closed(&mut self) {
+        if let Some(closed) = &mut self.closed {
+            closed.await;
+        }
+        self.closed = None;
     }
 
     /// Whether connections of this key may take it.
@@ -54,7 +74,12 @@ impl<T: Carried> Slot<T> {
         self.group.key == *key
     }
 
-    /// Leaves the place to what is kept in the pool.
+    /// Returns the notice of [`tie`](Self::tie).
+    pub(super) fn untie(&mut self) -> Option<Closed> {
+        self.closed.take()
+    }
+
+    /// Leaves the permit to an idle connection.
     pub(super) fn leave(mut self) {
         self.phase = Phase::Left;
     }
@@ -81,32 +106,27 @@ impl<T: Carried> Slot<T> {
         }
     }
 
-    /// Gives up the permit of a connection that the server greeted with 421, and that is closed. Returns the state of the other
-    /// connections to the server: it accepts no more than these, and a delivery can wait for them.
+    /// Gives up the permit of a connection that the server greeted with 421. Returns the state of the other connections to
+    /// the server: it accepts no more than these, and a delivery can wait for them.
     pub(crate) fn turned_away(mut self) -> OtherConnections {
-        self.phase = Phase::Left;
         let (others, expiry) = {
             let mut state = self.group.state();
             (state.turned_away(self.since), state.all.untimed_expiry())
         };
+        self.phase = Phase::TurnedAway;
         if let (Some(next), Ok(runtime)) = (expiry, Handle::try_current()) {
             let (pool, endpoint) = (Arc::downgrade(&self.shared), Arc::downgrade(self.group.endpoint()));
             runtime.spawn(await_expiry(pool, endpoint, next));
         }
-        self.shared.admit(self.group.endpoint());
-        self.shared.tidy(&self.group);
         others
     }
-}
 
-impl<T: Carried> Drop for Slot<T> {
-    fn drop(&mut self) {
-        if self.phase == Phase::Left {
-            return;
-        }
+    /// Frees the permit.
+    fn release(&mut self) {
+        let phase = mem::replace(&mut self.phase, Phase::Left);
         let mut next = {
             let mut state = self.group.state();
-            state.release(self.phase);
+            state.release(phase);
             // under the same lock, so that no delivery that comes now is served before those in line
             state.all.admit_next()
         };
@@ -119,10 +139,35 @@ impl<T: Carried> Drop for Slot<T> {
     }
 }
 
+impl<T: Carried> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if self.phase == Phase::Left {
+            return;
+        }
+        let closed = self.closed.take().and_then(|mut closed| (!closed.is_closed()).then_some(closed));
+        let (Some(closed), Ok(runtime)) = (closed, Handle::try_current()) else { return self.release() };
+        if self.phase != Phase::TurnedAway {
+            self.turn(Phase::Closing);
+        }
+        let mut slot = Self::new(&self.shared, &self.group, mem::replace(&mut self.phase, Phase::Left));
+        runtime.spawn(async move {
+            closed.await;
+            slot.release();
+        });
+    }
+}
+
 impl<T: Carried> Closing<T> {
     /// A connection that has its permit since it was opened.
     pub(super) fn new(item: T, mut slot: Slot<T>) -> Self {
         slot.turn(Phase::Closing);
+        Self { item, slot }
+    }
+
+    /// A connection that was idle, with its permit.
+    pub(super) fn of_idle(held: Held<T>, mut slot: Slot<T>) -> Self {
+        let (item, closed) = held.into_parts();
+        slot.closed = closed;
         Self { item, slot }
     }
 

@@ -10,8 +10,8 @@ use rustls::client::{ClientConnection, Resumption, WebPkiServerVerifier};
 use rustls::crypto::SecureRandom;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -29,10 +29,6 @@ use crate::route::Endpoint;
 const MAX_CONFIGURATIONS: u64 = 1000;
 /// How long one is kept without use.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Time limit for the server to close its end after a failed handshake.
-const LINGER: Duration = Duration::from_secs(1);
-/// Maximum number of bytes that are discarded while the peer closes its end.
-const LAST_WORDS: usize = 64 * 1024;
 /// Sessions of a host that are kept for resumption.
 const TICKETS: usize = 8;
 
@@ -121,8 +117,7 @@ impl Connector {
 
     /// Performs a handshake on a stream within a time limit. The returned stream proves the properties beside it.
     ///
-    /// After a failure the connection is closed, and the server is given a moment to close its end, because it counts the
-    /// connection until then.
+    /// After a failure the stream is dropped.
     pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -133,17 +128,9 @@ impl Connector {
         let verified = promise >= Promise::Pkix;
         let name = server_name(peer.host, verified)?;
         let Configuration { config, verifier } = self.configuration(peer, verified)?;
-        let handshake = TlsConnector::from(config).connect(name.clone(), stream).into_fallible();
-        let begun = Instant::now();
-        let stream = match timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)? {
-            Ok(stream) => stream,
-            Err((error, mut stream)) => {
-                let left = limit.saturating_sub(begun.elapsed());
-                // nothing depends on it any more
-                let _ = timeout(left.min(LINGER), end(&mut stream)).await;
-                return Err(TlsError::of_handshake(error));
-            }
-        };
+        let handshake = TlsConnector::from(config).connect(name.clone(), stream);
+        let stream = timeout(limit, handshake).await.map_err(|_| TlsError::TimedOut)?;
+        let stream = stream.map_err(TlsError::of_handshake)?;
         let secured = judge(stream.get_ref().1, &name, verifier.as_deref())?;
         Ok(Handshake { stream, secured })
     }
@@ -175,19 +162,6 @@ impl Configuration {
         }
         Self { config: Arc::new(config), verifier }
     }
-}
-
-/// Shuts down a connection, and discards input until the peer closes its end, or for at most [`LAST_WORDS`] bytes.
-pub(crate) async fn end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
-    stream.shutdown().await?;
-    let (mut room, mut left) = ([0; 512], LAST_WORDS);
-    while left > 0 {
-        match stream.read(&mut room).await? {
-            0 => break,
-            count => left = left.saturating_sub(count),
-        }
-    }
-    Ok(())
 }
 
 /// What the connection proved. The verifier of its configuration is asked once more: in a resumed session nobody has

@@ -12,7 +12,7 @@ mod secured;
 mod settings;
 mod verifier;
 
-pub(crate) use connector::{Connector, Handshake, Peer, binding, end};
+pub(crate) use connector::{Connector, Handshake, Peer, binding};
 pub use error::TlsError;
 pub use requirement::{Promise, Requirement, Start};
 pub use secured::{Proof, Secured, TlsVersion};

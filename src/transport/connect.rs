@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::alarm::end_of;
+use super::connection::Connection;
 use super::stream::Socket;
 use crate::outcome::Failure;
 use crate::plan::Dial;
@@ -22,7 +23,11 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(1
 /// # Errors
 /// Kind [`Connecting`](crate::FailureKind::Connecting): refused, unreachable, too late, no such socket file, a socket
 /// whose backlog stays full, or a source address that is not this host's.
-pub(crate) async fn connect(dial: &Dial, source: Option<IpAddr>, limit: Duration) -> Result<Socket, Failure> {
+pub(crate) async fn connect(
+    dial: &Dial,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> Result<Connection, Failure> {
     let endpoint = dial.endpoint();
     let connected = match &endpoint {
         Endpoint::Tcp(address) => match timeout(limit, tcp(*address, source)).await {
@@ -31,6 +36,7 @@ pub(crate) async fn connect(dial: &Dial, source: Option<IpAddr>, limit: Duration
         },
         Endpoint::Unix(path) => unix(path, limit).await.map(Socket::Unix),
     };
+    let connected = connected.map(Connection::new);
     connected.map_err(|error| Failure::connecting(format!("cannot connect to {endpoint}"), error))
 }
 

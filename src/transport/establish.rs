@@ -1,12 +1,13 @@
-//! From a dialled socket to a session that proves what it must.
+//! From a new connection to a session that proves what it must.
 
 use tokio::time::Instant;
 
 use super::alarm::after;
+use super::connection::Connection;
 use super::early::{Early, Haste, Offers};
 use super::login::{Channel, Login, log_in};
 use super::session::{Session, SessionSettings};
-use super::stream::{Socket, Stream};
+use super::stream::Stream;
 use crate::mail::{DnsName, Domain};
 use crate::observer::Reporter;
 use crate::outcome::{Failure, FailureKind};
@@ -81,16 +82,16 @@ impl From<Failure> for NotEstablished {
 /// Opens a session and secures it as required. Before what was proved is compared with that nothing but greeting, EHLO and
 /// STARTTLS was said (law 6), before the login nothing of the envelope.
 pub(crate) async fn establish(
-    socket: Socket,
+    connection: Connection,
     demands: Demands<'_>,
     early: Early,
 ) -> Result<Established, NotEstablished> {
     let session_ends = demands.settings.timeouts.session.map(after);
     let demands = Demands { ends: demands.ends.into_iter().chain(session_ends).min(), ..demands };
     let established = match demands.requirement.start {
-        Start::Immediate => demands.immediate(socket, early).await,
-        Start::StartTls => demands.by_starttls(socket, early).await,
-        Start::Never => demands.in_the_clear(socket, early).await,
+        Start::Immediate => demands.immediate(connection, early).await,
+        Start::StartTls => demands.by_starttls(connection, early).await,
+        Start::Never => demands.in_the_clear(connection, early).await,
     }?;
     match demands.requirement.is_met_by(established.secured.as_ref()) {
         true => demands.log_in(established).await,
@@ -136,20 +137,32 @@ impl Demands<'_> {
         self.login.map_or_else(Redaction::default, |login| Redaction::of(login.credentials))
     }
 
-    async fn in_the_clear(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
-        let session = self.open(Stream::Plain(socket), &mut early, None).await?;
+    async fn in_the_clear(
+        &self,
+        connection: Connection,
+        mut early: Early,
+    ) -> Result<Established, NotEstablished> {
+        let session = self.open(Stream::Plain(connection), &mut early, None).await?;
         Ok(Established::cleartext(session))
     }
 
-    async fn immediate(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
-        let (stream, secured, binding) = self.handshake(socket).await?;
+    async fn immediate(
+        &self,
+        connection: Connection,
+        mut early: Early,
+    ) -> Result<Established, NotEstablished> {
+        let (stream, secured, binding) = self.handshake(connection).await?;
         let session = self.open(stream, &mut early, Some(&secured)).await?;
         let offers = Offers { first: Some(*session.capabilities()), secured: None };
         Ok(Established { session, secured: Some(secured), offers, binding })
     }
 
-    async fn by_starttls(&self, socket: Socket, mut early: Early) -> Result<Established, NotEstablished> {
-        let mut session = self.open(Stream::Plain(socket), &mut early, None).await?;
+    async fn by_starttls(
+        &self,
+        connection: Connection,
+        mut early: Early,
+    ) -> Result<Established, NotEstablished> {
+        let mut session = self.open(Stream::Plain(connection), &mut early, None).await?;
         let first = *session.capabilities();
         if !first.starttls {
             return Ok(Established::cleartext(session));
@@ -170,10 +183,10 @@ impl Demands<'_> {
             return self.without(session, reply).await;
         }
         // RFC 3207 section 4.2: nothing that was read in the clear is carried over
-        let Some(Stream::Plain(socket)) = session.into_bare_stream().await else {
+        let Some(Stream::Plain(connection)) = session.into_bare_stream().await else {
             return Err(Failure::injected().into());
         };
-        let (stream, secured, binding) = self.handshake(socket).await?;
+        let (stream, secured, binding) = self.handshake(connection).await?;
         let session = self.reopen(stream, &mut early, &secured).await?;
         let offers = Offers { first: Some(first), secured: Some(*session.capabilities()) };
         Ok(Established { session, secured: Some(secured), offers, binding })
@@ -248,10 +261,10 @@ impl Demands<'_> {
         self.own_names.iter().any(|own| own.dns_name() == name)
     }
 
-    async fn handshake(&self, socket: Socket) -> Result<Secure, NotEstablished> {
+    async fn handshake(&self, connection: Connection) -> Result<Secure, NotEstablished> {
         let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
         let limit = left.map_or(self.settings.timeouts.tls, |left| left.min(self.settings.timeouts.tls));
-        let made = self.connector.handshake(socket, self.peer, self.requirement.promise, limit).await;
+        let made = self.connector.handshake(connection, self.peer, self.requirement.promise, limit).await;
         match made {
             Ok(Handshake { stream, secured }) => {
                 let binding = self.login.and_then(|_| binding(stream.get_ref().1));

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod connect;
+mod connection;
 mod drive;
 #[cfg(test)]
 mod drive_tests;
@@ -15,6 +16,7 @@ mod timeouts;
 
 pub(crate) use alarm::{after, end_of};
 pub(crate) use connect::connect;
+pub(crate) use connection::{Closed, Connection};
 pub(crate) use early::{Early, Offers};
 pub(crate) use establish::{Demands, Established, NotEstablished, Remedy, establish};
 pub(crate) use login::Login;

@@ -2,6 +2,7 @@
 
 use std::cell::LazyCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -132,6 +133,9 @@ pub struct Session<S> {
     /// The place in the stream where what was sent behind EHLO begins, until it is answered.
     ahead_at: Option<u64>,
 }
+
+/// Time limit for the client's last bytes, which are close_notify in TLS.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// What may happen next on a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,9 +271,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Closes without QUIT. Waits a moment until the server closes its end, because it counts the connection until then.
+    /// Closes the client's end without QUIT.
     pub(crate) async fn abandon(&mut self) {
-        self.link.abandon().await;
+        self.state = State::Unusable;
+        self.link.shutdown(self.settings.timeouts.quit.min(SHUTDOWN)).await;
     }
 
     /// What the server offers.
@@ -334,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Closes the connection after a QUIT that was sent with the last message.
     pub(crate) async fn left(&mut self) {
         if self.is_usable() {
-            self.link.end(self.settings.timeouts.quit).await;
+            self.abandon().await;
         }
     }
 
@@ -367,19 +372,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn farewell(&mut self) {
-        let quit = Single::quit(&mut self.link.output);
-        self.run_quit(quit).await;
-        self.state = State::Unusable;
-    }
-
-    /// Waits for the reply to QUIT, and closes. A server that replied closes its end as well.
-    async fn run_quit(&mut self, mut quit: Single) {
-        let limit = self.settings.timeouts.quit;
+        let mut quit = Single::quit(&mut self.link.output);
         self.run(&mut quit, None).await;
-        match quit.is_done() {
-            true => self.link.end(limit).await,
-            false => self.link.shutdown(limit).await,
-        }
+        self.abandon().await;
     }
 
     /// Makes sure that a transaction may begin; otherwise says what becomes of its recipients.

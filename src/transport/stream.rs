@@ -8,26 +8,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-/// A connection to a next hop.
+use super::connection::Connection;
+
+/// A socket of either kind.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// A connection as it is, or in TLS.
+/// A connection in the clear, or in TLS.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Plain(Connection),
+    Tls(Box<TlsStream<Connection>>),
 }
 
-trait Connection: AsyncRead + AsyncWrite + Unpin {}
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Socket {
-    fn inner(self: Pin<&mut Self>) -> Pin<&mut dyn Connection> {
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut dyn Duplex> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
@@ -36,7 +38,7 @@ impl Socket {
 }
 
 impl Stream {
-    fn inner(self: Pin<&mut Self>) -> Pin<&mut dyn Connection> {
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut dyn Duplex> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream),
             Self::Tls(stream) => Pin::new(&mut **stream),

@@ -8,6 +8,7 @@ use nexthop::deliverer::{DelivererBuilder, DeliveryLimits};
 use nexthop::resolver::MemoryResolverBuilder;
 use nexthop::testing::{Rules, ScriptedServer};
 use nexthop::{Deliverer, Envelope, MemoryResolver, PoolSettings, Report, TlsLevel, TlsSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::racing::Silent;
@@ -293,6 +294,81 @@ async fn the_connection_without_early_commands_follows_when_the_first_one_is_clo
     }
     // the second message took two
     assert_eq!((sink.connections(), sink.most_open()), (4, 1));
+}
+
+#[tokio::test]
+async fn connections_without_a_session_keep_to_the_limit_until_the_server_has_closed_them() {
+    let late = Manner { greets_after: SHORT, ..PIPELINING };
+    let broken = Manner { breaks_tls: true, lingers: true, ..PIPELINING };
+    for manner in [late, broken] {
+        let sink = Sink::listen_at((LIVE, 0).into(), manner).await.unwrap();
+        let short = timeouts(|timeouts| timeouts.greeting = SHORT / 4);
+        let mut tls = TlsSettings::default();
+        tls.cleartext_after_failure = false;
+        let deliverer = by_mx(host(&[LIVE]), sink.port()).pool(at_most(2)).timeouts(short).tls(tls);
+        let reports = burst(&deliverer.build().unwrap(), &one_domain(), 12).await;
+        assert!(reports.iter().all(|report| !report.is_delivered()), "{manner:?}");
+        assert!(sink.most_open() <= 2, "{}: {manner:?}", sink.most_open());
+    }
+}
+
+#[tokio::test]
+async fn connections_of_deliveries_that_are_dropped_keep_to_the_limit_until_the_server_has_closed_them() {
+    let late = Manner { greets_after: SHORT, ..PIPELINING };
+    let sink = Sink::listen_at((LIVE, 0).into(), late).await.unwrap();
+    let deliverer = by_mx(host(&[LIVE]), sink.port()).pool(at_most(2)).build().unwrap();
+    let (to, text) = (envelope("a"), message());
+    for _ in 0..6 {
+        let deliveries = (0..2).map(|_| deliverer.deliver(&to, &text));
+        assert!(tokio::time::timeout(SHORT / 4, join_all(deliveries)).await.is_err());
+    }
+    all_delivered(&deliverer, &one_domain(), 4).await;
+    assert!(sink.most_open() <= 2, "{}", sink.most_open());
+}
+
+/// Says these lines one after another to each client, whatever that says, and keeps its end of the connection open.
+async fn stays_open(lines: &'static [&'static str]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            for line in lines {
+                stream.write_all(line.as_bytes()).await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            }
+            kept.push(stream);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_report_does_not_wait_until_the_server_closes_the_connection() {
+    let taken = &[
+        "220 mx.example\r\n",
+        "250 mx.example\r\n",
+        "250 ok\r\n",
+        "250 ok\r\n",
+        "354 go\r\n",
+        "250 2.0.0 taken\r\n",
+        "221 bye\r\n",
+    ];
+    let closing: [(&'static [&'static str], _); 4] = [
+        (taken, "delivered 2.0.0"),
+        (&["421 busy\r\n"], "deferred refused greeting 4.3.2"),
+        (&["554 no\r\n", "221 bye\r\n"], "deferred refused greeting 4.3.2"),
+        (&["220 mx.example\r\n", "421 busy\r\n"], "deferred refused hello 4.3.2"),
+    ];
+    for (lines, outcome) in closing {
+        let server = stays_open(lines).await;
+        let deliverer = builder(&format!("smtp://{server}")).pool(nothing_kept()).build().unwrap();
+        let began = Instant::now();
+        let reports = burst(&deliverer, &one_domain(), 1).await;
+        // the server has a second to close its end
+        assert!(began.elapsed() < Duration::from_millis(900), "{:?} {outcome}", began.elapsed());
+        assert_eq!(shown(&reports[0]), [outcome]);
+    }
 }
 
 fn nothing_kept_at_most(connections: usize) -> PoolSettings {

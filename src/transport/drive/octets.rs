@@ -7,19 +7,16 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{Link, Step};
 use crate::proto::Reply;
-use crate::tls::end;
 
 /// Octets read at once. What a server sends beyond waits in the kernel until it was looked at.
 const READ: usize = 4 * 1024;
 /// Slices written at once, and those of a usual message.
 const SLICES: usize = 64;
 const FEW_SLICES: usize = 4;
-/// Time limit for a server to close its end of a connection that the client has shut down.
-const LINGER: Duration = Duration::from_secs(1);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Reads if there is something to read, else writes: a reply that is here is seen before more goes out.
@@ -138,16 +135,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn shutdown(&mut self, limit: Duration) {
         // nothing depends on it any more
         let _ = timeout(limit, self.stream.shutdown()).await;
-    }
-
-    /// Shuts down the connection, and waits a moment until the server closes its end: it counts the connection until then.
-    pub(crate) async fn end(&mut self, limit: Duration) {
-        let _ = timeout(limit.min(LINGER), end(&mut self.stream)).await;
-    }
-
-    /// Shuts down the connection without QUIT, and waits a moment until the server closes its end.
-    pub(crate) async fn abandon(&mut self) {
-        let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
-        self.end(left.unwrap_or(LINGER)).await;
     }
 }

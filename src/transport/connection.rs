@@ -1,0 +1,136 @@
+//! [`Connection`]: a connection to a next hop, until both ends have closed it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::stream::Socket;
+
+/// Time limit for the server to close its end after the client has closed its own.
+const LINGER: Duration = Duration::from_secs(1);
+/// Maximum number of bytes that are discarded meanwhile.
+const LAST_WORDS: usize = 64 * 1024;
+
+/// A connection to a next hop.
+///
+/// When it is dropped, a task closes the client's end and waits a moment until the server closes its own, because the server
+/// counts the connection until then. Without a runtime the connection is closed at once.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Taken when the connection is dropped.
+    socket: Option<Socket>,
+    /// `true` if the server has closed its end, or the connection is broken.
+    is_ended: bool,
+    // dropped after the socket
+    closed: Option<oneshot::Sender<()>>,
+}
+
+/// Notice that a connection is closed: ready once both ends have closed it, or after the time limit for the server.
+#[derive(Debug)]
+pub(crate) struct Closed(oneshot::Receiver<()>);
+
+impl Connection {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket: Some(socket), is_ended: false, closed: None }
+    }
+
+    /// Returns the notice that the connection is closed. Only the latest one is given.
+    pub(crate) fn closed(&mut self) -> Closed {
+        let (sender, receiver) = oneshot::channel();
+        self.closed = Some(sender);
+        Closed(receiver)
+    }
+
+    fn socket(self: Pin<&mut Self>) -> io::Result<Pin<&mut Socket>> {
+        self.get_mut().socket.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.is_ended {
+            return;
+        }
+        let (Some(socket), Ok(runtime)) = (self.socket.take(), Handle::try_current()) else { return };
+        // a connection once more, so that the notice comes after the socket is closed even if the task is dropped
+        let mut ending = Self { socket: Some(socket), is_ended: true, closed: self.closed.take() };
+        runtime.spawn(async move { _ = timeout(LINGER, linger(&mut ending)).await });
+    }
+}
+
+/// Closes the client's end, and discards input until the server closes its own.
+async fn linger(connection: &mut Connection) -> io::Result<()> {
+    connection.shutdown().await?;
+    let (mut room, mut left) = ([0; 512], LAST_WORDS);
+    while left > 0 {
+        match connection.read(&mut room).await? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
+}
+
+impl Closed {
+    /// Returns `true` if the connection is closed.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
+
+impl Future for Closed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context).map(drop)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (before, is_full) = (buffer.filled().len(), buffer.remaining() == 0);
+        let read = self.as_mut().socket()?.poll_read(context, buffer);
+        self.is_ended |= match read {
+            Poll::Ready(Ok(())) => !is_full && buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket()?.poll_write(context, octets)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket()?.poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket()?.poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
