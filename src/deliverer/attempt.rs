@@ -2,7 +2,7 @@
 
 use futures_util::future::FutureExt;
 
-use super::by_pool::Sought;
+use super::by_pool::{OtherAddresses, Sought};
 use super::converse::Conversed;
 use super::line::{Line, NotOpened, Opened};
 use super::settle::{HostId, Pending, Tried, open};
@@ -203,10 +203,12 @@ impl<'a> Attempt<'a, '_, '_> {
             }
             return visits;
         }
-        let alone = (visits.len() > 1 || !are_all).then_some(self.task.parts.limits.stagger);
-        let Some(first) = visits.first() else { return visits };
+        let Some((first, visits_after)) = visits.split_first() else { return visits };
+        let stagger = self.task.parts.limits.stagger;
+        let others = OtherAddresses { visits: visits_after, are_all, stagger };
+        let others = (!visits_after.is_empty() || !are_all).then_some(others);
         self.count_sessions(1);
-        let sought = self.planning.alongside(first.seek(self.pending, alone).boxed()).await;
+        let sought = self.planning.alongside(first.seek(self.pending, others).boxed()).await;
         if !matches!(sought, Sought::Conversed(Conversed::Done)) {
             self.uncount_session();
         }

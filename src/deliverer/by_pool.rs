@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::converse::Conversed;
 use super::line::Line;
 use super::settle::{Asked, Pending, open};
-use super::visit::Visit;
+use super::visit::{Claim, Visit};
 use crate::outcome::Failure;
 use crate::pool::{Entry, Lease, Offer, Place, Slot, Ticket, Turn};
 use crate::proto::{Recipients, Terms, Transaction, Verdict};
@@ -24,6 +24,42 @@ pub(super) enum Sought {
     InLine(Ticket<Line>),
 }
 
+/// Other addresses of the host of a delivery that waits in line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OtherAddresses<'v, 'a> {
+    pub(super) visits: &'v [Visit<'a>],
+    /// `true` if no further address will become known.
+    pub(super) are_all: bool,
+    /// Time after which they are tried too.
+    pub(super) stagger: Duration,
+}
+
+impl OtherAddresses<'_, '_> {
+    /// Takes an idle connection or a permit of one of them. Returns `false` if the delivery would have to wait in line at each
+    /// of them.
+    fn have_room(&self) -> bool {
+        let has_room = |visit: &Visit<'_>| {
+            let claim = match visit.pool().enter() {
+                Entry::Full(_) => return false,
+                Entry::Vacant(slot) => Claim::Room(slot),
+                Entry::Kept(lease) => Claim::Kept(lease),
+            };
+            visit.hold(Some(claim));
+            true
+        };
+        !self.are_all || self.visits.iter().any(has_room)
+    }
+
+    /// Gives back what [`have_room`](Self::have_room) took.
+    fn leave_room(&self) {
+        for visit in self.visits {
+            if let Some(Claim::Kept(lease)) = visit.take_claim() {
+                lease.return_unused();
+            }
+        }
+    }
+}
+
 impl Visit<'_> {
     /// Uses a connection that is kept, or waits for one if there may be no more. Whoever is to make one has room for it,
     /// unless the time is over.
@@ -34,8 +70,15 @@ impl Visit<'_> {
         }
     }
 
-    /// Does the same as [`Visit::by_pool`], but waits at most for `alone`, after which other addresses are tried too.
-    pub(super) async fn seek(&self, pending: &mut [Pending<'_>], alone: Option<Duration>) -> Sought {
+    /// Does the same as [`Visit::by_pool`], but waits only until other addresses are to be tried too.
+    ///
+    /// A delivery whose commands may be pipelined here waits on as long as the other addresses are full: in line at these it
+    /// could offer nothing, so each message would cost one more round trip.
+    pub(super) async fn seek(
+        &self,
+        pending: &mut [Pending<'_>],
+        others: Option<OtherAddresses<'_, '_>>,
+    ) -> Sought {
         let limit = self.task.parts.limits.recipients.max(1);
         while !self.task.is_over() && open(pending).next().is_some() {
             let (asked, mut begun);
@@ -46,8 +89,7 @@ impl Visit<'_> {
                 Entry::Full(terms) => {
                     asked = Asked::of(open(pending), self.task.envelope, limit);
                     let is_last = open(pending).nth(limit).is_none();
-                    let offer = self.offer(terms, asked.recipients(), is_last, &mut begun);
-                    self.wait(offer, alone, &mut begun, pending).await
+                    self.wait(terms, (asked.recipients(), is_last), others, &mut begun, pending).await
                 }
             };
             let sought = match found {
@@ -76,13 +118,15 @@ impl Visit<'_> {
 
     /// Waits for a connection, or for a permit to open one. If `begun` is set then, its commands were already sent on the
     /// connection.
-    async fn wait(
-        &self,
-        offer: Option<Offer>,
-        alone: Option<Duration>,
-        begun: &mut Option<Transaction<'_>>,
+    async fn wait<'t>(
+        &'t self,
+        terms: Option<Terms>,
+        (recipients, is_last): (Recipients<'t>, bool),
+        others: Option<OtherAddresses<'_, '_>>,
+        begun: &mut Option<Transaction<'t>>,
         pending: &mut [Pending<'_>],
     ) -> Found {
+        let offer = self.offer(terms, recipients, is_last, begun);
         let mut ticket = match self.pool().wait(offer) {
             Ok(ticket) => ticket,
             Err(Entry::Vacant(slot)) => return self.take(Turn::Vacant(slot), begun, pending),
@@ -90,13 +134,24 @@ impl Visit<'_> {
             Err(Entry::Full(_)) => return Err(Conversed::Gone(None).into()),
         };
         // the message may be delivered by the commands that were sent, so no other address may be tried from then on
-        let turn = match in_time_alone(alone, self.task.in_time(&mut ticket)).await {
-            Some(turn) => turn,
-            None if ticket.withdraw() => {
-                *begun = None;
-                return Err(Sought::InLine(ticket));
+        let stagger = others.map(|others| others.stagger);
+        let turn = loop {
+            match in_time_alone(stagger, self.task.in_time(&mut ticket)).await {
+                Some(Some(Some(Turn::Terms(terms)))) => {
+                    let offer = self.offer(Some(terms), recipients, is_last, begun);
+                    self.pool().offer(&mut ticket, offer);
+                }
+                Some(turn) => break turn,
+                None if begun.is_some() && others.is_some_and(|others| !others.have_room()) => {}
+                None if ticket.withdraw() => {
+                    *begun = None;
+                    return Err(Sought::InLine(ticket));
+                }
+                None => {
+                    others.iter().for_each(OtherAddresses::leave_room);
+                    break self.task.in_time(&mut ticket).await;
+                }
             }
-            None => self.task.in_time(&mut ticket).await,
         };
         match turn {
             Some(Some(turn)) => self.take(turn, begun, pending),
@@ -115,6 +170,7 @@ impl Visit<'_> {
     ) -> Found {
         match turn {
             Turn::Vacant(slot) => Err(Conversed::Gone(Some(slot)).into()),
+            Turn::Terms(_) => Err(Conversed::Gone(None).into()),
             Turn::Lease(lease) => {
                 *begun = None;
                 Ok(lease)

@@ -84,18 +84,20 @@ impl<'a> Task<'a> {
 #[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) task: Task<'a>,
-    /// Permit or queue position for the next connection. Dropped before the target, which keeps the pool's entry for it.
+    /// Connection, permit or queue position for the next visit. Dropped before the target, which keeps the pool's entry for it.
     claim: Mutex<Option<Claim>>,
     target: Arc<Target>,
 }
 
-/// Permit or queue position of a delivery without a connection.
+/// What a delivery got from the pool at an address, and does not use yet.
 #[derive(Debug)]
 pub(super) enum Claim {
     /// Permit for a connection.
     Room(Slot<Line>),
     /// Queue position, with nothing offered.
     Place(Ticket<Line>),
+    /// Connection that was idle.
+    Kept(Lease<Line>),
 }
 
 /// A connection to an address.
@@ -197,6 +199,10 @@ impl<'a> Visit<'a> {
         *self.claim.lock().unwrap_or_else(PoisonError::into_inner) = claim;
     }
 
+    pub(super) fn take_claim(&self) -> Option<Claim> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Returns `true` if it waits in line for a connection.
     pub(super) fn is_in_line(&self) -> bool {
         let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +213,7 @@ impl<'a> Visit<'a> {
     /// either.
     pub(super) fn connect(&self) -> BoxFuture<'a, Result<Connected, Failure>> {
         let visit = Self::to(self.task, Arc::clone(&self.target));
-        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let claim = self.take_claim();
         let connecting = async move {
             // captured first, so dropped before the target of the visit
             let claim = claim;
@@ -227,6 +233,7 @@ impl<'a> Visit<'a> {
     async fn admitted(&self, claim: Option<Claim>) -> Option<Entry<Line>> {
         let mut place = match claim {
             Some(Claim::Room(slot)) => return Some(Entry::Vacant(slot)),
+            Some(Claim::Kept(lease)) => return Some(Entry::Kept(lease)),
             Some(Claim::Place(ticket)) => Some(ticket),
             None => None,
         };
@@ -241,7 +248,7 @@ impl<'a> Visit<'a> {
                     return Some(Entry::Vacant(slot));
                 }
                 // nothing was offered, so nothing was sent; the pool or the connection may be gone
-                Some(Turn::Behind(..) | Turn::Lost { slot: None, .. }) | None => {}
+                Some(Turn::Terms(_) | Turn::Behind(..) | Turn::Lost { slot: None, .. }) | None => {}
             }
         }
         None

@@ -297,7 +297,9 @@ impl<T: Carried> Locked<'_, T> {
     /// queued delivery may get a permit.
     pub(super) fn opened(&mut self, terms: Terms) -> bool {
         self.working += 1;
-        self.terms = Some(terms);
+        if self.terms.replace(terms).is_none() {
+            self.waiting.iter().for_each(|waiting| waiting.tell_terms(terms));
+        }
         let source = self.source;
         let Some(index) = self.all.learned.iter().position(|learned| learned.source == source) else {
             return false;

@@ -171,6 +171,11 @@ impl<T: Carried> State<T> {
             self.waiting.retain(|waiting| !waiting.has_left());
         }
         self.waiting.push_back(waiting);
+        self.next_listener()
+    }
+
+    /// Removes the one that has listened longest of those who have a connection.
+    pub(super) fn next_listener(&mut self) -> Option<Waker> {
         self.listeners.pop_front().map(|(_, waker)| waker)
     }
 

@@ -141,7 +141,7 @@ impl<T: Carried> Lease<T> {
     }
 
     /// Returns a connection that was handed to a delivery which no longer needs it.
-    pub(super) fn return_unused(self) {
+    pub(crate) fn return_unused(self) {
         // without a runtime no task could close it in time
         if Handle::try_current().is_ok() {
             part(self.give_back());

@@ -128,7 +128,13 @@ fn terms() -> Terms {
 
 /// The grant that a waiter has by now.
 fn grant(ticket: &mut Ticket<Connection>) -> Option<Turn<Connection>> {
-    ticket.now_or_never().flatten()
+    loop {
+        match ticket.now_or_never().flatten() {
+            // once at most
+            Some(Turn::Terms(_)) => {}
+            turn => return turn,
+        }
+    }
 }
 
 fn permit(ticket: &mut Ticket<Connection>) -> Slot<Connection> {
@@ -454,7 +460,7 @@ async fn deliver(bed: &Bed, key: &Key) -> Option<()> {
                 Ok(ticket) => match ticket.await? {
                     Turn::Lease(lease) | Turn::Behind(lease, _) => return use_up(lease).await,
                     Turn::Vacant(slot) => slot,
-                    Turn::Lost { .. } => continue,
+                    Turn::Lost { .. } | Turn::Terms(_) => continue,
                 },
             },
         };

@@ -134,7 +134,7 @@ impl<T: Carried> Member<T> {
     /// Waits in line, unless there is a connection that is kept or room for another.
     pub(crate) fn enter_or_wait(&self) -> Result<Ticket<T>, Entry<T>> {
         loop {
-            match self.wait(None) {
+            match self.wait_in_line(None, false) {
                 // another delivery was faster
                 Err(Entry::Full(_)) => {}
                 waits_or_has => return waits_or_has,
@@ -144,13 +144,29 @@ impl<T: Carried> Member<T> {
 
     /// Waits in line, unless there is something to have by now. A connection under another key that is idle is closed to
     /// make room.
+    ///
+    /// Without an offer the delivery is told the terms of the server by [`Turn::Terms`] if they become known meanwhile.
     pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<Ticket<T>, Entry<T>> {
+        let awaits_terms = offer.is_none();
+        self.wait_in_line(offer, awaits_terms)
+    }
+
+    /// Makes an offer of a delivery that waits in line.
+    pub(crate) fn offer(&self, ticket: &mut Ticket<T>, offer: Option<Offer>) {
+        let mut state = self.group.state();
+        ticket.offer(offer);
+        let listener = state.next_listener();
+        drop(state);
+        listener.into_iter().for_each(Waker::wake);
+    }
+
+    fn wait_in_line(&self, offer: Option<Offer>, awaits_terms: bool) -> Result<Ticket<T>, Entry<T>> {
         let mut state = self.group.state();
         if !state.idle.is_empty() || state.has_room() {
             drop(state);
             return Err(self.enter());
         }
-        let (waiting, ticket) = ticket(offer, state.next_number());
+        let (waiting, ticket) = ticket(offer, awaits_terms, state.next_number());
         let listener = state.line_up(waiting);
         let idle = state.all.take_idle_for_line();
         let is_due = state.all.is_due();

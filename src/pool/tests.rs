@@ -197,6 +197,21 @@ async fn law_3_of_a_connection_that_was_dropped_in_use_it_is_known_how_much_was_
 }
 
 #[tokio::test]
+async fn a_delivery_in_line_is_told_the_terms_of_the_server_once_and_then_makes_an_offer() {
+    let books = Books::new(|_| ());
+    let slot = books.vacant(&key(1));
+    let mut told_later = books.line(None);
+    let mut withdrawn = books.line(None);
+    assert!(withdrawn.withdraw());
+    let mut lease = Lease::new(slot, Fake(Arc::clone(&books.goodbyes)), terms());
+    assert!(matches!(told(&mut told_later), Some(Turn::Terms(known)) if known == terms()));
+    assert!(told(&mut told_later).is_none() && told(&mut withdrawn).is_none(), "they are still in line");
+    assert!(behind(&mut lease, &terms(), place(3)).is_none());
+    books.pool.member(&key(1)).offer(&mut told_later, Some(offer(false)));
+    assert!(behind(&mut lease, &terms(), place(3)).is_some());
+}
+
+#[tokio::test]
 async fn nobody_is_behind_whoever_has_still_more_to_say() {
     let books = Books::new(|settings| settings.window = 9);
     let mut lease = books.lease(&key(1));

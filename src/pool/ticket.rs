@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::group::Carried;
 use super::turn::{Offer, Turn};
+use crate::proto::Terms;
 
 /// A place in line: whoever serves the line has this half.
 pub(super) struct Waiting<T: Carried> {
@@ -16,7 +17,8 @@ pub(super) struct Waiting<T: Carried> {
     number: u64,
 }
 
-/// The other half, which is ready when it is the delivery's turn, or with `None` when nobody is left to call it.
+/// The other half, which is ready when it is the delivery's turn, or with `None` when nobody is left to call it. After
+/// [`Turn::Terms`] the delivery is still in line.
 pub(crate) struct Ticket<T: Carried>(Arc<Desk<T>>);
 
 struct Desk<T: Carried>(Mutex<State<T>>);
@@ -24,6 +26,10 @@ struct Desk<T: Carried>(Mutex<State<T>>);
 struct State<T: Carried> {
     offer: Option<Offer>,
     is_sent: bool,
+    /// `true` if the delivery would make an offer if it knew the terms of the server.
+    awaits_terms: bool,
+    /// Terms of the server that the delivery has not been told yet.
+    terms: Option<Terms>,
     call: Call<T>,
 }
 
@@ -34,9 +40,13 @@ enum Call<T: Carried> {
     Over,
 }
 
-/// A new place in line, with its number.
-pub(super) fn ticket<T: Carried>(offer: Option<Offer>, number: u64) -> (Waiting<T>, Ticket<T>) {
-    let state = State { offer, is_sent: false, call: Call::Awaited(None) };
+/// A new place in line, with its number. `awaits_terms`: the delivery makes an offer once the terms of the server are known.
+pub(super) fn ticket<T: Carried>(
+    offer: Option<Offer>,
+    awaits_terms: bool,
+    number: u64,
+) -> (Waiting<T>, Ticket<T>) {
+    let state = State { offer, is_sent: false, awaits_terms, terms: None, call: Call::Awaited(None) };
     let desk = Arc::new(Desk(Mutex::new(state)));
     (Waiting { desk: Arc::clone(&desk), number }, Ticket(desk))
 }
@@ -83,6 +93,19 @@ impl<T: Carried> Waiting<T> {
         Some(offer)
     }
 
+    /// Tells the delivery the terms of the server, if it waits for them.
+    pub(super) fn tell_terms(&self, terms: Terms) {
+        let mut state = self.desk.state();
+        if !std::mem::take(&mut state.awaits_terms) {
+            return;
+        }
+        state.terms = Some(terms);
+        let Call::Awaited(waker) = &mut state.call else { return };
+        let waker = waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
     /// Tells the delivery that it is its turn. If it is not there any more the turn comes back.
     pub(super) fn send(self, turn: Turn<T>) -> Option<Turn<T>> {
         match self.desk.call(Call::Turn(turn)) {
@@ -117,7 +140,13 @@ impl<T: Carried> Ticket<T> {
     pub(crate) fn withdraw(&mut self) -> bool {
         let mut state = self.0.state();
         state.offer = None;
+        (state.awaits_terms, state.terms) = (false, None);
         !state.is_sent
+    }
+
+    /// Offers something, in line.
+    pub(super) fn offer(&mut self, offer: Option<Offer>) {
+        self.0.state().offer = offer;
     }
 
     /// Whether what was offered was sent in the name of the delivery.
@@ -131,6 +160,11 @@ impl<T: Carried> Future for Ticket<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.0.state();
+        if matches!(state.call, Call::Awaited(_))
+            && let Some(terms) = state.terms.take()
+        {
+            return Poll::Ready(Some(Turn::Terms(terms)));
+        }
         match mem::replace(&mut state.call, Call::Over) {
             Call::Turn(turn) => Poll::Ready(Some(turn)),
             Call::Over => Poll::Ready(None),

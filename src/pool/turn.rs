@@ -36,6 +36,8 @@ pub(crate) struct Place {
 pub(crate) enum Turn<T: Carried> {
     /// It may make a connection.
     Vacant(Slot<T>),
+    /// Nothing yet. A connection to the server was opened, and an offer may be made to it by these terms.
+    Terms(Terms),
     /// A connection.
     Lease(Lease<T>),
     /// A connection on which its offer was sent.

@@ -300,12 +300,15 @@ async fn the_connection_without_early_commands_follows_when_the_first_one_is_clo
 async fn connections_without_a_session_keep_to_the_limit_until_the_server_has_closed_them() {
     let late = Manner { greets_after: SHORT, ..PIPELINING };
     let broken = Manner { breaks_tls: true, lingers: true, ..PIPELINING };
-    for manner in [late, broken] {
+    let busy = Manner { takes: Some(0), lingers: true, ..PIPELINING };
+    for manner in [late, broken, busy] {
         let sink = Sink::listen_at((LIVE, 0).into(), manner).await.unwrap();
         let short = timeouts(|timeouts| timeouts.greeting = SHORT / 4);
         let mut tls = TlsSettings::default();
         tls.cleartext_after_failure = false;
-        let deliverer = by_mx(host(&[LIVE]), sink.port()).pool(at_most(2)).timeouts(short).tls(tls);
+        let mut pool = at_most(2);
+        pool.learned_limit_ttl = Duration::ZERO;
+        let deliverer = by_mx(host(&[LIVE]), sink.port()).pool(pool).timeouts(short).tls(tls);
         let reports = burst(&deliverer.build().unwrap(), &one_domain(), 12).await;
         assert!(reports.iter().all(|report| !report.is_delivered()), "{manner:?}");
         assert!(sink.most_open() <= 2, "{}: {manner:?}", sink.most_open());
@@ -324,6 +327,28 @@ async fn connections_of_deliveries_that_are_dropped_keep_to_the_limit_until_the_
     }
     all_delivered(&deliverer, &one_domain(), 4).await;
     assert!(sink.most_open() <= 2, "{}", sink.most_open());
+}
+
+#[tokio::test]
+async fn deliveries_overlap_that_waited_before_the_server_was_known() {
+    let sink = Sink::listen(PIPELINING).await;
+    let deliverer = builder(&sink.url()).pool(at_most(1)).build().unwrap();
+    all_delivered(&deliverer, &one_domain(), 30).await;
+    // EHLO and the commands of the first message cost one each, and each content one
+    assert!(sink.turns() <= 33, "{}", sink.turns());
+}
+
+#[tokio::test]
+async fn deliveries_overlap_on_a_host_with_two_addresses_that_are_full() {
+    let slow = Manner { takes_time: Duration::from_millis(20), ..PIPELINING };
+    let first = Sink::listen_at((FIRST, 0).into(), slow).await.unwrap();
+    let second = Sink::listen_at((LIVE, first.port()).into(), slow).await.unwrap();
+    let deliverer = by_mx(host(&[FIRST, LIVE]), first.port()).pool(at_most(1)).build().unwrap();
+    all_delivered(&deliverer, &one_domain(), 60).await;
+    assert_eq!(first.messages().len() + second.messages().len(), 60);
+    let turns = first.turns() + second.turns();
+    // a message that waits in line with nothing offered costs two
+    assert!(turns < 75, "{turns}");
 }
 
 /// Says these lines one after another to each client, whatever that says, and keeps its end of the connection open.
