@@ -227,8 +227,8 @@ impl DelivererBuilder {
 
     /// Sets the size in bytes of the largest message that is sent together with its commands, in one round trip.
     ///
-    /// It applies if the server offers PIPELINING and CHUNKING, and to messages of at most 1 MiB. With 0, content
-    /// never precedes the replies to RCPT (RFC 3030 section 2).
+    /// It applies over SMTP if the server offers PIPELINING and CHUNKING, and to messages of at most 1 MiB. With 0, and
+    /// always over LMTP, content never precedes the replies to RCPT (RFC 3030 section 2).
     /// [`NextHop::with_single_flight_limit`](crate::NextHop::with_single_flight_limit) overrides it for one next hop.
     /// Default: 0.
     ///

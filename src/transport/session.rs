@@ -34,8 +34,8 @@ pub struct SessionSettings {
     pub pipelining: bool,
     /// Whether content goes out in chunks of known length where the server offers CHUNKING (RFC 3030); `true`.
     pub chunking: bool,
-    /// Size in bytes of the largest message that is sent together with its commands, in one round trip, if the server
-    /// offers PIPELINING and CHUNKING. With 0, content never precedes the replies to RCPT (RFC 3030 section 2). See
+    /// Size in bytes of the largest message that is sent together with its commands, in one round trip, over SMTP, if the
+    /// server offers PIPELINING and CHUNKING. With 0, content never precedes the replies to RCPT (RFC 3030 section 2). See
     /// [`DelivererBuilder::single_flight_limit`](crate::DelivererBuilder::single_flight_limit) for the risk. Default: 0.
     pub single_flight_limit: usize,
     /// Whether octets above 127 are sent to a server that does not offer 8BITMIME, as to a relay that is known

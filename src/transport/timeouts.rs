@@ -32,7 +32,8 @@ pub struct Timeouts {
     pub data_block: Duration,
     /// The reply to the end of the content, with LMTP each of them (RFC 5321 section 4.5.3.2.6); 10 minutes.
     pub final_reply: Duration,
-    /// The reply to QUIT, which changes nothing any more; 5 seconds.
+    /// Time limit for the reply to QUIT, for the reply to RSET after a 5yz reply to DATA, and for each reply after NOOP, which
+    /// is sent when a final reply of LMTP has timed out. Default: 5 seconds.
     pub quit: Duration,
     /// Everything that is done on a connection for one delivery; none by default. Opening a new one, with TLS and login,
     /// has this, and the transactions on it have it once more. A [`Session`](crate::Session) of the host's own has it once,

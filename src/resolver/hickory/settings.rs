@@ -47,7 +47,7 @@ pub struct ResolverSettings {
     /// shorter than the acceptable delay of a new query. Default: 20 ms.
     pub time_slice: Duration,
     /// Time for which a server that rejected OPT, but answered without it, is asked without it (RFC 6891 sections 6.2.2 and
-    /// 7). Answers without OPT are never secure. Default: 15 minutes.
+    /// 7). An answer without OPT is secure only if its AD bit is set and believed. Default: 15 minutes.
     pub edns_memory: Duration,
     /// For how long a server that was silent is asked after all others. Default: 10 s.
     pub silence_memory: Duration,
