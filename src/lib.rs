@@ -32,6 +32,7 @@
 //! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
 //! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
 //! | [`CredentialProvider`] | who is the client at this relay? | [`StoredCredentials`], [`StaticCredentials`] |
+//! | [`Dialer`] | open a connection to this address | [`SystemDialer`] |
 //! | [`Observer`] | hear what happens on connections | none: its words are the host's |
 //!
 //! # A delivery
@@ -90,6 +91,7 @@
 // floor 0: words
 mod escape;
 pub mod mail;
+mod random;
 mod status;
 // floor 1: the protocol
 pub mod proto;
@@ -147,7 +149,7 @@ pub use route::{
 pub use router::{Attempt, FallbackRelay, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};
 pub use tls::TlsSettings;
-pub use transport::{LoginSettings, Session, SessionSettings, Timeouts};
+pub use transport::{Dialer, LoginSettings, Session, SessionSettings, SystemDialer, Timeouts};
 
 /// The README, run as a test.
 #[cfg(doctest)]

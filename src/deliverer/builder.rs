@@ -16,11 +16,12 @@ use crate::plan::PlanSettings;
 use crate::policy::{AddressPolicy, DefaultPolicy};
 use crate::pool::{Pool, PoolSettings};
 use crate::proto::{ClientName, ClientNameError, ReplyLimits};
+use crate::random::Randomness;
 use crate::resolver::Resolver;
 use crate::route::Route;
 use crate::router::{RouteTable, Router};
 use crate::tls::{Connector, TlsSettings, TlsSettingsError};
-use crate::transport::{LoginSettings, SessionSettings, Timeouts};
+use crate::transport::{Dialer, LoginSettings, SessionSettings, SystemDialer, Timeouts};
 
 /// How much is done at once.
 #[derive(Debug, Clone)]
@@ -96,6 +97,8 @@ pub struct DelivererBuilder {
     observer: Option<Arc<dyn Observer>>,
     trace: TraceLevels,
     sources: Vec<SourceAddress>,
+    dialer: Arc<dyn Dialer>,
+    random: Randomness,
 }
 
 /// What is wrong with a configuration.
@@ -150,6 +153,8 @@ impl DelivererBuilder {
             observer: None,
             trace: TraceLevels::default(),
             sources: Vec::new(),
+            dialer: Arc::new(SystemDialer),
+            random: Randomness::default(),
         }
     }
 
@@ -300,6 +305,19 @@ impl DelivererBuilder {
         self
     }
 
+    /// Opens connections by this dialer, such as one through a proxy. Default: [`SystemDialer`].
+    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
+        self.dialer = Arc::new(dialer);
+        self
+    }
+
+    /// Makes every random choice follow from a seed: the order of equal mail exchangers and weighted hosts, and the nonces of
+    /// logins. For tests, in a runtime of one thread: nonces that can be foretold are not safe. Default: no seed.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.random = Randomness::of_seed(seed);
+        self
+    }
+
     /// Puts it together. Reads the system's DNS configuration if no resolver was chosen, the roots of the system, and
     /// the files that the TLS settings name; blocks for some milliseconds.
     ///
@@ -317,7 +335,8 @@ impl DelivererBuilder {
         let names_of_sources = self.sources.iter().filter_map(|source| source.client_name.as_ref()?.domain());
         plan.own_names.extend(names_of_sources.cloned());
         plan.own_addresses.extend(self.sources.iter().map(|source| source.address));
-        let connector = Connector::new(&self.tls)?;
+        let connector = Connector::new(&self.tls)?.seeded(self.random.clone());
+        plan.random = self.random;
         let resolver = match self.resolver {
             Some(resolver) => resolver,
             None => system_resolver()?,
@@ -351,6 +370,7 @@ impl DelivererBuilder {
             credentials: self.credentials,
             login: self.login,
             connector,
+            dialer: self.dialer,
             tls: self.tls,
             sources,
             memory,

@@ -30,7 +30,7 @@ use crate::resolver::{Requester, Resolver};
 use crate::route::{NextHops, Route};
 use crate::router::{Attempt, RouteRequest, Router};
 use crate::tls::{Connector, TlsSettings};
-use crate::transport::{LoginSettings, SessionSettings};
+use crate::transport::{Dialer, LoginSettings, SessionSettings};
 
 /// Delivers messages. Cheap to clone; one for a whole process.
 ///
@@ -75,6 +75,7 @@ pub(super) struct Parts {
     pub(super) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(super) login: LoginSettings,
     pub(super) connector: Connector,
+    pub(super) dialer: Arc<dyn Dialer>,
     pub(super) tls: TlsSettings,
     pub(super) sources: SourcePool,
     pub(super) memory: HostMemory,

@@ -1,12 +1,10 @@
 //! [`Announcements`]: which servers take commands before their greeting is read, and what is said to them then.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use moka::sync::Cache;
-
 use super::converse::is_lost;
+use super::recent::Recent;
 use super::settle::{Asked, Pending, open};
 use super::visit::Visit;
 use crate::outcome::FailureKind;
@@ -18,19 +16,12 @@ use crate::route::Endpoint;
 use crate::tls::Requirement;
 use crate::transport::{Early, NotEstablished, Offers, Remedy};
 
-/// How long an announcement is remembered, and how long a server that did not keep to it is not believed.
-const LIFE: Duration = Duration::from_secs(3600);
-/// Servers that are remembered.
-const SIZE: u64 = 4096;
-
 /// What servers that take commands early offer, by all that they may make a difference by: who asks, and over what.
 #[derive(Debug)]
 pub(super) struct Announcements {
-    known: Cache<Asker, Heard>,
+    known: Recent<Asker, Heard>,
     /// Whether the host wants anything said early.
     is_on: bool,
-    /// Whether anything was ever learnt: where no server announces it nothing is looked up.
-    are_any: AtomicBool,
 }
 
 /// Whom a server answers EHLO.
@@ -60,8 +51,7 @@ enum Heard {
 
 impl Announcements {
     pub(super) fn new(is_on: bool) -> Self {
-        let known = Cache::builder().max_capacity(SIZE).time_to_live(LIFE).build();
-        Self { known, is_on, are_any: AtomicBool::new(false) }
+        Self { known: Recent::new(), is_on }
     }
 
     /// What a server is believed to offer that takes commands early.
@@ -73,8 +63,7 @@ impl Announcements {
     }
 
     fn heard(&self, key: &Key) -> Option<Heard> {
-        let are_any = self.are_any.load(Ordering::Acquire);
-        are_any.then(|| self.known.get(&Asker::of(key))).flatten()
+        self.known.get(|| Asker::of(key))
     }
 
     /// Remembers what a server offered on a connection that was just made, if it announced that it takes commands early.
@@ -90,12 +79,11 @@ impl Announcements {
     }
 
     fn forget(&self, key: &Key) {
-        self.known.invalidate(&Asker::of(key));
+        self.known.forget(&Asker::of(key));
     }
 
     fn note(&self, key: &Key, heard: Heard) {
-        self.known.insert(Asker::of(key), heard);
-        self.are_any.store(true, Ordering::Release);
+        self.known.note(Asker::of(key), heard);
     }
 }
 

@@ -1,18 +1,9 @@
 //! [`Habits`]: what servers announce and do not keep to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use moka::sync::Cache;
-
+use super::recent::Recent;
 use crate::pool::Key;
 use crate::route::Endpoint;
 use crate::tls::Requirement;
-
-/// How long a habit is remembered.
-const LIFE: Duration = Duration::from_secs(3600);
-/// Servers that are remembered.
-const SIZE: u64 = 4096;
 
 /// What a server announces and breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,11 +20,7 @@ pub(super) struct Habit {
 /// The habits of servers, by endpoint and what a connection must prove: what is learnt where anybody may have had a say
 /// does not hold where nobody may.
 #[derive(Debug)]
-pub(super) struct Habits {
-    known: Cache<(Endpoint, Requirement), Habit>,
-    /// Whether anything was ever learnt.
-    are_any: AtomicBool,
-}
+pub(super) struct Habits(Recent<(Endpoint, Requirement), Habit>);
 
 impl Habit {
     pub(super) const CHUNKING_UNKNOWN: Self = Self { chunking_unknown: true, ..Self::NONE };
@@ -49,15 +36,11 @@ impl Habit {
 
 impl Habits {
     pub(super) fn new() -> Self {
-        let known = Cache::builder().max_capacity(SIZE).time_to_live(LIFE).build();
-        Self { known, are_any: AtomicBool::new(false) }
+        Self(Recent::new())
     }
 
     pub(super) fn of(&self, key: &Key) -> Habit {
-        if !self.are_any.load(Ordering::Acquire) {
-            return Habit::default();
-        }
-        self.known.get(&(key.endpoint.clone(), key.requirement)).unwrap_or_default()
+        self.0.get(|| (key.endpoint.clone(), key.requirement)).unwrap_or_default()
     }
 
     pub(super) fn note(&self, key: &Key, new: Habit) {
@@ -67,8 +50,7 @@ impl Habits {
             lock_step: known.lock_step || new.lock_step,
             surplus_replies: known.surplus_replies || new.surplus_replies,
         };
-        self.known.insert((key.endpoint.clone(), key.requirement), both);
-        self.are_any.store(true, Ordering::Release);
+        self.0.note((key.endpoint.clone(), key.requirement), both);
     }
 }
 

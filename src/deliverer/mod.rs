@@ -13,6 +13,7 @@ mod host_memory;
 #[cfg(feature = "json")]
 mod json;
 mod line;
+mod recent;
 mod report;
 mod routes;
 mod settle;

@@ -21,7 +21,7 @@ use crate::pool::{Entry, Key, Lease, Member, Slot, Ticket, Turn};
 use crate::proto::Credentials;
 use crate::resolver::Requester;
 use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
-use crate::transport::{Connection, Joins, SessionSettings, after, connect};
+use crate::transport::{Connection, DialRequest, Joins, SessionSettings, after, connect};
 
 /// What is brought to every candidate of a destination.
 #[derive(Debug, Clone, Copy)]
@@ -266,8 +266,9 @@ impl<'a> Visit<'a> {
     pub(super) async fn dialled_again(&self, slot: &mut Slot<Line>) -> Result<Connection, Failure> {
         let connecting = async {
             slot.until_closed().await;
-            let mut connection =
-                connect(self.dial(), self.key().source, self.task.parts.session.timeouts.connect).await?;
+            let (parts, source) = (self.task.parts, self.key().source);
+            let request = DialRequest::new(self.dial(), source, parts.session.timeouts.connect);
+            let mut connection = connect(&*parts.dialer, &request).await?;
             slot.tie(connection.closed());
             Ok(connection)
         };

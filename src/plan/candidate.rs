@@ -1,5 +1,7 @@
 //! [`Plan`] and [`Candidate`]: what may be dialled, what may not, and why.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::destination::Destination;
@@ -102,6 +104,25 @@ enum Target {
     Unix(PathBuf),
 }
 
+/// What a [`Dial`] leads to, as a [`Dialer`](crate::transport::Dialer) is asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialTarget<'a> {
+    /// An address that the policy permitted.
+    Tcp(SocketAddr),
+    /// A unix socket that the operator named.
+    Unix(&'a Path),
+}
+
+impl fmt::Display for DialTarget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl Dial {
     pub(super) fn tcp(permitted: Permitted) -> Self {
         Self(Target::Tcp(permitted))
@@ -109,6 +130,14 @@ impl Dial {
 
     pub(super) fn unix(path: &Path) -> Self {
         Self(Target::Unix(path.to_owned()))
+    }
+
+    /// Returns what a dialer is asked for.
+    pub(crate) fn target(&self) -> DialTarget<'_> {
+        match &self.0 {
+            Target::Tcp(permitted) => DialTarget::Tcp(permitted.address()),
+            Target::Unix(path) => DialTarget::Unix(path),
+        }
     }
 
     /// Where it leads.

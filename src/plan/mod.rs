@@ -21,7 +21,7 @@ mod selection;
 mod settings;
 mod source;
 
-pub use candidate::{Candidate, Dial, Note, Plan, Standing};
+pub use candidate::{Candidate, Dial, DialTarget, Note, Plan, Standing};
 pub use destination::Destination;
 pub use planner::Planner;
 pub(crate) use planning::{HostPlan, Planning};

@@ -1,6 +1,7 @@
 //! MX records to hosts in order (RFC 5321 section 5.1, RFC 7505). Pure but for the dice.
 
 use crate::mail::{DnsName, Domain};
+use crate::random::Randomness;
 use crate::resolver::{Exchange, Mx};
 
 /// What the MX records of a domain say.
@@ -28,7 +29,7 @@ pub(super) struct Exchanger {
 }
 
 /// Reads the records. A `.` alone is a null MX whatever its preference, beside others it is left out.
-pub(super) fn exchangers(records: &[Mx], own_names: &[Domain]) -> Exchangers {
+pub(super) fn exchangers(records: &[Mx], own_names: &[Domain], random: &Randomness) -> Exchangers {
     if records.is_empty() {
         return Exchangers::Implicit;
     }
@@ -44,7 +45,7 @@ pub(super) fn exchangers(records: &[Mx], own_names: &[Domain]) -> Exchangers {
         not_preferred.for_each(|mx| mx.leads_back = Some(own.clone()));
     }
     // equal preferences share the load
-    fastrand::shuffle(&mut hosts);
+    random.shuffle(&mut hosts);
     hosts.sort_by_key(|mx| mx.preference);
     Exchangers::Hosts(without_doubles(hosts))
 }
@@ -80,7 +81,7 @@ mod tests {
 
     fn names(records: &[Mx], own: &[&str]) -> Vec<String> {
         let own: Vec<_> = own.iter().map(|name| Domain::parse(name).unwrap()).collect();
-        match exchangers(records, &own) {
+        match exchangers(records, &own, &Randomness::default()) {
             Exchangers::Hosts(hosts) => hosts
                 .into_iter()
                 .filter(|mx| mx.leads_back.is_none())

@@ -11,6 +11,7 @@ use crate::mail::{DnsName, Domain, Host};
 use crate::outcome::Failure;
 use crate::policy::Origin;
 use crate::proto::Protocol;
+use crate::random::Randomness;
 use crate::resolver::{Answer, Exchange, Mx, ResolveError, Security, Srv};
 use crate::route::{Families, HopTarget, MxRoute, NextHop, RelayLookup, Route, by_weight, in_turn};
 use crate::tls::Requirement;
@@ -71,7 +72,7 @@ impl Planner<'_> {
     }
 
     fn exchangers(&self, source: Source<'_>, answer: &Answer<Mx>) -> Outline {
-        let mut hosts = match exchangers(&answer.records, &self.settings.own_names) {
+        let mut hosts = match exchangers(&answer.records, &self.settings.own_names, &self.settings.random) {
             Exchangers::Implicit if self.is_own_name(source.name) => {
                 return Outline::dead_end(mail_loop(source.name, source.name));
             }
@@ -97,7 +98,7 @@ impl Planner<'_> {
 
     /// Next hops in the order in which they are tried this time.
     pub(super) fn in_turn<'h>(&self, hops: &'h [NextHop]) -> Vec<&'h NextHop> {
-        in_turn(hops, &mut dice)
+        in_turn(hops, &mut |highest| self.settings.random.up_to(highest))
     }
 
     /// An address that stands in a mailbox.
@@ -166,7 +167,7 @@ impl Planner<'_> {
     }
 
     fn servers(&self, hop: &Hop, answer: &Answer<Srv>) -> Outline {
-        let mut servers = in_srv_order(&answer.records);
+        let mut servers = in_srv_order(&answer.records, &self.settings.random);
         let left_out = servers.len().saturating_sub(self.settings.max_hosts);
         servers.truncate(self.settings.max_hosts);
         let note = Note::HostsLeftOut { kept: servers.len(), left_out };
@@ -254,15 +255,15 @@ impl Hop {
 }
 
 /// By priority, and by weight within one (RFC 2782).
-fn in_srv_order(records: &[Srv]) -> Vec<Srv> {
+fn in_srv_order(records: &[Srv], random: &Randomness) -> Vec<Srv> {
     let mut records = records.to_vec();
     records.sort_by_key(|server| server.priority);
     let levels = records.chunk_by(|a, b| a.priority == b.priority);
-    levels.flat_map(|level| by_weight(level.to_vec(), |server| server.weight, &mut dice)).collect()
-}
-
-fn dice(highest: u32) -> u32 {
-    fastrand::u32(0..=highest)
+    levels
+        .flat_map(|level| {
+            by_weight(level.to_vec(), |server| server.weight, &mut |highest| random.up_to(highest))
+        })
+        .collect()
 }
 
 fn implicit(name: &DnsName) -> Exchanger {

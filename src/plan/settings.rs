@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::mail::Domain;
+use crate::random::Randomness;
 
 /// How plans are made.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct PlanSettings {
     /// one of them, and those that are no better, would be a loop (RFC 5321 section 5.1). Loopback addresses are never
     /// taken for own ones.
     pub own_addresses: Vec<IpAddr>,
+    /// Where the order of equal hosts comes from.
+    pub(crate) random: Randomness,
 }
 
 impl Default for PlanSettings {
@@ -45,6 +48,7 @@ impl Default for PlanSettings {
             resolution_delay: Duration::from_millis(50),
             own_names: Vec::new(),
             own_addresses: Vec::new(),
+            random: Randomness::default(),
         }
     }
 }

@@ -5,12 +5,16 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, utf8_percent_encode};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 
 use crate::proto::Protocol;
 
+use super::network::{Network, NetworkListener};
+use super::socket::Socket;
 use super::stream::Stream;
-use crate::transport::Socket;
+use crate::route::Endpoint;
 
 /// What the text form of a next hop writes as an escape in a path.
 const IN_PATH: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b',');
@@ -35,6 +39,8 @@ pub enum ListenError {
 pub(super) enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// A unix socket in a simulated network, where no file has its path.
+    Simulated(PathBuf),
 }
 
 impl Place {
@@ -43,7 +49,7 @@ impl Place {
         let s = if immediate { "s" } else { "" };
         match self {
             Self::Tcp(address) => format!("{protocol}{s}://{address}"),
-            Self::Unix(path) => {
+            Self::Unix(path) | Self::Simulated(path) => {
                 let path = path.to_string_lossy();
                 format!("{protocol}{s}+unix://{}", utf8_percent_encode(&path, IN_PATH))
             }
@@ -55,7 +61,9 @@ impl Place {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener, SocketAddr),
+    #[cfg(unix)]
     Unix(UnixListener, PathBuf),
+    Network(NetworkListener),
 }
 
 impl Listener {
@@ -71,15 +79,34 @@ impl Listener {
         Ok(Self::Tcp(listener, address))
     }
 
+    #[cfg(unix)]
     pub(super) fn unix(path: &Path) -> Result<Self, ListenError> {
         let path = std::path::absolute(path)?;
         Ok(Self::Unix(UnixListener::bind(&path)?, path))
     }
 
+    #[cfg(not(unix))]
+    pub(super) fn unix(_: &Path) -> Result<Self, ListenError> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there are no unix sockets on this system").into())
+    }
+
+    /// The simulated network that it is in, and its endpoint there.
+    pub(super) fn observed(&self) -> Option<(Network, String)> {
+        match self {
+            Self::Network(listener) => Some((listener.network().clone(), listener.endpoint().to_string())),
+            _ => None,
+        }
+    }
+
     pub(super) fn place(&self) -> Place {
         match self {
             Self::Tcp(_, address) => Place::Tcp(*address),
+            #[cfg(unix)]
             Self::Unix(_, path) => Place::Unix(path.clone()),
+            Self::Network(listener) => match listener.endpoint() {
+                Endpoint::Tcp(address) => Place::Tcp(address),
+                Endpoint::Unix(path) => Place::Simulated(path),
+            },
         }
     }
 
@@ -92,7 +119,9 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Plain(Socket::Tcp(stream)))
             }
+            #[cfg(unix)]
             Self::Unix(listener, _) => Ok(Stream::Plain(Socket::Unix(listener.accept().await?.0))),
+            Self::Network(listener) => Ok(Stream::Plain(Socket::Network(listener.accept().await.0))),
         }
     }
 }

@@ -50,6 +50,7 @@ mod identity;
 mod ledger;
 mod limits;
 mod listener;
+mod network;
 mod player;
 #[cfg(test)]
 mod player_tests;
@@ -60,6 +61,7 @@ mod server;
 mod session;
 #[cfg(test)]
 mod session_tests;
+mod socket;
 mod stream;
 #[cfg(test)]
 mod test_client;
@@ -70,6 +72,7 @@ mod wire;
 pub use identity::{Handshake, IdentityError, ServerIdentity};
 pub use limits::Limits;
 pub use listener::ListenError;
+pub use network::{Cut, CutKind, HostState, Link, Network, NetworkDialer, NetworkListener, NetworkStream};
 pub use record::{Departure, Got, Received};
 pub use rules::Rules;
 pub use script::{Script, ScriptError, ScriptProblem};

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::identity::Handshake;
+use super::network::Network;
 use super::script::{Dialogue, Step};
 
 /// Content that a client sent to its end.
@@ -91,18 +92,20 @@ pub(super) struct Record {
     state: Mutex<State>,
     progress: watch::Sender<()>,
     limit: usize,
+    /// The simulated network whose transcript has every line too, and the endpoint of the server.
+    network: Option<(Network, String)>,
 }
 
 impl Record {
     /// A record of at most `limit` octets, that waits for a connection to each dialogue.
-    pub(super) fn new(limit: usize, dialogues: &[Dialogue]) -> Self {
+    pub(super) fn new(limit: usize, dialogues: &[Dialogue], network: Option<(Network, String)>) -> Self {
         let first = |dialogue: &Dialogue| Standing::Awaits {
             line: dialogue.steps.first().map_or(1, |step| step.line),
             expected: "a connection".into(),
         };
         let standings = dialogues.iter().map(first).collect();
         let state = State { standings, ..State::default() };
-        Self { state: Mutex::new(state), progress: watch::Sender::new(()), limit }
+        Self { state: Mutex::new(state), progress: watch::Sender::new(()), limit, network }
     }
 
     /// Counts a connection and returns its index.
@@ -115,6 +118,9 @@ impl Record {
 
     /// Adds a line to a transcript.
     pub(super) fn line(&self, connection: usize, line: String) {
+        if let Some((network, endpoint)) = &self.network {
+            network.note(format_args!("{endpoint} #{} {line}", connection + 1));
+        }
         self.change(|state| {
             if state.has_room(line.len(), self.limit) {
                 state.transcripts[connection].push(line);

@@ -9,6 +9,7 @@ use crate::proto::Protocol;
 use super::identity::ServerIdentity;
 use super::limits::Limits;
 use super::listener::{ListenError, Listener};
+use super::network::Network;
 use super::server::{Behaviour, ScriptedServer};
 
 /// The answers of a server; [`ScriptedServer::smtp`] and [`ScriptedServer::lmtp`] begin with sensible ones.
@@ -199,6 +200,28 @@ impl Rules {
     /// The system refuses to make the socket.
     pub async fn listen_unix(self, path: impl AsRef<Path>) -> Result<ScriptedServer, ListenError> {
         let listener = Listener::unix(path.as_ref())?;
+        Ok(self.start(listener))
+    }
+
+    /// Listens in a simulated network, on any address.
+    ///
+    /// # Errors
+    /// Another server is there.
+    pub fn listen_in(self, network: &Network, address: SocketAddr) -> Result<ScriptedServer, ListenError> {
+        let listener = Listener::Network(network.listen(address)?);
+        Ok(self.start(listener))
+    }
+
+    /// Listens on a unix socket of a simulated network.
+    ///
+    /// # Errors
+    /// Another server is there.
+    pub fn listen_in_unix(
+        self,
+        network: &Network,
+        path: impl AsRef<Path>,
+    ) -> Result<ScriptedServer, ListenError> {
+        let listener = Listener::Network(network.listen_unix(path)?);
         Ok(self.start(listener))
     }
 

@@ -10,6 +10,7 @@ use super::directive;
 use super::identity::ServerIdentity;
 use super::limits::Limits;
 use super::listener::{ListenError, Listener};
+use super::network::Network;
 use super::server::{Behaviour, ScriptedServer};
 
 /// Dialogues with successive connections; [`ScriptedServer::script`] begins one.
@@ -107,6 +108,28 @@ impl Script {
     pub async fn listen_unix(self, path: impl AsRef<Path>) -> Result<ScriptedServer, ListenError> {
         let (behaviour, limits) = self.behaviour()?;
         Ok(ScriptedServer::start(Listener::unix(path.as_ref())?, behaviour, limits))
+    }
+
+    /// Listens in a simulated network, on any address.
+    ///
+    /// # Errors
+    /// A script is malformed, or another server is there.
+    pub fn listen_in(self, network: &Network, address: SocketAddr) -> Result<ScriptedServer, ListenError> {
+        let (behaviour, limits) = self.behaviour()?;
+        Ok(ScriptedServer::start(Listener::Network(network.listen(address)?), behaviour, limits))
+    }
+
+    /// Listens on a unix socket of a simulated network.
+    ///
+    /// # Errors
+    /// A script is malformed, or another server is there.
+    pub fn listen_in_unix(
+        self,
+        network: &Network,
+        path: impl AsRef<Path>,
+    ) -> Result<ScriptedServer, ListenError> {
+        let (behaviour, limits) = self.behaviour()?;
+        Ok(ScriptedServer::start(Listener::Network(network.listen_unix(path)?), behaviour, limits))
     }
 
     fn behaviour(self) -> Result<(Behaviour, Limits), ScriptError> {

@@ -55,7 +55,7 @@ impl ScriptedServer {
     }
 
     pub(super) fn start(listener: Listener, behaviour: Behaviour, limits: Limits) -> Self {
-        let record = Arc::new(Record::new(limits.kept, behaviour.dialogues()));
+        let record = Arc::new(Record::new(limits.kept, behaviour.dialogues(), listener.observed()));
         let (place, protocol, patience) = (listener.place(), behaviour.protocol(), limits.patience);
         let tls_at_once = behaviour.is_tls_at_once();
         let accepting = Accepting { behaviour: Arc::new(behaviour), record: Arc::clone(&record), limits };
@@ -71,7 +71,7 @@ impl ScriptedServer {
     pub fn address(&self) -> SocketAddr {
         match &self.place {
             Place::Tcp(address) => *address,
-            Place::Unix(path) => panic!("{} has no address", path.display()),
+            Place::Unix(path) | Place::Simulated(path) => panic!("{} has no address", path.display()),
         }
     }
 
@@ -83,7 +83,7 @@ impl ScriptedServer {
     pub fn path(&self) -> &Path {
         match &self.place {
             Place::Tcp(address) => panic!("{address} has no path"),
-            Place::Unix(path) => path,
+            Place::Unix(path) | Place::Simulated(path) => path,
         }
     }
 

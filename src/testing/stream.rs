@@ -2,16 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::transport::Socket;
-
 use super::identity::{Handshake, ServerIdentity};
+use super::socket::Socket;
 
 /// A connection of either kind, in the clear or in TLS.
 #[derive(Debug)]
@@ -71,42 +69,14 @@ impl Stream {
         }
     }
 
-    /// Breaks a TCP connection off with RST; a unix socket knows only closing.
-    #[allow(
-        deprecated,
-        reason = "zero does not block; the method for zero is younger than the tokio asked for"
-    )]
+    /// Breaks the connection off; a unix socket knows only closing.
     pub(super) fn reset(self) {
-        if let Socket::Tcp(stream) = self.socket() {
-            // a stream that is broken already has nothing left to reset
-            let _ = stream.set_linger(Some(Duration::ZERO));
-        }
+        self.socket().reset_on_close();
     }
 
     /// Waits until the client left, without reading what it sent.
     pub(super) async fn left(&self) {
-        while let Ok(ready) = self.readable().await {
-            if ready.is_read_closed() {
-                return;
-            }
-            self.forget_readable();
-        }
-    }
-
-    async fn readable(&self) -> io::Result<Ready> {
-        match self.socket() {
-            Socket::Tcp(stream) => stream.ready(Interest::READABLE).await,
-            Socket::Unix(stream) => stream.ready(Interest::READABLE).await,
-        }
-    }
-
-    /// Makes the next [`Stream::readable`] wait for something new: it would tell of the unread octets for ever.
-    fn forget_readable(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = match self.socket() {
-            Socket::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
-            Socket::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
-        };
+        self.socket().left().await;
     }
 
     fn socket(&self) -> &Socket {
@@ -117,7 +87,7 @@ impl Stream {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use futures_util::FutureExt;
     use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -132,7 +102,7 @@ mod tests {
 
     async fn stays_until_the_client_left(server: Stream, mut client: impl AsyncWriteExt + Unpin) {
         client.write_all(b"QUIT\r\n").await.unwrap();
-        server.readable().await.unwrap();
+        server.socket().readable().await.unwrap();
         assert!(server.left().now_or_never().is_none());
         drop(client);
         server.left().await;

@@ -23,6 +23,7 @@ use super::settings::{TlsSettings, TlsSettingsError};
 use super::verifier::{AcceptAny, Pkix};
 use crate::mail::Host;
 use crate::proto::ChannelBinding;
+use crate::random::Randomness;
 use crate::route::Endpoint;
 
 /// Configurations that are kept, each with the tickets of its host.
@@ -42,6 +43,8 @@ pub(crate) struct Connector {
     pkix: Option<(ClientConfig, Arc<Pkix>)>,
     configurations: Cache<Key, Configuration>,
     random: &'static dyn SecureRandom,
+    /// For tests: takes the place of `random`.
+    seeded: Randomness,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,7 +115,8 @@ impl Connector {
             }
         };
         let configurations = Cache::builder().max_capacity(MAX_CONFIGURATIONS).time_to_idle(IDLE).build();
-        Ok(Self { any, pkix, configurations, random: provider.secure_random })
+        let (random, seeded) = (provider.secure_random, Randomness::default());
+        Ok(Self { any, pkix, configurations, random, seeded })
     }
 
     /// Performs a handshake on a stream within a time limit. The returned stream proves the properties beside it.
@@ -135,9 +139,17 @@ impl Connector {
         Ok(Handshake { stream, secured })
     }
 
-    /// Octets that nobody can foretell.
+    /// Takes nonces from this source if it has a seed.
+    pub(crate) fn seeded(self, seeded: Randomness) -> Self {
+        Self { seeded, ..self }
+    }
+
+    /// Octets that nobody can foretell, unless there is a seed.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], TlsError> {
         let mut octets = [0; N];
+        if self.seeded.fill_if_seeded(&mut octets) {
+            return Ok(octets);
+        }
         self.random.fill(&mut octets).map_err(|_| TlsError::NoRandomness)?;
         Ok(octets)
     }

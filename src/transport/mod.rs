@@ -1,8 +1,8 @@
 //! One connection: dialling what a policy permits, and holding a session on it.
 
 mod alarm;
-mod connect;
 mod connection;
+mod dialer;
 mod drive;
 #[cfg(test)]
 mod drive_tests;
@@ -12,16 +12,20 @@ mod login;
 mod race;
 mod session;
 mod stream;
+mod system_dialer;
 mod timeouts;
 
+pub use crate::plan::DialTarget;
 pub(crate) use alarm::{after, end_of};
-pub(crate) use connect::connect;
 pub(crate) use connection::{Closed, Connection};
+pub(crate) use dialer::connect;
+pub use dialer::{DialRequest, DialedStream, Dialer};
 pub(crate) use early::{Early, Offers};
 pub(crate) use establish::{Demands, Established, NotEstablished, Remedy, establish};
 pub(crate) use login::Login;
 pub use login::LoginSettings;
 pub(crate) use race::{Joins, Race};
 pub use session::{Session, SessionSettings};
-pub(crate) use stream::{Socket, Stream};
+pub(crate) use stream::Stream;
+pub use system_dialer::SystemDialer;
 pub use timeouts::Timeouts;

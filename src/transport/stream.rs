@@ -1,20 +1,24 @@
 //! [`Stream`]: what sessions of the crate are held on.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
 
-/// A socket of either kind.
-#[derive(Debug)]
+/// The stream of a dialler. The common kinds are not boxed.
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    #[cfg(unix)]
     Unix(UnixStream),
+    Other(Box<dyn Duplex + Send>),
 }
 
 /// A connection in the clear, or in TLS.
@@ -24,7 +28,7 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Connection>>),
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
@@ -32,7 +36,20 @@ impl Socket {
     fn inner(self: Pin<&mut Self>) -> Pin<&mut dyn Duplex> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
+            #[cfg(unix)]
             Self::Unix(stream) => Pin::new(stream),
+            Self::Other(stream) => Pin::new(&mut **stream),
+        }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(stream) => stream.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.fmt(f),
+            Self::Other(_) => f.write_str("Other"),
         }
     }
 }

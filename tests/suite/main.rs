@@ -22,6 +22,7 @@ mod limits;
 mod lmtp;
 mod naive;
 mod name_servers;
+mod network;
 mod never_dialled;
 mod outcomes;
 mod overheard;
