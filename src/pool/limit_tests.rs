@@ -579,7 +579,7 @@ async fn whatever_deliveries_do_the_limit_holds_and_each_has_its_turn() {
         let limit = settings.max_connections_per_address.unwrap_or(3);
         settings.messages = 4;
         let bed = Bed::with(settings, usize::MAX >> 4);
-        let keys = ["a", "b", "c", "d", "e"].map(name);
+        let keys = [name("a"), name("b"), name("c"), from_elsewhere(name("d")), from_elsewhere(name("e"))];
         let deliveries = (0..300).map(|_| {
             let (bed, key) = (&bed, &keys[usize::from(fastrand::u8(..5))]);
             let (starts, patience) =
