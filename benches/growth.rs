@@ -1,5 +1,6 @@
-//! Whether a message costs more where there are many connections: processor time of this crate for each message, over one
-//! kept connection and over many, over fresh connections one after another and many at once.
+//! Whether a message costs more where there are many connections or many host names: processor time of this crate for each
+//! message, over one kept connection and over many, over fresh connections one after another and many at once, and with
+//! deliveries queued under many host names of one address.
 //!
 //! `cargo bench --bench growth`; a number behind `--` is the fresh connections of a round, 10000 without. Few and many take
 //! turns, so that whatever else the machine does meets them alike; of the ratios the median counts. Fails where a message
@@ -15,9 +16,14 @@ mod processor;
 mod sink;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use clients::{Client, Error, Job, Kind, Target};
+use futures_util::future::join_all;
+use nexthop::plan::PlanSettings;
+use nexthop::policy::DefaultPolicy;
+use nexthop::{Deliverer, Envelope, MemoryResolver, Message, PoolSettings, TlsLevel, TlsSettings};
 use processor::processor_time;
 use sink::{Identity, Sink, SinkSettings};
 
@@ -27,6 +33,12 @@ const ROUNDS: usize = 7;
 const KEPT: usize = 5000;
 /// Deliveries of a round over fresh connections.
 const FRESH: usize = 10_000;
+/// Deliveries that are queued for one address.
+const QUEUED: usize = 3000;
+/// Host names of that address. The ratio is that to the first.
+const NAMES: [usize; 3] = [1, 100, QUEUED];
+/// Rounds of deliveries that are queued.
+const QUEUED_ROUNDS: usize = 3;
 /// Fresh connections that are open at once, where so many files may be.
 const OPEN: usize = 1000;
 
@@ -63,6 +75,7 @@ async fn run(fresh: usize) -> Result<(), Error> {
         let pair = Pair { kind, what, few, many, messages: [fresh / 10, fresh], most: Some(1.3) };
         missed.extend(pair.row().await?);
     }
+    missed.extend(names(sink.port()).await?);
     if missed.is_empty() { Ok(()) } else { Err(missed.join("; ").into()) }
 }
 
@@ -120,4 +133,77 @@ async fn cost(client: &mut Client, messages: usize) -> Result<f64, Error> {
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     numbers[numbers.len() / 2]
+}
+
+/// Prints how the cost of a queued delivery grows with the host names of one address. Returns the ratios that are too high.
+async fn names(port: u16) -> Result<Vec<String>, Error> {
+    const MOST: f64 = 2.0;
+    println!("\nProcessor time of a delivery, {QUEUED} queued for one address, each on a fresh connection\n");
+    println!("| host names | us | ratio | at most |\n|---:|---:|---:|---:|");
+    let cases = NAMES.map(|names| Named::new(names, port));
+    let mut times = NAMES.map(|_| Vec::new());
+    for round in 0..=QUEUED_ROUNDS {
+        for (case, times) in cases.iter().zip(&mut times) {
+            let time = case.as_ref().map_err(ToString::to_string)?.cost().await?;
+            if round > 0 {
+                times.push(time);
+            }
+        }
+    }
+    let times = times.map(median);
+    let mut missed = Vec::new();
+    for (names, time) in NAMES.into_iter().zip(times) {
+        let ratio = time / times[0];
+        println!("| {names} | {time:.1} | {ratio:.2} | {MOST} |");
+        if ratio > MOST {
+            missed.push(format!("{names} host names: {ratio:.2} times"));
+        }
+    }
+    Ok(missed)
+}
+
+/// Deliveries to domains whose mail exchangers have names of their own and one address.
+struct Named {
+    deliverer: Deliverer,
+    envelopes: Vec<Envelope>,
+    message: Message,
+}
+
+impl Named {
+    fn new(names: usize, port: u16) -> Result<Self, Error> {
+        let (mut dns, mut plan) = (MemoryResolver::builder(), PlanSettings::default());
+        let (mut pool, mut tls) = (PoolSettings::default(), TlsSettings::default());
+        plan.mx_port = port;
+        tls.level = TlsLevel::Off;
+        // a connection would be used again for the same name only
+        pool.messages = 1;
+        for name in 0..names {
+            let host = format!("mx{name}.example");
+            dns = dns.mx(&format!("d{name}.example"), 10, &host).ipv4(&host, Ipv4Addr::LOCALHOST);
+        }
+        let deliverer = Deliverer::builder("client.example")
+            .resolver(dns.build()?)
+            .address_policy(DefaultPolicy::default().allow("127.0.0.0/8".parse()?))
+            .plan(plan)
+            .tls(tls)
+            .pool(pool)
+            .build()?;
+        let to = |number| format!("a@d{}.example", number % names);
+        let envelopes = (0..QUEUED)
+            .map(|number| Envelope::new("news@sender.example")?.to(&to(number)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { deliverer, envelopes, message: Message::from_bytes("Subject: bench\r\n\r\nx\r\n")? })
+    }
+
+    /// Returns the microseconds of a delivery, with all of them under way at once.
+    async fn cost(&self) -> Result<f64, Error> {
+        let before = processor_time()?;
+        let all = self.envelopes.iter().map(|envelope| self.deliverer.deliver(envelope, &self.message));
+        let reports = join_all(all).await;
+        let time = processor_time()? - before;
+        if let Some(failed) = reports.iter().find(|report| !report.is_delivered()) {
+            return Err(failed.to_string().into());
+        }
+        Ok(time.as_secs_f64() * 1e6 / QUEUED as f64)
+    }
 }

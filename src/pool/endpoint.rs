@@ -1,35 +1,49 @@
 //! [`EndpointState`]: connection limits and queue of one endpoint, over all pool keys.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::group::{Carried, Group, Locked, State};
+use super::group::{Carried, Group, Idle, Locked, State};
 use super::lease::Held;
 use super::settings::PoolSettings;
 use super::slot::Phase;
+use super::source::{Counts, Source};
 use super::ticket::Waiting;
 use crate::proto::Terms;
-use crate::transport::end_of;
+use crate::route::Endpoint;
 
 /// The groups of one endpoint. Deliveries of all groups form one queue: the first that may have a connection is the next,
 /// regardless of its key.
+///
+/// There may be thousands of groups, because the owner of a domain chooses the names of its mail exchangers. So no operation
+/// visits them all. The number of groups that one visits is bounded by the number of permits.
 pub(super) struct EndpointState<T: Carried> {
+    address: Endpoint,
     /// State of each group, at its place. Nothing refers to the state at a free place.
     groups: Vec<State<T>>,
     free: Vec<usize>,
-    /// Number of permits over all groups.
-    open: usize,
+    /// Permits over all groups.
+    counts: Counts,
+    /// Connections from each source address.
+    sources: BTreeMap<Option<IpAddr>, Source>,
+    /// Place of the group of each idle connection, over all groups.
+    idle_places: BTreeMap<IdleKey, usize>,
     limits: Limits,
-    /// Limits of the server itself, one for each source address.
-    learned: Vec<LearnedLimit>,
-    /// Time at which a connection with a session was last closed.
-    last_closed: Option<Instant>,
+    /// `true` if a task waits for the expiry of learned limits.
+    pub(super) is_timed: bool,
     /// Number of the latest delivery that was queued.
     next_number: u64,
 }
+
+/// Position of an idle connection in the order of age: the time since which it has been idle, and a number that is unique in
+/// the pool.
+pub(super) type IdleKey = (Instant, u64);
 
 /// Limits of the settings.
 #[derive(Debug, Clone, Copy)]
@@ -37,18 +51,6 @@ struct Limits {
     per_key: usize,
     per_address: usize,
     learned_for: Duration,
-}
-
-/// A limit of the server on connections from one source address, learned from a greeting with 421.
-#[derive(Debug)]
-struct LearnedLimit {
-    source: Option<IpAddr>,
-    /// Number of connections that the server is known to accept.
-    count: usize,
-    /// Time of expiry. From then on one more connection at a time is tried.
-    until: Instant,
-    /// `true` if a task waits for the expiry.
-    is_timed: bool,
 }
 
 /// Other connections to a server that greeted one with 421.
@@ -72,19 +74,36 @@ pub(super) enum Successor<T: Carried> {
     None,
 }
 
-/// A connection that was idle, and its group.
-pub(super) type Removed<T> = (Box<Held<T>>, Arc<Group<T>>);
+/// A connection that was idle and must be closed.
+pub(super) struct Removed<T: Carried> {
+    pub(super) key: IdleKey,
+    pub(super) held: Box<Held<T>>,
+    pub(super) group: Arc<Group<T>>,
+}
 
 impl<T: Carried> EndpointState<T> {
-    pub(super) fn new(settings: &PoolSettings) -> Self {
+    pub(super) fn new(address: Endpoint, settings: &PoolSettings) -> Self {
         let per_key = settings.connections.max(1);
         let limits = Limits {
             per_key,
             per_address: settings.max_connections_per_address.unwrap_or(per_key).max(1),
             learned_for: settings.learned_limit_ttl,
         };
-        let (groups, free, learned) = (Vec::new(), Vec::new(), Vec::new());
-        Self { groups, free, open: 0, limits, learned, last_closed: None, next_number: 0 }
+        Self {
+            address,
+            groups: Vec::new(),
+            free: Vec::new(),
+            counts: Counts::default(),
+            sources: BTreeMap::new(),
+            idle_places: BTreeMap::new(),
+            limits,
+            is_timed: false,
+            next_number: 0,
+        }
+    }
+
+    pub(super) fn address(&self) -> &Endpoint {
+        &self.address
     }
 
     pub(super) fn group(&self, place: usize) -> &State<T> {
@@ -104,95 +123,113 @@ impl<T: Carried> EndpointState<T> {
     }
 
     pub(super) fn put(&mut self, place: usize, state: State<T>) {
+        self.sources.entry(state.source).or_default().groups += 1;
         self.groups[place] = state;
     }
 
-    /// Returns the time since which the least recently used connection of all groups has been idle.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.groups.iter().filter_map(State::idle_since).min()
+    /// Changes the numbers of permits of a group, and with them those of its source address and of the endpoint.
+    fn recount(&mut self, place: usize, change: impl Fn(&mut Counts)) {
+        let group = &mut self.groups[place];
+        change(&mut group.counts);
+        change(&mut self.sources.entry(group.source).or_default().counts);
+        change(&mut self.counts);
     }
 
-    /// Removes the connection that has been idle longest, over all groups.
-    pub(super) fn take_oldest(&mut self) -> Option<Removed<T>> {
-        let idle = self.groups.iter().enumerate();
-        let idle = idle.filter_map(|(place, group)| Some((group.idle_since()?, place)));
-        let (_, place) = idle.min_by_key(|(since, _)| *since)?;
-        self.take_oldest_at(place)
-    }
-
-    fn take_oldest_at(&mut self, place: usize) -> Option<Removed<T>> {
-        let state = &mut self.groups[place];
-        let group = state.group.upgrade()?;
-        Some((state.take_oldest()?, group))
-    }
-
-    fn of_source(&self, source: Option<IpAddr>) -> impl Iterator<Item = &State<T>> {
-        self.groups.iter().filter(move |group| group.source == source)
-    }
-
-    fn learned(&self, source: Option<IpAddr>) -> Option<&LearnedLimit> {
-        self.learned.iter().find(|learned| learned.source == source)
-    }
-
-    fn closing(&self) -> usize {
-        self.groups.iter().map(|group| group.closing).sum()
+    fn is_full(&self) -> bool {
+        self.counts.open >= self.limits.per_address
     }
 
     /// Returns `true` if a group may have one more connection.
     fn has_room(&self, place: usize) -> bool {
         let group = &self.groups[place];
-        if group.open >= self.limits.per_key || self.open >= self.limits.per_address {
-            return false;
-        }
-        let open = || self.of_source(group.source).map(|group| group.open).sum::<usize>();
-        self.learned(group.source).is_none_or(|learned| open() < learned.limit())
+        !self.is_full()
+            && group.counts.open < self.limits.per_key
+            && self.sources.get(&group.source).is_none_or(Source::has_room)
     }
 
     /// Returns the place of the group with the first queued delivery that may get a permit now.
     fn next_in_line(&mut self) -> Option<usize> {
+        if self.is_full() {
+            return None;
+        }
         let mut next = None;
-        for place in 0..self.groups.len() {
-            self.groups[place].skip_cancelled();
-            let Some(number) = self.groups[place].waiting.front().map(Waiting::number) else { continue };
-            if next.is_none_or(|(earliest, _)| number < earliest) && self.has_room(place) {
-                next = Some((number, place));
+        for source in self.sources.values_mut().filter(|source| source.has_room()) {
+            let mut from = 0;
+            while let Some((number, place)) = source.first_in_line(&mut self.groups, from) {
+                if next.is_some_and(|(earliest, _)| earliest < number) {
+                    break;
+                }
+                if self.groups[place].counts.open < self.limits.per_key {
+                    next = Some((number, place));
+                    break;
+                }
+                // at most as many groups as there are permits have all that they may have
+                from = number + 1;
             }
         }
         next.map(|(_, place)| place)
     }
 
-    /// Returns the deliveries of a group that wait for a connection of another group to be closed, because the limit of their
-    /// own group leaves room for them. Only those queued before the delivery of this number.
-    fn held_up(&self, place: usize, before: u64) -> impl Iterator<Item = &Waiting<T>> {
-        let group = &self.groups[place];
-        let room = self.limits.per_key.saturating_sub(group.open);
-        let earlier = group.waiting.iter().take_while(move |waiting| waiting.number() < before);
-        earlier.filter(|waiting| !waiting.has_left()).take(room)
-    }
-
-    /// Returns `true` if a group may have one more connection after one of another group is closed.
-    fn may_replace(&self, place: usize, other: usize) -> bool {
-        let source = self.groups[place].source;
-        let Some(learned) = self.learned(source) else { return true };
-        let live: usize = self.of_source(source).map(|group| group.open - group.closing).sum();
-        live - usize::from(self.groups[other].source == source) < learned.limit()
-    }
-
     /// Returns `true` if a delivery of another group needs the permit of a connection of this group. Only deliveries queued
     /// before the delivery of this number count, and not those served by connections that are being closed.
-    fn is_place_needed(&self, place: usize, before: u64) -> bool {
-        let others = (0..self.groups.len()).filter(|other| *other != place);
-        let others = others.filter(|other| self.may_replace(*other, place));
-        others.flat_map(|other| self.held_up(other, before)).nth(self.closing()).is_some()
+    fn is_place_needed(&mut self, place: usize, before: u64) -> bool {
+        let own_source = self.groups[place].source;
+        // deliveries that get the permits of connections that are being closed
+        let mut served = self.counts.closing;
+        for (address, source) in &mut self.sources {
+            if !source.has_room_after_closing(*address == own_source) {
+                continue;
+            }
+            let mut from = 0;
+            while let Some((number, other)) = source.first_in_line(&mut self.groups, from)
+                && number < before
+            {
+                from = number + 1;
+                if other == place {
+                    continue;
+                }
+                let held_up = self.groups[other].held_up(before, self.limits.per_key, served + 1);
+                if held_up > served {
+                    return true;
+                }
+                served -= held_up;
+            }
+        }
+        false
     }
 
     /// Removes the connection that has been idle longest, of those that must be closed for a queued delivery.
     pub(super) fn take_idle_for_line(&mut self) -> Option<Removed<T>> {
-        let idle = self.groups.iter().enumerate();
-        let idle = idle.filter_map(|(place, group)| Some((group.idle_since()?, place)));
-        let of_use = idle.filter(|(_, place)| self.is_place_needed(*place, u64::MAX));
-        let (_, place) = of_use.min_by_key(|(since, _)| *since)?;
-        self.take_oldest_at(place)
+        let mut from = self.idle_places.first_key_value().map(|(key, _)| *key);
+        let mut not_needed = Vec::new();
+        while let Some(key) = from {
+            let place = *self.idle_places.get(&key)?;
+            let group = &self.groups[place];
+            let (source, has_line) = (group.source, !group.waiting.is_empty());
+            if !not_needed.contains(&source) && self.is_place_needed(place, u64::MAX) {
+                return self.take_idle(key);
+            }
+            if !has_line {
+                // nor are the others from there
+                not_needed.push(source);
+            }
+            from = self.idle_places.range((Excluded(key), Unbounded)).next().map(|(key, _)| *key);
+        }
+        None
+    }
+
+    /// Removes an idle connection to close it. Returns `None` if it is not there any more.
+    pub(super) fn take_idle(&mut self, key: IdleKey) -> Option<Removed<T>> {
+        let place = self.idle_places.remove(&key)?;
+        let state = &mut self.groups[place];
+        let group = state.group.upgrade()?;
+        let position = state.idle.iter().position(|(other, _)| *other == key)?;
+        let (_, idle) = state.idle.remove(position)?;
+        self.recount(place, |counts| {
+            counts.remove(Phase::Working);
+            counts.add(Phase::Closing);
+        });
+        Some(Removed { key, held: idle.held, group })
     }
 
     /// Returns `true` if a queued delivery may get a permit now.
@@ -208,39 +245,32 @@ impl<T: Carried> EndpointState<T> {
             let waiting = group.waiting.pop_front()?;
             // a group with a queue is never removed, so this does not happen
             let Some(of) = group.group.upgrade() else { continue };
-            group.open += 1;
-            self.open += 1;
+            self.recount(place, |counts| counts.add(Phase::Opening));
             return Some((waiting, of));
         }
     }
 
+    /// Returns the time at which the first of the learned limits expires.
+    fn first_expiry(&self, now: Instant) -> Option<Instant> {
+        self.sources.values().filter_map(|source| source.expiry(now)).min()
+    }
+
     /// Returns `true` if the server has a limit that has not expired.
     pub(super) fn has_limit(&self) -> bool {
-        let now = Instant::now();
-        self.learned.iter().any(|learned| learned.until > now)
+        self.first_expiry(Instant::now()).is_some()
     }
 
-    /// Returns the expiry of a learned limit for which no task waits yet. The caller must start one.
-    pub(super) fn untimed_expiry(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        let learned = self.learned.iter_mut().find(|learned| !learned.is_timed && learned.until > now)?;
-        learned.is_timed = true;
-        Some(learned.until)
+    /// Returns the next expiry of a learned limit if no task waits for it. The caller must start one.
+    pub(super) fn untimed_expiry(&self) -> Option<Instant> {
+        if self.is_timed { None } else { self.first_expiry(Instant::now()) }
     }
 
-    /// Ends the wait for limits that have expired. Returns the next expiry, if there is one.
+    /// Returns the next expiry of a learned limit. If there is none, the task that calls this must end.
     pub(super) fn next_expiry(&mut self, now: Instant) -> Option<Instant> {
-        for learned in &mut self.learned {
-            learned.is_timed &= learned.until > now;
-        }
-        self.learned.iter().filter(|learned| learned.is_timed).map(|learned| learned.until).min()
-    }
-}
-
-impl LearnedLimit {
-    /// Returns the maximum number of open connections.
-    fn limit(&self) -> usize {
-        if Instant::now() < self.until { self.count } else { self.count + 1 }
+        self.sources.retain(|_, source| !source.is_of_no_use(now));
+        let next = self.first_expiry(now);
+        self.is_timed = next.is_some();
+        next
     }
 }
 
@@ -249,10 +279,18 @@ impl<T: Carried> Locked<'_, T> {
     pub(super) fn enter(&mut self) -> bool {
         let is_admitted = self.has_room();
         if is_admitted {
-            self.open += 1;
-            self.all.open += 1;
+            self.recount(|counts| counts.add(Phase::Opening));
         }
         is_admitted
+    }
+
+    fn recount(&mut self, change: impl Fn(&mut Counts)) {
+        self.all.recount(self.place, change);
+    }
+
+    fn source(&mut self) -> &mut Source {
+        let source = self.source;
+        self.all.sources.entry(source).or_default()
     }
 
     /// Returns `true` if a permit is free that no queued delivery may have.
@@ -266,10 +304,34 @@ impl<T: Carried> Locked<'_, T> {
         self.all.next_number
     }
 
-    /// Returns the number of the first queued delivery of this group.
-    fn first_number(&mut self) -> Option<u64> {
-        self.skip_cancelled();
-        self.waiting.front().map(Waiting::number)
+    /// Queues a delivery. Returns the waker of the connection whose user must be told, if there is one.
+    pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
+        if self.in_line_as.is_none() {
+            let (number, place) = (waiting.number(), self.place);
+            self.in_line_as = Some(number);
+            self.source().line.enter(number, place);
+        }
+        self.push_waiting(waiting)
+    }
+
+    /// Adds an idle connection.
+    pub(super) fn put_aside(&mut self, key: IdleKey, idle: Idle<T>) {
+        let place = self.place;
+        self.idle.push_back((key, idle));
+        self.all.idle_places.insert(key, place);
+    }
+
+    /// Removes the connection of this group that was used last.
+    pub(super) fn take_newest(&mut self) -> Option<(IdleKey, Idle<T>)> {
+        let newest = self.idle.pop_back()?;
+        self.all.idle_places.remove(&newest.0);
+        Some(newest)
+    }
+
+    /// Removes the connection of this group that has been idle longest, to close it.
+    pub(super) fn take_oldest(&mut self) -> Option<Removed<T>> {
+        let (key, _) = *self.idle.front()?;
+        self.all.take_idle(key)
     }
 
     /// Removes the delivery from the queue that gets a connection of this group next.
@@ -296,49 +358,27 @@ impl<T: Carried> Locked<'_, T> {
     /// Counts a connection on which a session was opened. Returns `true` if a learned limit may have been raised, so that a
     /// queued delivery may get a permit.
     pub(super) fn opened(&mut self, terms: Terms) -> bool {
-        self.working += 1;
+        self.turn(Phase::Opening, Phase::Working);
         if self.terms.replace(terms).is_none() {
             self.waiting.iter().for_each(|waiting| waiting.tell_terms(terms));
         }
-        let source = self.source;
-        let Some(index) = self.all.learned.iter().position(|learned| learned.source == source) else {
-            return false;
-        };
-        let working = self.all.of_source(source).map(|group| group.working).sum();
         let most = self.all.limits.per_address;
-        let learned = &mut self.all.learned[index];
-        learned.count = learned.count.max(working);
-        if learned.count >= most {
-            self.all.learned.swap_remove(index);
-        }
-        true
+        self.source().raise_limit(most)
     }
 
     /// Moves a permit to another phase.
     pub(super) fn turn(&mut self, from: Phase, to: Phase) {
-        self.count(from, |count| *count -= 1);
-        self.count(to, |count| *count += 1);
+        self.recount(|counts| {
+            counts.remove(from);
+            counts.add(to);
+        });
     }
 
     /// Returns a permit.
     pub(super) fn release(&mut self, phase: Phase) {
-        self.count(phase, |count| *count -= 1);
+        self.recount(|counts| counts.remove(phase));
         if matches!(phase, Phase::Working | Phase::Closing) {
-            self.all.last_closed = Some(Instant::now());
-        }
-        self.open -= 1;
-        self.all.open -= 1;
-    }
-
-    fn count(&mut self, phase: Phase, change: impl Fn(&mut usize)) {
-        match phase {
-            Phase::Working => change(&mut self.working),
-            Phase::Closing => change(&mut self.closing),
-            Phase::TurnedAway => {
-                change(&mut self.closing);
-                change(&mut self.turned_away);
-            }
-            Phase::Opening | Phase::Left => {}
+            self.source().last_closed = Some(Instant::now());
         }
     }
 
@@ -347,39 +387,33 @@ impl<T: Carried> Locked<'_, T> {
     /// The number of other connections from the same source address becomes the learned limit of the server.
     pub(super) fn turned_away(&mut self, since: Option<Instant>) -> OtherConnections {
         self.turn(Phase::Opening, Phase::TurnedAway);
-        let (source, learned_for) = (self.source, self.all.limits.learned_for);
+        let learned_for = self.all.limits.learned_for;
         if learned_for.is_zero() {
             return OtherConnections::None;
         }
-        let (mut open, mut working) = (0, 0);
-        for group in self.all.of_source(source) {
-            open += group.open - group.turned_away;
-            working += group.working;
-        }
+        let source = self.source();
         // the server may have counted a connection that has been closed since
-        let others = open.max(usize::from(self.all.last_closed >= since));
-        self.learn(source, others, learned_for);
-        match (working, others) {
+        let others = source.counts.not_turned_away().max(usize::from(source.last_closed >= since));
+        source.learn(others, learned_for);
+        match (source.counts.working, others) {
             (1.., _) => OtherConnections::Working,
             (0, 1..) => OtherConnections::Unsettled,
             (0, 0) => OtherConnections::None,
         }
     }
 
-    /// Stores a learned limit. A limit of 0 expires at once, because a single connection is always tried.
-    fn learn(&mut self, source: Option<IpAddr>, others: usize, learned_for: Duration) {
-        let now = Instant::now();
-        let until = if others == 0 { now } else { end_of(now, learned_for) };
-        match self.all.learned.iter_mut().find(|learned| learned.source == source) {
-            Some(learned) => (learned.count, learned.until) = (others, until),
-            None => self.all.learned.push(LearnedLimit { source, count: others, until, is_timed: false }),
-        }
-    }
-
     /// Frees the place of a group that is not used.
     pub(super) fn forget(&mut self) {
         let place = self.place;
-        self.all.groups[place] = State::default();
+        let State { source: address, in_line_as, .. } = std::mem::take(&mut self.all.groups[place]);
         self.all.free.push(place);
+        let source = self.all.sources.entry(address).or_default();
+        source.groups -= 1;
+        if let Some(number) = in_line_as {
+            source.line.remove(number);
+        }
+        if source.is_of_no_use(Instant::now()) {
+            self.all.sources.remove(&address);
+        }
     }
 }

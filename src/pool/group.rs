@@ -1,17 +1,21 @@
 //! [`Group`]: connections that can stand for each other, and who waits for one.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::endpoint::EndpointState;
+use super::endpoint::{EndpointState, IdleKey};
 use super::key::Key;
 use super::lease::Held;
+use super::source::Counts;
 use super::ticket::Waiting;
 use crate::proto::Terms;
 
@@ -33,6 +37,9 @@ pub(crate) trait Carried: Send + 'static {
 /// Connections with one key, and who waits for them.
 pub(crate) struct Group<T: Carried> {
     pub(super) key: Key,
+    /// Number of deliveries and others that may ask for a connection at any time. It grows only while the list of endpoints is
+    /// locked.
+    users: AtomicUsize,
     /// Position of its state in that of the endpoint.
     place: usize,
     endpoint: Arc<Mutex<EndpointState<T>>>,
@@ -44,19 +51,15 @@ pub(super) struct State<T: Carried> {
     pub(super) group: Weak<Group<T>>,
     /// Source address of the connections.
     pub(super) source: Option<IpAddr>,
-    /// Deliveries and others that may ask for a connection at any time.
-    pub(super) users: usize,
-    /// Connections that there are, are being made, are idle, or are being closed.
-    pub(super) open: usize,
-    /// Those of them on which a session was opened and that are not being closed.
-    pub(super) working: usize,
-    /// Those of them that are being closed.
-    pub(super) closing: usize,
-    /// Those of them that the server greeted with 421. These are being closed too.
-    pub(super) turned_away: usize,
+    /// Permits of connections that there are, are being made, are idle, or are being closed.
+    pub(super) counts: Counts,
     /// The one that was used last is the last.
-    pub(super) idle: VecDeque<Idle<T>>,
+    pub(super) idle: VecDeque<(IdleKey, Idle<T>)>,
     pub(super) waiting: VecDeque<Waiting<T>>,
+    /// Number of deliveries that were queued since cancelled ones were last removed.
+    queued: usize,
+    /// Number under which the group is in line.
+    pub(super) in_line_as: Option<u64>,
     /// Who has a connection and wants to know of others in line.
     listeners: VecDeque<(u64, Waker)>,
     listened: u64,
@@ -82,8 +85,9 @@ impl<T: Carried> Group<T> {
     pub(super) fn new(key: &Key, endpoint: &Arc<Mutex<EndpointState<T>>>) -> Arc<Self> {
         let mut all = endpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let place = all.free_place();
-        let group = Arc::new(Self { key: key.clone(), place, endpoint: Arc::clone(endpoint) });
-        let state = State { group: Arc::downgrade(&group), source: key.source, ..State::default() };
+        let (key, endpoint) = (key.clone(), Arc::clone(endpoint));
+        let group = Arc::new(Self { key, users: AtomicUsize::new(0), place, endpoint });
+        let state = State { group: Arc::downgrade(&group), source: group.key.source, ..State::default() };
         all.put(place, state);
         group
     }
@@ -103,8 +107,26 @@ impl<T: Carried> Group<T> {
         Locked { all, place: self.place }
     }
 
+    /// Counts a user. The caller must have locked the list of endpoints.
+    pub(super) fn join(&self) {
+        self.users.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts one user less.
+    pub(super) fn leave(&self) {
+        self.users.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Returns `true` if there is neither a connection nor a delivery that may want one.
+    pub(super) fn is_of_no_use(&self) -> bool {
+        self.users.load(Ordering::SeqCst) == 0 && self.state().is_of_no_use()
+    }
+
     /// Frees its place if it is not used. Returns `true` if it does.
     pub(super) fn remove_if_unused(&self) -> bool {
+        if self.users.load(Ordering::SeqCst) > 0 {
+            return false;
+        }
         let mut state = self.state();
         let is_of_no_use = state.is_of_no_use();
         if is_of_no_use {
@@ -119,18 +141,37 @@ impl<T: Carried> Group<T> {
     }
 }
 
+/// Groups are equal if their keys are, so that a set of them can be searched by key.
+impl<T: Carried> PartialEq for Group<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl<T: Carried> Eq for Group<T> {}
+
+impl<T: Carried> Hash for Group<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl<T: Carried> Borrow<Key> for Arc<Group<T>> {
+    fn borrow(&self) -> &Key {
+        &self.key
+    }
+}
+
 impl<T: Carried> Default for State<T> {
     fn default() -> Self {
         Self {
             group: Weak::new(),
             source: None,
-            users: 0,
-            open: 0,
-            working: 0,
-            closing: 0,
-            turned_away: 0,
+            counts: Counts::default(),
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
+            queued: 0,
+            in_line_as: None,
             listeners: VecDeque::new(),
             listened: 0,
             terms: None,
@@ -139,36 +180,50 @@ impl<T: Carried> Default for State<T> {
 }
 
 impl<T: Carried> State<T> {
-    /// Whether there is neither a connection nor anybody who may want one.
-    pub(super) fn is_of_no_use(&self) -> bool {
-        self.users == 0 && self.open == 0 && self.waiting.iter().all(Waiting::has_left)
+    /// Returns `true` if there is neither a connection nor a queued delivery.
+    fn is_of_no_use(&mut self) -> bool {
+        self.counts.open == 0 && self.first_number().is_none()
     }
 
     /// Since when the connection is idle that was used the longest time ago.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.idle.front().map(|idle| idle.since)
+        self.idle.front().map(|(_, idle)| idle.since)
     }
 
-    /// Removes the connection that has been idle longest. Its permit now counts as that of a connection being closed.
-    pub(super) fn take_oldest(&mut self) -> Option<Box<Held<T>>> {
-        let idle = self.idle.pop_front()?;
-        self.working -= 1;
-        self.closing += 1;
-        Some(idle.held)
-    }
-
-    /// Removes cancelled deliveries from the head of the queue.
-    pub(super) fn skip_cancelled(&mut self) {
+    /// Returns the number of the first queued delivery. Removes cancelled ones before it.
+    pub(super) fn first_number(&mut self) -> Option<u64> {
         while self.waiting.front().is_some_and(Waiting::has_left) {
             self.waiting.pop_front();
         }
+        self.waiting.front().map(Waiting::number)
     }
 
-    /// Puts somebody in line; gives back who is to be woken: of those who have a connection, the one that listens longest.
-    pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
-        // those who left are dropped now and then
-        if self.waiting.len().is_power_of_two() {
+    /// Returns the number of deliveries that wait for a connection of another group to be closed, because the limit of their
+    /// own group leaves room for them. Counts up to `most`, and only those queued before the delivery of this number.
+    pub(super) fn held_up(&mut self, before: u64, limit: usize, most: usize) -> usize {
+        let most = most.min(limit.saturating_sub(self.counts.open));
+        let mut count = 0;
+        while count < most
+            && let Some(waiting) = self.waiting.get(count)
+            && waiting.number() < before
+        {
+            if waiting.has_left() {
+                // those before it are few, and it is not met again
+                self.waiting.remove(count);
+            } else {
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Adds a delivery to the queue. Returns the waker of the user that has listened longest.
+    pub(super) fn push_waiting(&mut self, waiting: Waiting<T>) -> Option<Waker> {
+        // each time the queue may have doubled
+        self.queued += 1;
+        if self.queued * 2 > self.waiting.len() {
             self.waiting.retain(|waiting| !waiting.has_left());
+            self.queued = 0;
         }
         self.waiting.push_back(waiting);
         self.next_listener()

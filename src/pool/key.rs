@@ -9,7 +9,7 @@ use crate::tls::Requirement;
 
 /// Where a connection leads and all that it must keep to. Only of equal keys one may be used for the other: a promise
 /// is never lowered by a connection that was made for another case (law 6), and nobody speaks under another's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) endpoint: Endpoint,
     pub(crate) protocol: Protocol,

@@ -435,6 +435,94 @@ async fn law_13_the_limit_of_a_server_is_that_of_one_source_address() {
     assert!(bed.is_full(&one));
 }
 
+/// The same key from another source address.
+fn from_elsewhere(key: Key) -> Key {
+    Key { source: Some([127, 0, 0, 7].into()), ..key }
+}
+
+#[tokio::test(start_paused = true)]
+async fn law_13_a_connection_closed_from_another_source_address_does_not_count() {
+    let bed = Bed::new(9, 9);
+    let (lease, permit) = (bed.lease(&name("a")), bed.permit(&from_elsewhere(name("a"))));
+    drop(lease);
+    settle().await;
+    assert_eq!(permit.turned_away(), OtherConnections::None);
+}
+
+#[test]
+fn a_learned_limit_expires_though_the_runtime_in_which_it_was_learned_has_ended() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (bed, key) = (Bed::new(9, 9), name("a"));
+    let _lease = runtime().block_on(async {
+        let lease = bed.lease(&key);
+        assert_eq!(bed.permit(&key).turned_away(), OtherConnections::Working);
+        lease
+    });
+    runtime().block_on(async {
+        let mut waiter = bed.wait(&key);
+        sleep(Duration::from_secs(301)).await;
+        drop(permit(&mut waiter));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_waits_for_all_learned_limits_of_an_address() {
+    let bed = Bed::new(9, 9);
+    let keys = [name("a"), from_elsewhere(name("a"))];
+    let _leases = keys.each_ref().map(|key| bed.lease(key));
+    let mut waiters = Vec::new();
+    for key in &keys {
+        assert_eq!(bed.permit(key).turned_away(), OtherConnections::Working);
+        waiters.push(bed.wait(key));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 1);
+    sleep(Duration::from_secs(301)).await;
+    waiters.iter_mut().for_each(|waiter| drop(permit(waiter)));
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_for_a_waiter_when_a_learned_limit_expires() {
+    let mut settings = PoolSettings { connections: 2, ..PoolSettings::default() };
+    settings.idle = Duration::from_secs(3600);
+    let bed = Bed::with(settings, 9);
+    let key = name("a");
+    let _lease = bed.lease(&key);
+    assert_eq!(bed.permit(&key).turned_away(), OtherConnections::Working);
+    assert!(bed.lease(&from_elsewhere(name("b"))).give_back().is_none());
+    let mut waiter = bed.wait(&key);
+    sleep(Duration::from_secs(299)).await;
+    assert_eq!(bed.pool.counts().idle, 1, "the server would not accept one more");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bed.pool.counts().idle, 0);
+    drop(permit(&mut waiter));
+}
+
+#[tokio::test]
+async fn waiters_of_many_keys_are_served_in_the_order_of_arrival_though_some_leave() {
+    for seed in 0..20 {
+        fastrand::seed(seed);
+        let bed = Bed::new(1, 999);
+        let mut held = Some(bed.permit(&name("a")));
+        let keys: Vec<_> = (0..40).map(|number| name(&format!("k{number}"))).collect();
+        let users: Vec<_> = keys.iter().map(|key| bed.pool.member(key)).collect();
+        let mut waiters: Vec<_> = (0..200).map(|_| Some(bed.wait(&keys[fastrand::usize(..40)]))).collect();
+        for next in 0..waiters.len() {
+            let gone = fastrand::usize(next..waiters.len());
+            if fastrand::u8(..3) == 0 {
+                waiters[gone] = None;
+            }
+            let Some(mut waiter) = waiters[next].take() else { continue };
+            drop(held.take());
+            held = Some(permit(&mut waiter));
+        }
+        drop((held, users));
+        assert!(format!("{:?}", bed.pool).contains("0 endpoints"), "seed {seed}: {:?}", bed.pool);
+    }
+}
+
 #[tokio::test]
 async fn without_time_to_live_no_limit_is_learned() {
     let settings =
@@ -497,7 +585,7 @@ async fn whatever_deliveries_do_the_limit_holds_and_each_has_its_turn() {
         let limit = settings.max_connections_per_address.unwrap_or(3);
         settings.messages = 4;
         let bed = Bed::with(settings, usize::MAX >> 4);
-        let keys = ["a", "b", "c", "d", "e"].map(name);
+        let keys = [name("a"), name("b"), name("c"), from_elsewhere(name("d")), from_elsewhere(name("e"))];
         let deliveries = (0..300).map(|_| {
             let (bed, key) = (&bed, &keys[usize::from(fastrand::u8(..5))]);
             let (starts, patience) =

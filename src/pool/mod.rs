@@ -6,9 +6,11 @@ mod key;
 mod lease;
 #[cfg(test)]
 mod limit_tests;
+mod line;
 mod settings;
 mod shared;
 mod slot;
+mod source;
 mod tend;
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,22 @@
 //! [`Pool`]: the connections to all endpoints, and who waits for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::endpoint::{EndpointState, Removed};
+use super::endpoint::{EndpointState, IdleKey, Removed};
 use super::group::{Carried, Group, Idle};
 use super::key::Key;
 use super::lease::Lease;
 use super::settings::PoolSettings;
 use super::slot::{Closing, Phase, Slot, part};
-use super::tend::{Tended, tend};
+use super::tend::{Tended, await_expiry, tend};
 use super::ticket::{Ticket, Waiting, ticket};
 use super::turn::{Entry, Offer, Turn};
 use crate::route::Endpoint;
@@ -32,14 +33,22 @@ type Sites<T> = HashMap<Endpoint, Site<T>>;
 struct Site<T: Carried> {
     state: Arc<Mutex<EndpointState<T>>>,
     /// The groups of its keys.
-    groups: Vec<Arc<Group<T>>>,
+    groups: HashSet<Arc<Group<T>>>,
 }
 
-/// Lock order: the sites before an endpoint.
+/// Group of each idle connection of all endpoints.
+type IdleGroups<T> = BTreeMap<IdleKey, Arc<Group<T>>>;
+
+/// Lock order: the sites before an endpoint, and an endpoint before the idle connections. No more than one endpoint is locked
+/// at a time.
 pub(super) struct Shared<T: Carried> {
     pub(super) settings: PoolSettings,
     sites: Mutex<Sites<T>>,
-    idle: AtomicUsize,
+    /// In the order of age, so that the oldest one is found without a search of the endpoints. A connection is entered under
+    /// the lock of its endpoint. Its entry may be left for a moment after it was taken.
+    idle: Mutex<IdleGroups<T>>,
+    /// Number of connections that became idle, from the beginning.
+    rested: AtomicU64,
     pub(super) opened: AtomicU64,
     /// Whether a task looks after idle connections.
     pub(super) is_tended: AtomicBool,
@@ -67,7 +76,8 @@ impl<T: Carried> Pool<T> {
         Self(Arc::new(Shared {
             settings,
             sites: Mutex::default(),
-            idle: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            rested: AtomicU64::new(0),
             opened: AtomicU64::new(0),
             is_tended: AtomicBool::new(false),
         }))
@@ -75,7 +85,7 @@ impl<T: Carried> Pool<T> {
 
     /// How many connections there are.
     pub(crate) fn counts(&self) -> PoolCounts {
-        let (opened, idle) = (self.0.opened.load(Ordering::Relaxed), self.0.idle.load(Ordering::Relaxed));
+        let (opened, idle) = (self.0.opened.load(Ordering::Relaxed), self.0.idle().len());
         PoolCounts { opened, idle }
     }
 
@@ -109,13 +119,13 @@ impl<T: Carried> Member<T> {
         while state.idle_since().is_some_and(is_stale) {
             stale.extend(state.take_oldest());
         }
-        let taken = state.idle.pop_back();
+        let newest = state.take_newest();
         drop(state);
-        let slot = taken.is_some().then(|| self.slot(Phase::Working));
-        self.shared.less_idle(stale.len() + usize::from(taken.is_some()));
         // nobody is kept waiting by those that should be closed by now
-        part(stale.into_iter().map(|held| Closing::of_idle(*held, self.slot(Phase::Closing))));
-        slot.zip(taken).map(|(slot, idle)| Lease::of_idle(slot, idle, now))
+        part(stale.into_iter().map(|removed| self.shared.closing(removed)));
+        let (key, idle) = newest?;
+        self.shared.idle().remove(&key);
+        Some(Lease::of_idle(self.slot(Phase::Working), idle, now))
     }
 
     /// A connection that is kept, or room for another.
@@ -168,13 +178,19 @@ impl<T: Carried> Member<T> {
         }
         let (waiting, ticket) = ticket(offer, awaits_terms, state.next_number());
         let listener = state.line_up(waiting);
-        let idle = state.all.take_idle_for_line();
+        let removed = state.all.take_idle_for_line();
         let is_due = state.all.is_due();
+        let expiry = state.all.untimed_expiry();
         drop(state);
         listener.into_iter().for_each(Waker::wake);
-        self.shared.close_removed(idle);
+        self.shared.close_removed(removed);
         if is_due {
             self.shared.admit(self.group.endpoint());
+        }
+        // the task that a greeting with 421 has started may have ended with its runtime
+        if let (Some(next), Ok(runtime)) = (expiry, Handle::try_current()) {
+            let (pool, endpoint) = (Arc::downgrade(&self.shared), Arc::downgrade(self.group.endpoint()));
+            runtime.spawn(await_expiry(pool, endpoint, next));
         }
         Ok(ticket)
     }
@@ -191,7 +207,7 @@ impl<T: Carried> Member<T> {
 
 impl<T: Carried> Drop for Member<T> {
     fn drop(&mut self) {
-        self.group.state().users -= 1;
+        self.group.leave();
         self.shared.tidy(&self.group);
     }
 }
@@ -201,40 +217,58 @@ impl<T: Carried> Shared<T> {
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The idle connections of all endpoints. No other lock may be taken while they are locked.
+    fn idle(&self) -> MutexGuard<'_, IdleGroups<T>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The group of a key, which is there from now on, with one user more.
     fn group(&self, key: &Key) -> Arc<Group<T>> {
         let mut sites = self.sites();
-        let site = sites.entry(key.endpoint.clone()).or_insert_with(|| Site::new(&self.settings));
-        let group = site.group(key);
-        group.state().users += 1;
+        let new = || Site::new(&key.endpoint, &self.settings);
+        let group = sites.entry(key.endpoint.clone()).or_insert_with(new).group(key);
+        group.join();
         group
     }
 
     /// Forgets a group if it is of no use to anybody.
     pub(super) fn tidy(&self, group: &Group<T>) {
-        if !group.state().is_of_no_use() {
+        if !group.is_of_no_use() {
             return;
         }
-        let mut sites = self.sites();
-        let Some(site) = sites.get_mut(&group.key.endpoint) else { return };
+        let (mut sites, key) = (self.sites(), &group.key);
+        let Some(site) = sites.get_mut(&key.endpoint) else { return };
+        let is_listed = site.groups.get(key).is_some_and(|listed| std::ptr::eq(&raw const **listed, group));
         // while the list is locked nobody comes
-        site.groups.retain(|other| !std::ptr::eq(&raw const **other, group) || !other.remove_if_unused());
-        if site.groups.is_empty() && (!site.state().has_limit() || sites.len() > MAX_ENDPOINTS) {
-            sites.remove(&group.key.endpoint);
+        if is_listed && group.remove_if_unused() {
+            site.groups.remove(key);
+            Self::remove_if_unused(&mut sites, &key.endpoint);
         }
     }
 
-    /// Removes endpoints that were kept only because of a learned limit that has expired.
-    pub(super) fn tidy_endpoints(&self) {
-        self.sites().retain(|_, site| !site.groups.is_empty() || site.state().has_limit());
+    /// Removes an endpoint if it is kept only because of a learned limit that has expired.
+    pub(super) fn tidy_endpoint(&self, endpoint: &Mutex<EndpointState<T>>) {
+        let address = lock(endpoint).address().clone();
+        Self::remove_if_unused(&mut self.sites(), &address);
     }
 
-    /// Gives permits to deliveries in line, in their order, as long as there is room.
+    /// Removes an endpoint that has no group, unless it is kept because of a learned limit.
+    fn remove_if_unused(sites: &mut Sites<T>, address: &Endpoint) {
+        let is_for_limits = |site: &Site<T>| sites.len() <= MAX_ENDPOINTS && lock(&site.state).has_limit();
+        if sites.get(address).is_some_and(|site| site.groups.is_empty() && !is_for_limits(site)) {
+            sites.remove(address);
+        }
+    }
+
+    /// Gives permits to deliveries in line, in their order, as long as there is room. Closes idle connections under other keys
+    /// to make room.
     pub(super) fn admit(self: &Arc<Self>, endpoint: &Mutex<EndpointState<T>>) {
-        let mut next = endpoint.lock().unwrap_or_else(PoisonError::into_inner).admit_next();
+        let mut next = lock(endpoint).admit_next();
         while let Some((waiting, group)) = next {
             next = self.grant(waiting, &group);
         }
+        let removed = std::iter::from_fn(|| lock(endpoint).take_idle_for_line());
+        part(removed.map(|removed| self.closing(removed)));
     }
 
     /// Gives a delivery its permit, and takes the next one out of the line.
@@ -264,14 +298,19 @@ impl<T: Carried> Shared<T> {
     ///
     /// # Errors
     /// Somebody waits for one by now: it comes back.
-    pub(super) fn keep(self: &Arc<Self>, group: &Group<T>, idle: Idle<T>) -> Result<(), Idle<T>> {
+    pub(super) fn keep(self: &Arc<Self>, group: &Arc<Group<T>>, idle: Idle<T>) -> Result<(), Idle<T>> {
         let mut state = group.state();
         if state.has_successor() {
             return Err(idle);
         }
         let ends = self.settings.kept_until(idle.since);
-        state.idle.push_back(idle);
-        let count = self.idle.fetch_add(1, Ordering::SeqCst) + 1;
+        let key = (idle.since, self.rested.fetch_add(1, Ordering::Relaxed));
+        state.put_aside(key, idle);
+        let count = {
+            let mut all = self.idle();
+            all.insert(key, Arc::clone(group));
+            all.len()
+        };
         drop(state);
         let surplus = (count > self.settings.idle_connections).then(|| self.take_oldest()).flatten();
         if !self.is_tended.load(Ordering::SeqCst) && !self.is_tended.swap(true, Ordering::SeqCst) {
@@ -284,9 +323,7 @@ impl<T: Carried> Shared<T> {
 
     /// Sends QUIT on an idle connection that must be closed for a queued delivery.
     pub(super) fn close_removed(self: &Arc<Self>, removed: Option<Removed<T>>) {
-        let Some(removed) = removed else { return };
-        self.less_idle(1);
-        part([self.closing(removed)]);
+        part(removed.map(|removed| self.closing(removed)));
     }
 
     /// Takes out what was idle for too long; says when to look again, if there is anything left to look after.
@@ -306,54 +343,48 @@ impl<T: Carried> Shared<T> {
     }
 
     fn oldest_since(&self) -> Option<Instant> {
-        self.sites().values().filter_map(|site| site.state().idle_since()).min()
+        self.idle().first_key_value().map(|((since, _), _)| *since)
     }
 
     /// Takes out the connection that was idle longest.
     pub(super) fn take_oldest(self: &Arc<Self>) -> Option<Closing<T>> {
         loop {
-            let endpoint = self.of_oldest()?;
-            let taken = endpoint.lock().unwrap_or_else(PoisonError::into_inner).take_oldest();
-            if let Some(taken) = taken {
-                self.less_idle(1);
-                return Some(self.closing(taken));
+            let (key, group) = self.idle().pop_first()?;
+            let removed = group.state().all.take_idle(key);
+            // otherwise a delivery has taken it meanwhile
+            if let Some(removed) = removed {
+                return Some(self.closing(removed));
             }
         }
     }
 
-    fn of_oldest(&self) -> Option<Arc<Mutex<EndpointState<T>>>> {
-        let sites = self.sites();
-        let idle = sites.values().filter_map(|site| Some((site.state().idle_since()?, site)));
-        idle.min_by_key(|(since, _)| *since).map(|(_, site)| Arc::clone(&site.state))
-    }
-
     /// Returns an idle connection as one that is being closed.
-    fn closing(self: &Arc<Self>, (held, group): Removed<T>) -> Closing<T> {
+    fn closing(self: &Arc<Self>, removed: Removed<T>) -> Closing<T> {
+        let Removed { key, held, group } = removed;
+        self.idle().remove(&key);
         Closing::of_idle(*held, Slot::new(self, &group, Phase::Closing))
-    }
-
-    fn less_idle(&self, count: usize) {
-        self.idle.fetch_sub(count, Ordering::SeqCst);
     }
 }
 
 impl<T: Carried> Site<T> {
-    fn new(settings: &PoolSettings) -> Self {
-        Self { state: Arc::new(Mutex::new(EndpointState::new(settings))), groups: Vec::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, EndpointState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(address: &Endpoint, settings: &PoolSettings) -> Self {
+        let state = EndpointState::new(address.clone(), settings);
+        Self { state: Arc::new(Mutex::new(state)), groups: HashSet::new() }
     }
 
     fn group(&mut self, key: &Key) -> Arc<Group<T>> {
-        if let Some(known) = self.groups.iter().find(|group| group.key == *key) {
+        if let Some(known) = self.groups.get(key) {
             return Arc::clone(known);
         }
         let new = Group::new(key, &self.state);
-        self.groups.push(Arc::clone(&new));
+        self.groups.insert(Arc::clone(&new));
         new
     }
+}
+
+/// Locks an endpoint.
+pub(super) fn lock<T: Carried>(endpoint: &Mutex<EndpointState<T>>) -> MutexGuard<'_, EndpointState<T>> {
+    endpoint.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Carried> fmt::Debug for Member<T> {
