@@ -23,5 +23,7 @@ pub(crate) use login::Login;
 pub use login::LoginSettings;
 pub(crate) use race::{Joins, Race};
 pub use session::{Session, SessionSettings};
-pub(crate) use stream::{Socket, Stream};
+#[cfg(feature = "testing")]
+pub(crate) use stream::Socket;
+pub(crate) use stream::Stream;
 pub use timeouts::Timeouts;
