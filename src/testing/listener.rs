@@ -38,6 +38,7 @@ pub enum ListenError {
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     Tcp(SocketAddr),
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are none"))]
     Unix(PathBuf),
     /// A unix socket in a simulated network, where no file has its path.
     Simulated(PathBuf),
