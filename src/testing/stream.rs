@@ -87,7 +87,7 @@ impl Stream {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
     use tokio::net::{TcpListener, TcpStream, UnixStream};

@@ -95,7 +95,7 @@ async fn a_connection_is_cut_at_the_byte_that_was_named() {
         // the replies up to the one to the content, of which one byte arrives
         let said = "220 mx.example ESMTP\r\n250-mx.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
                     250-ENHANCEDSTATUSCODES\r\n250 SIZE\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go ahead\r\n";
-        link.to_client = Some(Cut { after: said.len() as u64 + 1, kind });
+        link.to_client = Some(Cut::new(said.len() as u64 + 1, kind));
         network.set_link(FIRST, link);
         assert_eq!(shown(&deliver(&deliverer(&network)).await), [outcome], "{kind:?}");
         assert_eq!(first.messages().len(), 1, "it arrived");

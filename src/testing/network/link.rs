@@ -34,6 +34,7 @@ pub struct Link {
 
 /// A fault that ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cut {
     /// Number of bytes in this direction that still arrive.
     pub after: u64,
@@ -51,6 +52,13 @@ pub enum CutKind {
     HalfClose,
     /// Nothing arrives any more in either direction, and neither end is told.
     BlackHole,
+}
+
+impl Cut {
+    /// Ends a connection after this number of bytes.
+    pub fn new(after: u64, kind: CutKind) -> Self {
+        Self { after, kind }
+    }
 }
 
 impl Default for Link {
