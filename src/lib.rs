@@ -32,7 +32,7 @@
 //! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
 //! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
 //! | [`CredentialProvider`] | who is the client at this relay? | [`StoredCredentials`], [`StaticCredentials`] |
-//! | [`Dialer`] | open a connection to this address | [`SystemDialer`] |
+//! | [`Dialer`] | open a connection to this address | [`SystemDialer`]; through a proxy [`Socks5Dialer`](transport::Socks5Dialer), [`ProxyProtocolDialer`](transport::ProxyProtocolDialer) |
 //! | [`Observer`] | hear what happens on connections | none: its words are the host's |
 //!
 //! # A delivery

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nexthop::policy::Cidr;
 use nexthop::resolver::ResolverSettings;
 use nexthop::tls::Roots;
+use nexthop::transport::Proxy;
 use nexthop::{DefaultPolicy, DelivererBuilder, Timeouts, TlsLevel, TlsSettings};
 
 use super::limits::{Limit, LimitedStage};
@@ -38,6 +39,11 @@ pub(crate) struct ConnectionArguments {
     #[arg(long)]
     no_chunking: bool,
 
+    /// Proxy that TCP connections to hops go through: socks5://[user:password@]host:port or haproxy://host:port.
+    /// Unix sockets and the DNS go without it
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
+
     /// A time limit (repeatable). STAGE: connect, greeting, command, tls, data-start, data-block, final, quit,
     /// session, dns, sts; the last has no use yet
     #[arg(long = "timeout", value_name = "STAGE=SECONDS", value_parser = Limit::from_str)]
@@ -47,7 +53,11 @@ pub(crate) struct ConnectionArguments {
 impl ConnectionArguments {
     pub(crate) fn apply(&self, builder: DelivererBuilder) -> DelivererBuilder {
         let builder = builder.tls(self.tls()).timeouts(self.timeouts());
-        builder.pipelining(!self.no_pipelining).chunking(!self.no_chunking)
+        let builder = builder.pipelining(!self.no_pipelining).chunking(!self.no_chunking);
+        match &self.proxy {
+            Some(proxy) => builder.dialer(proxy.clone()),
+            None => builder,
+        }
     }
 
     pub(crate) fn allow(&self, policy: DefaultPolicy) -> DefaultPolicy {
