@@ -63,6 +63,7 @@
 //! [address policy](manual::address_policy), [TLS](manual::tls), [credentials](manual::credentials),
 //! [content](manual::content), [bounds and time limits](manual::bounds), [tuning](manual::tuning),
 //! [observing](manual::observing), [embedding](manual::embedding), [conformance](manual::conformance).
+//! The feature `testing` adds a page on testing a host, `manual::testing`.
 //!
 //! # What this crate leaves to you
 //!

@@ -18,6 +18,9 @@ pub mod observing {}
 pub mod outcomes {}
 #[doc = include_str!("routing.md")]
 pub mod routing {}
+#[cfg(feature = "testing")]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 #[doc = include_str!("tls.md")]
 pub mod tls {}
 #[doc = include_str!("tuning.md")]

@@ -27,6 +27,7 @@ mod never_dialled;
 mod outcomes;
 mod overheard;
 mod pool;
+mod proxies;
 mod racing;
 mod rebinding;
 mod replies;
