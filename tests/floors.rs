@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate from the ground up. Modules of one floor do not use each other.
 const FLOORS: &[&[&str]] = &[
-    &["escape", "mail", "status"],
+    &["escape", "mail", "random", "status"],
     &["proto"],
     &["outcome", "route"],
     &["credentials", "local", "observer", "policy", "resolver", "router"],
