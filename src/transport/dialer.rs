@@ -40,7 +40,7 @@ use crate::plan::{Dial, DialTarget};
 ///         self.0.dial(request).await
 ///     }
 /// }
-/// # let _ = Logging(SystemDialer);
+/// # let _ = Logging(SystemDialer::default());
 /// ```
 #[async_trait]
 pub trait Dialer: fmt::Debug + Send + Sync + 'static {
