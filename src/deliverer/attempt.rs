@@ -116,6 +116,9 @@ impl<'a> Attempt<'a, '_, '_> {
             match (done, place.take()) {
                 (Some((visit, connected)), of) => {
                     place = of;
+                    if connected.is_ok() {
+                        race.waiting().for_each(Visit::leave_claim);
+                    }
                     match self.tried(&visit, connected).await {
                         Next::Address => {}
                         Next::Line => race.again(visit),
@@ -220,6 +223,11 @@ impl<'a> Attempt<'a, '_, '_> {
             Sought::Conversed(Conversed::Gone(slot)) => first.hold(slot.map(Claim::Room)),
             Sought::InLine(ticket) => first.hold(Some(Claim::Place(ticket))),
         }
+        // an address with a permit is connected to next
+        if let Some(place) = visits.iter().skip(1).position(Visit::has_room) {
+            visits[1..=place + 1].rotate_right(1);
+        }
+        let Some(first) = visits.first() else { return visits };
         // an address that was marked unreachable meanwhile is tried after the others, and keeps no permit until then
         if visits.len() > 1 && self.task.parts.memory.is_noted(&first.key().endpoint) {
             first.hold(None);

@@ -52,11 +52,7 @@ impl OtherAddresses<'_, '_> {
 
     /// Gives back what [`have_room`](Self::have_room) took.
     fn leave_room(&self) {
-        for visit in self.visits {
-            if let Some(Claim::Kept(lease)) = visit.take_claim() {
-                lease.return_unused();
-            }
-        }
+        self.visits.iter().for_each(Visit::leave_claim);
     }
 }
 
@@ -127,7 +123,7 @@ impl Visit<'_> {
         pending: &mut [Pending<'_>],
     ) -> Found {
         let offer = self.offer(terms, recipients, is_last, begun);
-        let mut ticket = match self.pool().wait(offer) {
+        let mut ticket = match self.pool().wait(offer, terms.is_some()) {
             Ok(ticket) => ticket,
             Err(Entry::Vacant(slot)) => return self.take(Turn::Vacant(slot), begun, pending),
             Err(Entry::Kept(lease)) => return self.take(Turn::Lease(lease), begun, pending),

@@ -32,13 +32,13 @@ impl Carried for Line {
         self.session.rest();
     }
 
-    fn close(self) -> BoxFuture<'static, ()> {
+    fn close(mut self) -> BoxFuture<'static, ()> {
+        // the time limit of the delivery that used it last does not matter here
+        self.session.limit(None);
         self.session.quit().boxed()
     }
 
     fn abandon(mut self) -> BoxFuture<'static, ()> {
-        // the time limit of the delivery that used it last does not matter here
-        self.session.limit(None);
         async move { self.session.abandon().await }.boxed()
     }
 }

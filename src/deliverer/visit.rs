@@ -21,7 +21,7 @@ use crate::pool::{Entry, Key, Lease, Member, Slot, Ticket, Turn};
 use crate::proto::Credentials;
 use crate::resolver::Requester;
 use crate::route::{Endpoint, Families, NextHop, NextHops, Route};
-use crate::transport::{Connection, DialRequest, Joins, SessionSettings, after, connect};
+use crate::transport::{Connection, Joins, SessionSettings, after, connect};
 
 /// What is brought to every candidate of a destination.
 #[derive(Debug, Clone, Copy)]
@@ -199,8 +199,21 @@ impl<'a> Visit<'a> {
         *self.claim.lock().unwrap_or_else(PoisonError::into_inner) = claim;
     }
 
-    pub(super) fn take_claim(&self) -> Option<Claim> {
+    fn take_claim(&self) -> Option<Claim> {
         self.claim.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Gives back what the pool gave for the next connection: no permit is held while another address is used.
+    pub(super) fn leave_claim(&self) {
+        if let Some(Claim::Kept(lease)) = self.take_claim() {
+            lease.return_unused();
+        }
+    }
+
+    /// Returns `true` if it has a permit or a connection.
+    pub(super) fn has_room(&self) -> bool {
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*claim, Some(Claim::Room(_) | Claim::Kept(_)))
     }
 
     /// Returns `true` if it waits in line for a connection.
@@ -267,10 +280,11 @@ impl<'a> Visit<'a> {
         let connecting = async {
             slot.until_closed().await;
             let (parts, source) = (self.task.parts, self.key().source);
-            let request = DialRequest::new(self.dial(), source, parts.session.timeouts.connect);
-            let mut connection = connect(&*parts.dialer, &request).await?;
-            slot.tie(connection.closed());
-            Ok(connection)
+            let limit = parts.session.timeouts.connect;
+            let (connecting, closed) = connect(&parts.dialer, self.dial(), source, limit);
+            // before it is connected, so that the permit outlives a connection that comes too late
+            slot.tie(closed);
+            connecting.await
         };
         let connected = self.task.in_time(connecting).await;
         connected.unwrap_or_else(|| Err(Failure::out_of_time_to_connect(&self.key().endpoint)))

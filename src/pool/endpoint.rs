@@ -356,14 +356,15 @@ impl<T: Carried> Locked<'_, T> {
     }
 
     /// Counts a connection on which a session was opened. Returns `true` if a learned limit may have been raised, so that a
-    /// queued delivery may get a permit.
-    pub(super) fn opened(&mut self, terms: Terms) -> bool {
+    /// queued delivery may get a permit, and the wakers of the deliveries that were told the terms of the server.
+    pub(super) fn opened(&mut self, terms: Terms) -> (bool, Vec<Waker>) {
         self.turn(Phase::Opening, Phase::Working);
-        if self.terms.replace(terms).is_none() {
-            self.waiting.iter().for_each(|waiting| waiting.tell_terms(terms));
-        }
+        let told = match self.terms.replace(terms) {
+            None => self.waiting.iter().filter_map(|waiting| waiting.tell_terms(terms)).collect(),
+            Some(_) => Vec::new(),
+        };
         let most = self.all.limits.per_address;
-        self.source().raise_limit(most)
+        (self.source().raise_limit(most), told)
     }
 
     /// Moves a permit to another phase.

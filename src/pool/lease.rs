@@ -153,8 +153,12 @@ impl<T: Carried> Lease<T> {
         if let Some(held) = self.0.take() {
             let Held { item, mut queue } = *held;
             queue.listen_no_more();
-            queue.tell_lost(item.written(), None);
+            let (written, mut slot) = (item.written(), queue.slot.take());
             drop(item);
+            if queue.is_followed() {
+                slot.iter_mut().for_each(Slot::reopen);
+            }
+            queue.tell_lost(written, slot);
         }
     }
 
@@ -333,10 +337,14 @@ impl<T: Carried> Drop for Lease<T> {
         let Some(Held { item, mut queue }) = self.0.take().map(|held| *held) else { return };
         let written = item.written();
         queue.listen_no_more();
-        let Some(slot) = queue.slot.take() else { return };
-        // the permit is for another connection once the server has closed this one
-        queue.tell_lost(written, None);
-        abandon(Closing::new(item, slot));
+        let Some(mut slot) = queue.slot.take() else { return };
+        if queue.is_followed() {
+            drop(item);
+            slot.reopen();
+            queue.tell_lost(written, Some(slot));
+        } else {
+            abandon(Closing::new(item, slot));
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Bed {
     }
 
     fn wait(&self, key: &Key) -> Ticket<Connection> {
-        self.pool.member(key).wait(None).unwrap()
+        self.pool.member(key).wait(None, true).unwrap()
     }
 
     fn is_full(&self, key: &Key) -> bool {
@@ -270,7 +270,7 @@ async fn nothing_is_pipelined_before_a_waiter_of_another_key_that_came_first() {
         queue.behind(&terms(), Place { base: 0, after_reset: false }).is_some()
     };
     let other = bed.wait(&name("b"));
-    let _own = bed.pool.member(&name("a")).wait(Some(offer())).unwrap();
+    let _own = bed.pool.member(&name("a")).wait(Some(offer()), true).unwrap();
     assert!(!is_pipelined(&mut lease));
     drop(other);
     assert!(is_pipelined(&mut lease));
@@ -281,7 +281,7 @@ async fn law_3_an_offer_is_withdrawn_unless_it_was_sent_and_the_place_in_line_is
     for is_sent in [false, true] {
         let bed = Bed::new(1, 0);
         let mut lease = bed.lease(&name("a"));
-        let mut waiter = bed.pool.member(&name("a")).wait(Some(offer())).unwrap();
+        let mut waiter = bed.pool.member(&name("a")).wait(Some(offer()), true).unwrap();
         let mut behind = || {
             let (_, queue) = lease.split().unwrap();
             queue.behind(&terms(), Place { base: 0, after_reset: false }).is_some()

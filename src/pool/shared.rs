@@ -155,14 +155,17 @@ impl<T: Carried> Member<T> {
     /// Waits in line, unless there is something to have by now. A connection under another key that is idle is closed to
     /// make room.
     ///
-    /// Without an offer the delivery is told the terms of the server by [`Turn::Terms`] if they become known meanwhile.
-    pub(crate) fn wait(&self, offer: Option<Offer>) -> Result<Ticket<T>, Entry<T>> {
-        let awaits_terms = offer.is_none();
+    /// A delivery that does not know the terms of the server is told them by [`Turn::Terms`] when they are known.
+    pub(crate) fn wait(&self, offer: Option<Offer>, knows_terms: bool) -> Result<Ticket<T>, Entry<T>> {
+        let awaits_terms = !knows_terms;
         self.wait_in_line(offer, awaits_terms)
     }
 
     /// Makes an offer of a delivery that waits in line.
     pub(crate) fn offer(&self, ticket: &mut Ticket<T>, offer: Option<Offer>) {
+        if offer.is_none() {
+            return;
+        }
         let mut state = self.group.state();
         ticket.offer(offer);
         let listener = state.next_listener();
@@ -177,6 +180,10 @@ impl<T: Carried> Member<T> {
             return Err(self.enter());
         }
         let (waiting, ticket) = ticket(offer, awaits_terms, state.next_number());
+        // they may have become known since the delivery looked
+        if let Some(terms) = state.terms {
+            drop(waiting.tell_terms(terms));
+        }
         let listener = state.line_up(waiting);
         let removed = state.all.take_idle_for_line();
         let is_due = state.all.is_due();
@@ -314,7 +321,10 @@ impl<T: Carried> Shared<T> {
         drop(state);
         let surplus = (count > self.settings.idle_connections).then(|| self.take_oldest()).flatten();
         if !self.is_tended.load(Ordering::SeqCst) && !self.is_tended.swap(true, Ordering::SeqCst) {
-            tokio::spawn(tend(Tended::new(self), ends));
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(tend(Tended::new(self), ends))),
+                Err(_) => self.is_tended.store(false, Ordering::SeqCst),
+            }
         }
         // no delivery waits for the goodbye of another server
         part(surplus);

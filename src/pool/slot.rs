@@ -3,6 +3,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub(super) enum Phase {
     Closing,
     /// The server greeted it with 421, and it is being closed.
     TurnedAway,
+    /// It had no session for another reason, and is being closed.
+    Unopened,
     /// The permit has passed to another holder, or to an idle connection.
     Left,
 }
@@ -87,7 +90,8 @@ impl<T: Carried> Slot<T> {
     /// Notes that a session was opened on its connection, with a server of these terms.
     pub(super) fn opened(&mut self, terms: Terms) {
         self.phase = Phase::Working;
-        let is_more_allowed = self.group.state().opened(terms);
+        let (is_more_allowed, told) = self.group.state().opened(terms);
+        told.into_iter().for_each(Waker::wake);
         if is_more_allowed {
             self.shared.admit(self.group.endpoint());
         }
@@ -146,8 +150,10 @@ impl<T: Carried> Drop for Slot<T> {
         }
         let closed = self.closed.take().and_then(|mut closed| (!closed.is_closed()).then_some(closed));
         let (Some(closed), Ok(runtime)) = (closed, Handle::try_current()) else { return self.release() };
-        if self.phase != Phase::TurnedAway {
-            self.turn(Phase::Closing);
+        match self.phase {
+            Phase::Opening => self.turn(Phase::Unopened),
+            Phase::Working => self.turn(Phase::Closing),
+            Phase::Closing | Phase::TurnedAway | Phase::Unopened | Phase::Left => {}
         }
         let mut slot = Self::new(&self.shared, &self.group, mem::replace(&mut self.phase, Phase::Left));
         runtime.spawn(async move {

@@ -57,7 +57,7 @@ impl Counts {
         change(&mut self.open);
         match phase {
             Phase::Working => change(&mut self.working),
-            Phase::Closing => change(&mut self.closing),
+            Phase::Closing | Phase::Unopened => change(&mut self.closing),
             Phase::TurnedAway => {
                 change(&mut self.closing);
                 change(&mut self.turned_away);

@@ -93,17 +93,17 @@ impl<T: Carried> Waiting<T> {
         Some(offer)
     }
 
-    /// Tells the delivery the terms of the server, if it waits for them.
-    pub(super) fn tell_terms(&self, terms: Terms) {
+    /// Tells the delivery the terms of the server, if it waits for them. Returns its waker.
+    pub(super) fn tell_terms(&self, terms: Terms) -> Option<Waker> {
         let mut state = self.desk.state();
-        if !std::mem::take(&mut state.awaits_terms) {
-            return;
+        if !mem::take(&mut state.awaits_terms) {
+            return None;
         }
         state.terms = Some(terms);
-        let Call::Awaited(waker) = &mut state.call else { return };
-        let waker = waker.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        match &mut state.call {
+            Call::Awaited(waker) => waker.take(),
+            Call::Turn(_) | Call::Over => None,
+        }
     }
 
     /// Tells the delivery that it is its turn. If it is not there any more the turn comes back.

@@ -1,8 +1,9 @@
 //! [`Connection`]: a connection to a next hop, until both ends have closed it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     socket: Option<Socket>,
     /// `true` if the server has closed its end, or the connection is broken.
     is_ended: bool,
+    /// Runtime that it was opened in. The deliverer may be dropped in another one.
+    runtime: Option<Handle>,
     // dropped after the socket
     closed: Option<oneshot::Sender<()>>,
 }
@@ -36,15 +39,20 @@ pub(crate) struct Connection {
 pub(crate) struct Closed(oneshot::Receiver<()>);
 
 impl Connection {
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket: Some(socket), is_ended: false, closed: None }
+    /// A connection whose end is told to the other half of a [`Closed::pair`].
+    pub(super) fn new(socket: Socket, closed: oneshot::Sender<()>) -> Self {
+        let runtime = Handle::try_current().ok();
+        Self { socket: Some(socket), is_ended: false, runtime, closed: Some(closed) }
     }
 
-    /// Returns the notice that the connection is closed. Only the latest one is given.
-    pub(crate) fn closed(&mut self) -> Closed {
-        let (sender, receiver) = oneshot::channel();
-        self.closed = Some(sender);
-        Closed(receiver)
+    /// Closes the client's end as far as that needs no wait, so that the server hears of it even if the runtime is not
+    /// driven any more. Returns `true` if the server has closed its end.
+    fn close_now(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut *self).poll_shutdown(&mut context);
+        let mut room = [MaybeUninit::uninit(); 512];
+        let _ = Pin::new(&mut *self).poll_read(&mut context, &mut ReadBuf::uninit(&mut room));
+        self.is_ended
     }
 
     fn socket(self: Pin<&mut Self>) -> io::Result<Pin<&mut Socket>> {
@@ -54,12 +62,13 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.is_ended {
+        if self.is_ended || self.close_now() {
             return;
         }
-        let (Some(socket), Ok(runtime)) = (self.socket.take(), Handle::try_current()) else { return };
+        let (Some(socket), Some(runtime)) = (self.socket.take(), self.runtime.take()) else { return };
         // a connection once more, so that the notice comes after the socket is closed even if the task is dropped
-        let mut ending = Self { socket: Some(socket), is_ended: true, closed: self.closed.take() };
+        let mut ending =
+            Self { socket: Some(socket), is_ended: true, runtime: None, closed: self.closed.take() };
         runtime.spawn(async move { _ = timeout(LINGER, linger(&mut ending)).await });
     }
 }
@@ -78,6 +87,12 @@ async fn linger(connection: &mut Connection) -> io::Result<()> {
 }
 
 impl Closed {
+    /// Returns a notice, and the sender that gives it when it is dropped.
+    pub(super) fn pair() -> (oneshot::Sender<()>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
     /// Returns `true` if the connection is closed.
     pub(crate) fn is_closed(&mut self) -> bool {
         !matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))

@@ -3,16 +3,21 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::Connection;
+use super::connection::{Closed, Connection};
 use super::stream::Socket;
 use crate::outcome::Failure;
 use crate::plan::{Dial, DialTarget};
@@ -149,22 +154,65 @@ impl fmt::Debug for DialedStream {
 /// # Errors
 /// Kind [`Connecting`](crate::FailureKind::Connecting): what the dialer says, the time limit, or a connection to another
 /// address than the dialled one.
-pub(crate) async fn connect(dialer: &dyn Dialer, request: &DialRequest<'_>) -> Result<Connection, Failure> {
-    let connected = match timeout(request.timeout, dialer.dial(request)).await {
-        Ok(dialed) => dialed.and_then(|dialed| checked(dialed, request.target())),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+///
+/// The notice comes when the connection is closed, or when there will be none. A connection that is opened although the future
+/// was dropped is closed like any other.
+pub(crate) fn connect(
+    dialer: &Arc<dyn Dialer>,
+    dial: &Dial,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> (Connecting, Closed) {
+    let (sender, closed) = Closed::pair();
+    let (dialer, dial) = (Arc::clone(dialer), dial.clone());
+    let connecting = async move {
+        let request = DialRequest::new(&dial, source, limit);
+        let connected = match timeout(limit, dialer.dial(&request)).await {
+            Ok(Ok(DialedStream { socket, peer })) => {
+                let connection = Connection::new(socket, sender);
+                check(peer, request.target()).map(|()| connection)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        connected.map_err(|error| Failure::connecting(format!("cannot connect to {}", dial.target()), error))
     };
-    connected.map_err(|error| Failure::connecting(format!("cannot connect to {}", request.target()), error))
+    (Connecting(Some(connecting.boxed())), closed)
+}
+
+/// A connection that is being opened. Dropped before it is ready, it is given a moment more: the server may have accepted the
+/// connection already, and counts it until both ends have closed it.
+pub(crate) struct Connecting(Option<BoxFuture<'static, Result<Connection, Failure>>>);
+
+/// Time for which a connection attempt goes on that nobody waits for any more.
+const GRACE: Duration = Duration::from_millis(10);
+
+impl Future for Connecting {
+    type Output = Result<Connection, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(connecting) = &mut self.0 else { return Poll::Pending };
+        let connected = ready!(connecting.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(connected)
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let (Some(connecting), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move { drop(timeout(GRACE, connecting).await) });
+        }
+    }
 }
 
 /// The dialled address must be the one that was permitted (check 095).
-fn checked(dialed: DialedStream, target: DialTarget<'_>) -> io::Result<Connection> {
-    match (dialed.peer, target) {
-        (Some(reached), DialTarget::Tcp(permitted)) => is_same(permitted, reached)?,
-        (Some(reached), DialTarget::Unix(_)) => return Err(other_peer(reached)),
-        (None, _) => {}
+fn check(peer: Option<SocketAddr>, target: DialTarget<'_>) -> io::Result<()> {
+    match (peer, target) {
+        (Some(reached), DialTarget::Tcp(permitted)) => is_same(permitted, reached),
+        (Some(reached), DialTarget::Unix(_)) => Err(other_peer(reached)),
+        (None, _) => Ok(()),
     }
-    Ok(Connection::new(dialed.socket))
 }
 
 fn is_same(permitted: SocketAddr, reached: SocketAddr) -> io::Result<()> {
@@ -185,14 +233,12 @@ mod tests {
     #[test]
     fn check_095_another_peer_than_the_permitted_one_is_an_error() {
         let permitted: SocketAddr = "192.0.2.1:25".parse().unwrap();
-        let dialed =
-            |peer: Option<SocketAddr>| DialedStream { peer, ..DialedStream::new(tokio::io::empty()) };
-        assert!(checked(dialed(Some(permitted)), DialTarget::Tcp(permitted)).is_ok());
-        assert!(checked(dialed(None), DialTarget::Tcp(permitted)).is_ok());
+        assert!(check(Some(permitted), DialTarget::Tcp(permitted)).is_ok());
+        assert!(check(None, DialTarget::Tcp(permitted)).is_ok());
         for other in ["192.0.2.2:25", "192.0.2.1:26", "[::ffff:192.0.2.1]:25"] {
             let reached = Some(other.parse().unwrap());
-            assert!(checked(dialed(reached), DialTarget::Tcp(permitted)).is_err(), "{other}");
-            assert!(checked(dialed(reached), DialTarget::Unix(Path::new("/s"))).is_err(), "{other}");
+            assert!(check(reached, DialTarget::Tcp(permitted)).is_err(), "{other}");
+            assert!(check(reached, DialTarget::Unix(Path::new("/s"))).is_err(), "{other}");
         }
     }
 }

@@ -80,6 +80,11 @@ impl<'a, T, C: 'a, F: 'a> Race<'a, T, C, F> {
         !self.waiting.is_empty() || !self.running.is_empty()
     }
 
+    /// Returns the addresses that were not started.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.waiting.iter()
+    }
+
     /// Puts addresses into the line.
     pub(crate) fn join(&mut self, addresses: impl Iterator<Item = T>, joins: impl Fn(&T) -> Joins) {
         let (mut early, mut waiting) = (VecDeque::new(), std::mem::take(&mut self.waiting).into_iter());

@@ -26,6 +26,7 @@ mod network;
 mod never_dialled;
 mod outcomes;
 mod overheard;
+mod permits;
 mod pool;
 mod proxies;
 mod racing;
