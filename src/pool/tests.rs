@@ -414,3 +414,56 @@ fn counting_waker() -> (Arc<Count>, Waker) {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     (Arc::clone(&count), count.into())
 }
+
+#[tokio::test]
+async fn a_delivery_that_lines_up_as_the_server_becomes_known_is_told_its_terms() {
+    let books = Books::new(|_| ());
+    let slot = books.vacant(&key(1));
+    let member = books.pool.member(&key(1));
+    assert!(matches!(member.enter(), Entry::Full(None)));
+    // on another thread
+    let _lease = Lease::new(slot, Fake(Arc::clone(&books.goodbyes)), terms());
+    let mut ticket = member.wait(None, false).unwrap();
+    assert!(matches!(told(&mut ticket), Some(Turn::Terms(_))));
+}
+
+#[tokio::test]
+async fn the_first_delivery_behind_a_lost_connection_gets_its_permit_before_later_ones() {
+    let books = Books::new(|_| ());
+    let mut lease = books.lease(&key(1));
+    let mut follower = books.line(Some(offer(false)));
+    assert!(behind(&mut lease, &terms(), place(9)).is_some());
+    let mut late = books.line(None);
+    drop(lease);
+    let Some(Turn::Lost { slot: Some(slot), .. }) = told(&mut follower) else { panic!("no permit") };
+    for _ in 0..9 {
+        tokio::task::yield_now().await;
+    }
+    assert!(told(&mut late).is_none(), "it came later");
+    drop(slot);
+    assert!(matches!(told(&mut late), Some(Turn::Vacant(_))));
+}
+
+/// A task that is polled by whoever wakes it, and asks the pool for a connection.
+struct Inline(Member<Fake>);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.kept());
+    }
+}
+
+#[test]
+fn no_delivery_is_woken_under_the_lock_of_its_endpoint() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let books = Books::new(|_| ());
+        let slot = books.vacant(&key(1));
+        let mut ticket = books.pool.member(&key(1)).wait(None, false).unwrap();
+        let waker = Waker::from(Arc::new(Inline(books.pool.member(&key(1)))));
+        assert!(ticket.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
+        let _lease = Lease::new(slot, Fake(Arc::clone(&books.goodbyes)), terms());
+        let _ = done.send(());
+    });
+    assert!(is_done.recv_timeout(Duration::from_secs(5)).is_ok(), "it deadlocks");
+}
