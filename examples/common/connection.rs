@@ -7,7 +7,7 @@ use std::time::Duration;
 use nexthop::policy::Cidr;
 use nexthop::resolver::ResolverSettings;
 use nexthop::tls::Roots;
-use nexthop::{DefaultPolicy, DelivererBuilder, Timeouts, TlsLevel, TlsSettings};
+use nexthop::{DefaultPolicy, DelivererBuilder, Proxy, Timeouts, TlsLevel, TlsSettings};
 
 use super::limits::{Limit, LimitedStage};
 
@@ -38,6 +38,12 @@ pub(crate) struct ConnectionArguments {
     #[arg(long)]
     no_chunking: bool,
 
+    /// The proxy that TCP connections to servers go through: socks5://[user:password@]host:port, with user and password
+    /// percent-encoded, or haproxy://host:port, which gets a header of the PROXY protocol, version 2. Unix sockets and the
+    /// DNS go without
+    #[arg(long, value_name = "URL")]
+    proxy: Option<Proxy>,
+
     /// A time limit (repeatable). STAGE: connect, greeting, command, tls, data-start, data-block, final, quit,
     /// session, dns, sts; the last has no use yet
     #[arg(long = "timeout", value_name = "STAGE=SECONDS", value_parser = Limit::from_str)]
@@ -47,7 +53,11 @@ pub(crate) struct ConnectionArguments {
 impl ConnectionArguments {
     pub(crate) fn apply(&self, builder: DelivererBuilder) -> DelivererBuilder {
         let builder = builder.tls(self.tls()).timeouts(self.timeouts());
-        builder.pipelining(!self.no_pipelining).chunking(!self.no_chunking)
+        let builder = builder.pipelining(!self.no_pipelining).chunking(!self.no_chunking);
+        match &self.proxy {
+            Some(proxy) => builder.dialer(proxy.clone()),
+            None => builder,
+        }
     }
 
     pub(crate) fn allow(&self, policy: DefaultPolicy) -> DefaultPolicy {
