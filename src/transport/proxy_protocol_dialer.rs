@@ -69,9 +69,10 @@ impl ProxyProtocolDialer {
 
     async fn announced(&self, hop: SocketAddr, request: &DialRequest<'_>) -> Result<TcpStream, ProxyFailure> {
         let mut stream = self.proxy.connect(request.timeout(), None).await?;
-        let local = stream.local_addr().map_err(ProxyFailure::Header)?;
-        let header = self.header(source(request.source(), local, hop), hop).map_err(ProxyFailure::Header)?;
-        stream.write_all(&header).await.map_err(ProxyFailure::Header)?;
+        let local = stream.local_addr().map_err(ProxyFailure::Connection)?;
+        let header =
+            self.header(source(request.source(), local, hop), hop).map_err(ProxyFailure::Connection)?;
+        stream.write_all(&header).await.map_err(ProxyFailure::Connection)?;
         Ok(stream)
     }
 

@@ -39,17 +39,18 @@ pub(super) enum ProxyFailure {
     },
     #[error("the time limit expired")]
     TimedOut,
+    #[error("the connection to the proxy failed")]
+    Connection(#[source] io::Error),
     #[error("the SOCKS5 handshake failed")]
     Socks5(#[source] tokio_socks::Error),
-    #[error("cannot send the PROXY header")]
-    Header(#[source] io::Error),
 }
 
 /// A failure with the proxy that it happened at.
 #[derive(Debug, thiserror::Error)]
-#[error("proxy {proxy}: {failure}")]
+#[error("no connection through the proxy {proxy}")]
 struct ProxyError {
     proxy: ProxyServer,
+    #[source]
     failure: ProxyFailure,
 }
 
@@ -67,34 +68,18 @@ impl ProxyServer {
         limit: Duration,
         connecting: impl Future<Output = Result<TcpStream, ProxyFailure>>,
     ) -> io::Result<TcpStream> {
-        let connected = timeout(limit - limit / RESERVE, connecting).await;
+        let connected = timeout(usable(limit), connecting).await;
         connected.unwrap_or(Err(ProxyFailure::TimedOut)).map_err(|failure| self.error(failure))
     }
 
-    /// Connects to the proxy, from the source address if it is of the same family. The addresses of a name are tried in turn;
-    /// each has an equal share of the time that is left.
+    /// Connects to the proxy, from the source address if it is of the same family.
     pub(super) async fn connect(
         &self,
         limit: Duration,
         source: Option<IpAddr>,
     ) -> Result<TcpStream, ProxyFailure> {
-        let ends = after(limit - limit / RESERVE);
-        let addresses = self.addresses().await?;
-        let mut failure = ProxyFailure::NoAddress;
-        for (index, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = ends.saturating_duration_since(Instant::now()) / left;
-            let source = source.filter(|source| source.is_ipv4() == address.is_ipv4());
-            match timeout(share, tcp(*address, source)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failure = ProxyFailure::Connect { address: *address, error },
-                Err(_) => {
-                    let error = io::ErrorKind::TimedOut.into();
-                    failure = ProxyFailure::Connect { address: *address, error };
-                }
-            }
-        }
-        Err(failure)
+        let ends = after(usable(limit));
+        connect_to_one(&self.addresses().await?, source, ends).await
     }
 
     /// Returns the addresses of the host, which the system looks up.
@@ -113,6 +98,31 @@ impl ProxyServer {
     }
 }
 
+/// Returns the time limit of the dialer itself.
+fn usable(limit: Duration) -> Duration {
+    limit - limit / RESERVE
+}
+
+/// Tries the addresses in turn. Each has an equal share of the time that is left.
+async fn connect_to_one(
+    addresses: &[SocketAddr],
+    source: Option<IpAddr>,
+    ends: Instant,
+) -> Result<TcpStream, ProxyFailure> {
+    let mut failure = ProxyFailure::NoAddress;
+    for (left, address) in (1..=addresses.len()).rev().zip(addresses) {
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let share = ends.saturating_duration_since(Instant::now()) / left;
+        let source = source.filter(|source| source.is_ipv4() == address.is_ipv4());
+        let connected = timeout(share, tcp(*address, source)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = ProxyFailure::Connect { address: *address, error },
+        }
+    }
+    Err(failure)
+}
+
 impl ProxyFailure {
     /// Returns a kind that tells failures of the proxy from those of the hop behind it.
     fn io_kind(&self) -> io::ErrorKind {
@@ -127,9 +137,66 @@ impl ProxyFailure {
     }
 }
 
+impl From<tokio_socks::Error> for ProxyFailure {
+    fn from(error: tokio_socks::Error) -> Self {
+        match error {
+            tokio_socks::Error::Io(error) => Self::Connection(error),
+            error => Self::Socks5(error),
+        }
+    }
+}
+
 /// The URL of the proxy without credentials.
 impl fmt::Display for ProxyServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_a_proxy_are_tried_in_turn() {
+        let (refusing, refused) = listener();
+        let (_listening, address) = listener();
+        drop(refusing);
+        let ends = after(Duration::from_secs(60));
+        let stream = connect_to_one(&[refused, address], None, ends).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+        let failure = connect_to_one(&[refused], None, ends).await.unwrap_err();
+        assert!(matches!(failure, ProxyFailure::Connect { address, .. } if address == refused), "{failure}");
+        let failure = connect_to_one(&[], None, ends).await.unwrap_err();
+        assert!(matches!(failure, ProxyFailure::NoAddress), "{failure}");
+    }
+
+    #[test]
+    fn failures_of_the_proxy_are_of_another_kind_than_those_of_the_hop() {
+        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NotFound, Other, TimedOut};
+        let proxy = ProxyServer::new("socks5", Host::parse("proxy.example").unwrap(), 1080);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1080));
+        for (failure, kind) in [
+            (ProxyFailure::Lookup(NotFound.into()), Other),
+            (ProxyFailure::NoAddress, Other),
+            (ProxyFailure::Connect { address, error: ConnectionRefused.into() }, Other),
+            (ProxyFailure::TimedOut, Other),
+            (ProxyFailure::Connection(TimedOut.into()), Other),
+            (tokio_socks::Error::Io(HostUnreachable.into()).into(), Other),
+            (tokio_socks::Error::GeneralSocksServerFailure.into(), Other),
+            (tokio_socks::Error::ConnectionRefused.into(), ConnectionRefused),
+        ] {
+            let error = proxy.error(failure);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(error.to_string(), "no connection through the proxy socks5://proxy.example:1080");
+        }
     }
 }

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use tokio::net::TcpStream;
 use tokio_socks::tcp::Socks5Stream;
-use zeroize::Zeroizing;
 
 use super::dialer::{DialRequest, DialedStream, Dialer};
 use super::proxy_server::{ProxyFailure, ProxyServer};
 use super::system_dialer::SystemDialer;
 use crate::mail::Host;
 use crate::plan::DialTarget;
+use crate::proto::Secret;
 
 /// Maximum length in bytes of a user and of a password (RFC 1929 section 2).
 const MAX_LENGTH: usize = 255;
@@ -53,8 +53,8 @@ pub struct Socks5Dialer {
 
 #[derive(Clone)]
 struct UserPassword {
-    user: Zeroizing<String>,
-    password: Zeroizing<String>,
+    user: Secret,
+    password: Secret,
 }
 
 /// Credentials that SOCKS5 cannot transmit.
@@ -87,11 +87,11 @@ impl Socks5Dialer {
         password: impl Into<String>,
     ) -> Result<Self, Socks5CredentialsError> {
         let credentials =
-            UserPassword { user: Zeroizing::new(user.into()), password: Zeroizing::new(password.into()) };
-        if !has_length(&credentials.user) {
+            UserPassword { user: Secret::new(user.into()), password: Secret::new(password.into()) };
+        if !has_length(credentials.user.expose()) {
             return Err(Socks5CredentialsError::User);
         }
-        if !has_length(&credentials.password) {
+        if !has_length(credentials.password.expose()) {
             return Err(Socks5CredentialsError::Password);
         }
         self.credentials = Some(credentials);
@@ -103,10 +103,11 @@ impl Socks5Dialer {
         let tunnel = match &self.credentials {
             None => Socks5Stream::connect_with_socket(stream, hop).await,
             Some(UserPassword { user, password }) => {
+                let (user, password) = (user.expose(), password.expose());
                 Socks5Stream::connect_with_password_and_socket(stream, hop, user, password).await
             }
         };
-        tunnel.map(Socks5Stream::into_inner).map_err(ProxyFailure::Socks5)
+        Ok(tunnel?.into_inner())
     }
 }
 

@@ -27,6 +27,8 @@ mod never_dialled;
 mod outcomes;
 mod overheard;
 mod pool;
+mod proxies;
+mod proxy;
 mod racing;
 mod rebinding;
 mod replies;
