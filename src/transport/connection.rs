@@ -25,6 +25,8 @@ const LAST_WORDS: usize = 64 * 1024;
 pub(crate) struct Connection {
     /// Taken when the connection is dropped.
     socket: Option<Socket>,
+    /// `true` if the other end is known to be the dialled address or socket, and not a proxy or another tunnel.
+    is_direct: bool,
     /// `true` if the server has closed its end, or the connection is broken.
     is_ended: bool,
     // dropped after the socket
@@ -36,8 +38,13 @@ pub(crate) struct Connection {
 pub(crate) struct Closed(oneshot::Receiver<()>);
 
 impl Connection {
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket: Some(socket), is_ended: false, closed: None }
+    pub(super) fn new(socket: Socket, is_direct: bool) -> Self {
+        Self { socket: Some(socket), is_direct, is_ended: false, closed: None }
+    }
+
+    /// Returns `true` if the other end is known to be the dialled address or socket, and not a proxy or another tunnel.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// Returns the notice that the connection is closed. Only the latest one is given.
@@ -59,7 +66,8 @@ impl Drop for Connection {
         }
         let (Some(socket), Ok(runtime)) = (self.socket.take(), Handle::try_current()) else { return };
         // a connection once more, so that the notice comes after the socket is closed even if the task is dropped
-        let mut ending = Self { socket: Some(socket), is_ended: true, closed: self.closed.take() };
+        let (is_direct, closed) = (self.is_direct, self.closed.take());
+        let mut ending = Self { socket: Some(socket), is_direct, is_ended: true, closed };
         runtime.spawn(async move { _ = timeout(LINGER, linger(&mut ending)).await });
     }
 }

@@ -95,12 +95,15 @@ impl<'a> DialRequest<'a> {
 }
 
 impl DialedStream {
-    /// Wraps a stream, such as a tunnel through a proxy. It has no peer address that could be compared with the dialled one.
+    /// Wraps a stream, such as a tunnel through a proxy. It has no peer address that could be compared with the dialled one,
+    /// so a dialled loopback address does not count as this host
+    /// ([`LoginSettings::cleartext_on_loopback`](crate::LoginSettings#structfield.cleartext_on_loopback)).
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self { socket: Socket::Other(Box::new(stream)), peer: None }
     }
 
-    /// Wraps a TCP connection to a proxy, that leads on to the dialled address. Its peer address is not compared.
+    /// Wraps a TCP connection to a proxy, that leads on to the dialled address. Its peer address is not compared, and a dialled
+    /// loopback address does not count as this host.
     pub fn through_proxy(stream: TcpStream) -> Self {
         Self { socket: Socket::Tcp(stream), peer: None }
     }
@@ -164,7 +167,8 @@ fn checked(dialed: DialedStream, target: DialTarget<'_>) -> io::Result<Connectio
         (Some(reached), DialTarget::Unix(_)) => return Err(other_peer(reached)),
         (None, _) => {}
     }
-    Ok(Connection::new(dialed.socket))
+    let is_direct = dialed.peer.is_some() || matches!(target, DialTarget::Unix(_));
+    Ok(Connection::new(dialed.socket, is_direct))
 }
 
 fn is_same(permitted: SocketAddr, reached: SocketAddr) -> io::Result<()> {

@@ -7,11 +7,13 @@ use nexthop::deliverer::DelivererBuilder;
 use nexthop::mail::Host;
 use nexthop::testing::{ScriptedServer, ServerIdentity};
 use nexthop::transport::{ProxyProtocolDialer, ProxyProtocolVersion, Socks5Dialer};
-use nexthop::{Deliverer, MemoryResolver, Proxy, Report, TlsSettings};
+use nexthop::{Deliverer, LoginSettings, MemoryResolver, Proxy, Report, TlsSettings};
 use tokio::time::Instant;
 
 use crate::proxy::{Manner, TestProxy};
-use crate::support::{CLIENT, SOON, builder, envelope, in_time, message, nothing_kept, shown, timeouts};
+use crate::support::{
+    CLIENT, SOON, builder, count, envelope, in_time, message, nothing_kept, shown, timeouts,
+};
 use crate::traps::Traps;
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(45, 11, 0, 1);
@@ -329,6 +331,21 @@ async fn a_proxy_without_a_next_hop_closes_before_the_greeting() {
     let proxy = TestProxy::start(Manner::Closes).await;
     let report = deliver(builder(TO_FIRST).dialer(haproxy(&proxy))).await;
     assert_eq!(shown(&report), ["deferred disconnected greeting 4.4.2"]);
+}
+
+#[tokio::test]
+async fn law_10_a_loopback_address_behind_a_proxy_is_not_this_host() {
+    let server = ScriptedServer::smtp().keyword("AUTH PLAIN").answer("AUTH", "235 2.7.0 ok");
+    let server = server.listen_tcp().await.unwrap();
+    let route = server.url().replace("://", "://ann:s3cret@");
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let mut login = LoginSettings::default();
+    login.cleartext_on_loopback = true;
+    let direct = deliver(builder(&route).login(login.clone())).await;
+    assert_eq!(shown(&direct), ["delivered 2.0.0"]);
+    let through_proxy = deliver(builder(&route).login(login).dialer(socks5(&proxy))).await;
+    assert_eq!(shown(&through_proxy), ["deferred authenticating auth 4.7.5"]);
+    assert_eq!(count(&server, "AUTH"), 1);
 }
 
 #[tokio::test]
