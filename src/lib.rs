@@ -32,7 +32,7 @@
 //! | [`AddressPolicy`] | may this address be dialled? | [`DefaultPolicy`] |
 //! | [`LocalDelivery`] | keep this message for these recipients | none: it is the host's store |
 //! | [`CredentialProvider`] | who is the client at this relay? | [`StoredCredentials`], [`StaticCredentials`] |
-//! | [`Dialer`] | open a connection to this address | [`SystemDialer`]; through a proxy [`Socks5Dialer`](transport::Socks5Dialer), [`ProxyProtocolDialer`](transport::ProxyProtocolDialer) |
+//! | [`Dialer`] | open a connection to this address | [`SystemDialer`], [`Socks5Dialer`], [`ProxyProtocolDialer`], [`Proxy`] from a URL |
 //! | [`Observer`] | hear what happens on connections | none: its words are the host's |
 //!
 //! # A delivery
@@ -150,7 +150,10 @@ pub use route::{
 pub use router::{Attempt, FallbackRelay, Pattern, RouteRequest, RouteTable, Router, RouterError};
 pub use status::{EnhancedCode, StatusClass};
 pub use tls::TlsSettings;
-pub use transport::{Dialer, LoginSettings, Session, SessionSettings, SystemDialer, Timeouts};
+pub use transport::{
+    Dialer, LoginSettings, Proxy, ProxyProtocolDialer, Session, SessionSettings, Socks5Dialer, SystemDialer,
+    Timeouts,
+};
 
 /// The README, run as a test.
 #[cfg(doctest)]

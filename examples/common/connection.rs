@@ -7,8 +7,7 @@ use std::time::Duration;
 use nexthop::policy::Cidr;
 use nexthop::resolver::ResolverSettings;
 use nexthop::tls::Roots;
-use nexthop::transport::Proxy;
-use nexthop::{DefaultPolicy, DelivererBuilder, Timeouts, TlsLevel, TlsSettings};
+use nexthop::{DefaultPolicy, DelivererBuilder, Proxy, Timeouts, TlsLevel, TlsSettings};
 
 use super::limits::{Limit, LimitedStage};
 
@@ -39,8 +38,9 @@ pub(crate) struct ConnectionArguments {
     #[arg(long)]
     no_chunking: bool,
 
-    /// Proxy that TCP connections to hops go through: socks5://[user:password@]host:port or haproxy://host:port.
-    /// Unix sockets and the DNS go without it
+    /// The proxy that TCP connections to servers go through: socks5://[user:password@]host:port, with user and password
+    /// percent-encoded, or haproxy://host:port, which gets a header of the PROXY protocol, version 2. Unix sockets and the
+    /// DNS go without
     #[arg(long, value_name = "URL")]
     proxy: Option<Proxy>,
 

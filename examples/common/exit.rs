@@ -56,11 +56,15 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Help goes to standard output and is no error; the rest goes to standard error. Of a route that does not parse the
-/// reason is shown, but not the route: there may be a password in it.
+/// The option for the URL of a proxy.
+const PROXY: &str = "--proxy";
+
+/// Help goes to standard output and is no error; the rest goes to standard error. Of a route or the URL of a proxy that does
+/// not parse the reason is shown, but not the value: there may be a password in it.
 pub(crate) fn usage(mut error: clap::Error, route: &str) -> ExitCode {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    if argument.is_some_and(|argument| argument.split(' ').next() == Some(route)) {
+    let option = argument.as_deref().and_then(|argument| argument.split(' ').next());
+    if option.is_some_and(|option| [route, PROXY].contains(&option)) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".to_owned()));
     }
     let printed = error.print();

@@ -156,6 +156,7 @@ impl<'a> Visit<'a> {
         let peer = Peer { host: self.key().name.as_ref(), endpoint: &self.key().endpoint };
         let (protocol, connector) = (self.key().protocol, &self.task.parts.connector);
         let (own_names, ends) = (self.own_names(), self.task.ends);
+        let login = login.map(|login| Login { is_direct: connection.is_direct(), ..login });
         let demands =
             Demands { reporter, protocol, settings, connector, peer, requirement, login, own_names, ends };
         establish(connection, demands, early).await
@@ -168,7 +169,7 @@ impl<'a> Visit<'a> {
             Some(HopTarget::Unix(_)) | None => (None, None),
         };
         let (settings, any_certificate) = (&self.task.parts.login, self.key().any_certificate);
-        Login { credentials, settings, any_certificate, host, port }
+        Login { credentials, settings, any_certificate, host, port, is_direct: false }
     }
 
     /// The names that a server at this candidate must not have. A relay is the operator's word, and a program beside

@@ -26,6 +26,8 @@ const LAST_WORDS: usize = 64 * 1024;
 pub(crate) struct Connection {
     /// Taken when the connection is dropped.
     socket: Option<Socket>,
+    /// `true` if the other end is known to be the dialled address or socket, and not a proxy or another tunnel.
+    is_direct: bool,
     /// `true` if the server has closed its end, or the connection is broken.
     is_ended: bool,
     /// Runtime that it was opened in. The deliverer may be dropped in another one.
@@ -40,9 +42,14 @@ pub(crate) struct Closed(oneshot::Receiver<()>);
 
 impl Connection {
     /// A connection whose end is told to the other half of a [`Closed::pair`].
-    pub(super) fn new(socket: Socket, closed: oneshot::Sender<()>) -> Self {
+    pub(super) fn new(socket: Socket, is_direct: bool, closed: oneshot::Sender<()>) -> Self {
         let runtime = Handle::try_current().ok();
-        Self { socket: Some(socket), is_ended: false, runtime, closed: Some(closed) }
+        Self { socket: Some(socket), is_direct, is_ended: false, runtime, closed: Some(closed) }
+    }
+
+    /// Returns `true` if the other end is known to be the dialled address or socket, and not a proxy or another tunnel.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// Closes the client's end as far as that needs no wait, so that the server hears of it even if the runtime is not
@@ -67,8 +74,8 @@ impl Drop for Connection {
         }
         let (Some(socket), Some(runtime)) = (self.socket.take(), self.runtime.take()) else { return };
         // a connection once more, so that the notice comes after the socket is closed even if the task is dropped
-        let mut ending =
-            Self { socket: Some(socket), is_ended: true, runtime: None, closed: self.closed.take() };
+        let (is_direct, closed) = (self.is_direct, self.closed.take());
+        let mut ending = Self { socket: Some(socket), is_direct, is_ended: true, runtime: None, closed };
         runtime.spawn(async move { _ = timeout(LINGER, linger(&mut ending)).await });
     }
 }

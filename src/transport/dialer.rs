@@ -100,12 +100,15 @@ impl<'a> DialRequest<'a> {
 }
 
 impl DialedStream {
-    /// Wraps a stream, such as a tunnel through a proxy. It has no peer address that could be compared with the dialled one.
+    /// Wraps a stream, such as a tunnel through a proxy. It has no peer address that could be compared with the dialled one,
+    /// so a dialled loopback address does not count as this host
+    /// ([`LoginSettings::cleartext_on_loopback`](crate::LoginSettings#structfield.cleartext_on_loopback)).
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self { socket: Socket::Other(Box::new(stream)), peer: None }
     }
 
-    /// Wraps a TCP connection to a proxy, that leads on to the dialled address. Its peer address is not compared.
+    /// Wraps a TCP connection to a proxy, that leads on to the dialled address. Its peer address is not compared, and a dialled
+    /// loopback address does not count as this host.
     pub fn through_proxy(stream: TcpStream) -> Self {
         Self { socket: Socket::Tcp(stream), peer: None }
     }
@@ -169,7 +172,8 @@ pub(crate) fn connect(
         let request = DialRequest::new(&dial, source, limit);
         let connected = match timeout(limit, dialer.dial(&request)).await {
             Ok(Ok(DialedStream { socket, peer })) => {
-                let connection = Connection::new(socket, sender);
+                let is_direct = peer.is_some() || matches!(request.target(), DialTarget::Unix(_));
+                let connection = Connection::new(socket, is_direct, sender);
                 check(peer, request.target()).map(|()| connection)
             }
             Ok(Err(error)) => Err(error),

@@ -18,7 +18,7 @@ pub struct LoginSettings {
     /// Whether CRAM-MD5 may be used without being named; `false`, for it is weak (RFC 2195).
     pub cram_md5: bool,
     /// Whether credentials may go to a loopback TCP address in the clear; `false`. Whoever may run programs on this
-    /// host may listen there in the relay's place.
+    /// host may listen there in the relay's place. Through a proxy they never do.
     pub cleartext_on_loopback: bool,
     /// How much a server may ask for.
     pub limits: SaslLimits,
@@ -44,6 +44,8 @@ pub(crate) struct Login<'a> {
     /// The name and the port of the relay, for OAUTHBEARER.
     pub(crate) host: Option<&'a str>,
     pub(crate) port: Option<u16>,
+    /// `true` if the connection ends at the endpoint and not at a proxy, whose loopback addresses are those of another host.
+    pub(crate) is_direct: bool,
 }
 
 impl Login<'_> {
@@ -59,7 +61,7 @@ impl Login<'_> {
     }
 
     fn is_private(&self, endpoint: &Endpoint) -> bool {
-        self.settings.is_private(endpoint)
+        self.is_direct && self.settings.is_private(endpoint)
     }
 
     /// The next mechanism to try.
@@ -232,6 +234,7 @@ mod tests {
             any_certificate: true,
             host: None,
             port: None,
+            is_direct: true,
         };
         let connector = Connector::new(&TlsSettings::default()).unwrap();
         let result = log_in(server, &login, channel, &connector).await;
@@ -340,8 +343,13 @@ mod tests {
                 any_certificate,
                 host: None,
                 port: None,
+                is_direct: true,
             };
             assert_eq!(login.is_safe(secured, endpoint), safe, "{secured:?} {endpoint}");
+            // the loopback addresses of a proxy are those of another host
+            let through_proxy = Login { is_direct: false, ..login };
+            assert_eq!(through_proxy.is_safe(secured, &far), login.is_safe(secured, &far));
+            assert!(!through_proxy.is_safe(None, &near));
         }
     }
 }

@@ -1,152 +1,152 @@
-//! [`Proxy`]: a proxy in text form. [`Socks5Dialer`] and [`ProxyProtocolDialer`]: connections through one.
+//! [`Proxy`]: a proxy by its URL.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
-use proxy_header::{ProxiedAddress, ProxyHeader};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, lookup_host};
-use tokio_socks::tcp::Socks5Stream;
 
 use super::dialer::{DialRequest, DialedStream, Dialer};
-use super::system_dialer::{SystemDialer, tcp};
+use super::proxy_protocol_dialer::ProxyProtocolDialer;
+use super::socks5_dialer::{Socks5CredentialsError, Socks5Dialer};
 use crate::mail::Host;
-use crate::plan::DialTarget;
 
-/// Maximum length of a user name or password in bytes (RFC 1929 section 2).
-const MAX_CREDENTIAL: usize = 255;
-
-/// A proxy that connections by TCP go through: `socks5://[user:password@]host:port` or `haproxy://host:port`.
+/// A proxy that connections go through, read from a URL:
 ///
-/// It is the operator's word: no address policy applies to the proxy, it applies to the next hop. The proxy gets the address of
-/// the hop, never a name. Unix sockets, the DNS and policy hosts go without it. A proxy that cannot be reached or refuses is a
-/// failure of kind [`Connecting`](crate::FailureKind::Connecting); there is never a direct connection instead.
+/// | URL | proxy |
+/// |---|---|
+/// | `socks5://[user:password@]host:port` | [`Socks5Dialer`] |
+/// | `haproxy://host:port` | [`ProxyProtocolDialer`], with version 2 of the protocol |
 ///
-/// ```
-/// use nexthop::transport::Proxy;
-/// use nexthop::Deliverer;
+/// The host is a name, an IPv4 address, or an IPv6 address in brackets. User and password are percent-encoded UTF-8. It is a
+/// [`Dialer`] itself:
 ///
-/// # #[cfg(feature = "hickory")]
+/// ```no_run
+/// use nexthop::{Deliverer, Proxy};
+///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let proxy: Proxy = "socks5://mail:s3cret@127.0.0.1:1080".parse()?;
+/// let proxy: Proxy = "socks5://ann:s3cret@proxy.example:1080".parse()?;
 /// let deliverer = Deliverer::builder("mail.example.net").dialer(proxy).build()?;
 /// # Ok(())
 /// # }
-/// # #[cfg(not(feature = "hickory"))]
-/// # fn main() {}
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Proxy {
-    /// SOCKS version 5.
+    /// A SOCKS5 proxy.
     Socks5(Socks5Dialer),
-    /// A proxy that reads the PROXY protocol, such as HAProxy.
+    /// A proxy that reads the PROXY protocol.
     ProxyProtocol(ProxyProtocolDialer),
 }
 
-/// Address of a proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ProxyAddress {
-    host: Host,
-    port: u16,
-}
-
-/// Connects through a SOCKS version 5 proxy (RFC 1928), with a user name and password if they are given (RFC 1929).
-///
-/// The source address of a request has no effect: the hop sees an address of the proxy.
-#[derive(Clone)]
-pub struct Socks5Dialer {
-    proxy: ProxyAddress,
-    credentials: Option<(String, String)>,
-}
-
-/// Connects through a proxy that reads the PROXY protocol and opens a connection to the destination that it names.
-///
-/// The source in the header is the source address of the request, so that the proxy can connect from it. Without one it is the
-/// local address of the connection to the proxy, or unspecified if that is of another family than the hop.
-#[derive(Debug, Clone)]
-pub struct ProxyProtocolDialer {
-    proxy: ProxyAddress,
-    is_version_1: bool,
-}
-
-/// Error of a proxy URL. It names the part that is wrong, and shows no credentials.
+/// Part of a proxy URL that is wrong. The message does not contain the URL, because that may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProxyUrlError {
-    /// The scheme is neither `socks5` nor `haproxy`.
-    #[error("the scheme of a proxy URL is socks5:// or haproxy://")]
+pub enum ProxyParseError {
+    /// The scheme is not one of those that are known.
+    #[error("the scheme of the proxy URL must be socks5:// or haproxy://")]
     Scheme,
-    /// The user name is empty, longer than 255 bytes or not UTF-8.
-    #[error("the user name of the proxy must have 1 to 255 bytes of UTF-8")]
-    User,
-    /// The password is missing, empty, longer than 255 bytes or not UTF-8.
-    #[error("the password of the proxy must have 1 to 255 bytes of UTF-8")]
-    Password,
-    /// Credentials are given for a proxy that takes none.
-    #[error("a haproxy:// URL has no user name and password")]
-    Credentials,
-    /// The host is neither a name nor an address; IPv6 addresses stand in brackets.
-    #[error("the host of the proxy is not a name, an IPv4 address, or an IPv6 address in brackets")]
+    /// The user is empty, longer than 255 bytes, or not percent-encoded UTF-8; or the scheme has no credentials.
+    #[error("the user in the proxy URL {problem}")]
+    User {
+        /// Reason.
+        problem: &'static str,
+    },
+    /// The password is missing, empty, longer than 255 bytes, or not percent-encoded UTF-8.
+    #[error("the password in the proxy URL {problem}")]
+    Password {
+        /// Reason.
+        problem: &'static str,
+    },
+    /// The host is missing, or neither a name nor an address.
+    #[error("the host in the proxy URL must be a name, an IPv4 address, or an IPv6 address in brackets")]
     Host,
     /// The port is missing, or not a number from 1 to 65535.
-    #[error("the port of the proxy is missing, or not a number from 1 to 65535")]
+    #[error("the port in the proxy URL must be a number from 1 to 65535, at the end of the URL")]
     Port,
-    /// Something follows the port.
-    #[error("nothing may follow the port of a proxy URL")]
-    Path,
 }
 
-impl FromStr for Proxy {
-    type Err = ProxyUrlError;
+const LENGTH: &str = "must have 1 to 255 bytes";
+const ENCODING: &str = "is not percent-encoded UTF-8";
+const MISSING: &str = "is missing";
+const NOT_ALLOWED: &str = "is not allowed: haproxy:// has no credentials";
 
-    fn from_str(url: &str) -> Result<Self, ProxyUrlError> {
-        let (scheme, rest) = url.split_once("://").ok_or(ProxyUrlError::Scheme)?;
-        let is_socks = scheme.eq_ignore_ascii_case("socks5");
-        if !is_socks && !scheme.eq_ignore_ascii_case("haproxy") {
-            return Err(ProxyUrlError::Scheme);
-        }
-        let (credentials, authority) = match rest.rsplit_once('@') {
-            Some((credentials, authority)) => (Some(credentials), authority),
+impl FromStr for Proxy {
+    type Err = ProxyParseError;
+
+    fn from_str(text: &str) -> Result<Self, ProxyParseError> {
+        let (scheme, rest) = text.split_once("://").ok_or(ProxyParseError::Scheme)?;
+        let (userinfo, authority) = match rest.rsplit_once('@') {
+            Some((userinfo, authority)) => (Some(userinfo), authority),
             None => (None, rest),
         };
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        if authority.contains(['/', '?', '#']) {
-            return Err(ProxyUrlError::Path);
-        }
-        let credentials = credentials.map(user_and_password).transpose()?;
-        let (host, port) = authority.rsplit_once(':').ok_or(ProxyUrlError::Port)?;
-        let host = Host::parse(host).map_err(|_| ProxyUrlError::Host)?;
-        let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| is_number && *port > 0).ok_or(ProxyUrlError::Port)?;
-        match (is_socks, credentials) {
-            (true, None) => Ok(Self::Socks5(Socks5Dialer::new(host, port))),
-            (true, Some((user, password))) => {
-                let dialer =
-                    Socks5Dialer { credentials: Some((user, password)), ..Socks5Dialer::new(host, port) };
-                Ok(Self::Socks5(dialer))
+        match scheme.to_ascii_lowercase().as_str() {
+            "socks5" => parse_socks5(userinfo, authority).map(Self::Socks5),
+            "haproxy" if userinfo.is_some() => Err(ProxyParseError::User { problem: NOT_ALLOWED }),
+            "haproxy" => {
+                let (host, port) = parse_authority(authority)?;
+                Ok(Self::ProxyProtocol(ProxyProtocolDialer::new(host, port)))
             }
-            (false, None) => Ok(Self::ProxyProtocol(ProxyProtocolDialer::new(host, port))),
-            (false, Some(_)) => Err(ProxyUrlError::Credentials),
+            _ => Err(ProxyParseError::Scheme),
         }
     }
 }
 
-fn user_and_password(text: &str) -> Result<(String, String), ProxyUrlError> {
-    let decoded = |part: &str, error| {
-        let part = percent_decode_str(part).decode_utf8().map_err(|_| error)?;
-        is_credential(&part).then(|| part.into_owned()).ok_or(error)
-    };
-    let (user, password) = text.split_once(':').ok_or(ProxyUrlError::Password)?;
-    Ok((decoded(user, ProxyUrlError::User)?, decoded(password, ProxyUrlError::Password)?))
+fn parse_socks5(userinfo: Option<&str>, authority: &str) -> Result<Socks5Dialer, ProxyParseError> {
+    let credentials = userinfo.map(parse_credentials).transpose()?;
+    let (host, port) = parse_authority(authority)?;
+    let dialer = Socks5Dialer::new(host, port);
+    match credentials {
+        None => Ok(dialer),
+        Some(Credentials { user, password }) => Ok(dialer.with_credentials(user, password)?),
+    }
 }
 
-fn is_credential(part: &str) -> bool {
-    (1..=MAX_CREDENTIAL).contains(&part.len())
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+fn parse_credentials(userinfo: &str) -> Result<Credentials, ProxyParseError> {
+    let (user, password) = userinfo.split_once(':').ok_or(ProxyParseError::Password { problem: MISSING })?;
+    Ok(Credentials {
+        user: decoded(user).ok_or(ProxyParseError::User { problem: ENCODING })?,
+        password: decoded(password).ok_or(ProxyParseError::Password { problem: ENCODING })?,
+    })
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let is_escape = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    percent_decode_str(text).decode_utf8().ok().map(String::from)
+}
+
+/// Reads `host:port`. Without a port the whole is a host, so that an IPv6 address without brackets is a wrong host.
+fn parse_authority(authority: &str) -> Result<(Host, u16), ProxyParseError> {
+    let bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    let (host, port) = match authority[bracket..].split_once(':') {
+        Some((before, port)) if !port.contains(':') => (&authority[..bracket + before.len()], port),
+        _ => (authority, ""),
+    };
+    let host = Host::parse(host).map_err(|_| ProxyParseError::Host)?;
+    let port = Some(port).filter(|port| port.bytes().all(|digit| digit.is_ascii_digit()));
+    let port = port.and_then(|port| port.parse().ok()).filter(|port| *port > 0);
+    port.map(|port| (host, port)).ok_or(ProxyParseError::Port)
+}
+
+impl From<Socks5CredentialsError> for ProxyParseError {
+    fn from(error: Socks5CredentialsError) -> Self {
+        match error {
+            Socks5CredentialsError::User => Self::User { problem: LENGTH },
+            Socks5CredentialsError::Password => Self::Password { problem: LENGTH },
+        }
+    }
 }
 
 #[async_trait]
@@ -159,136 +159,13 @@ impl Dialer for Proxy {
     }
 }
 
-impl Socks5Dialer {
-    /// Connects through a proxy at a host and port, without credentials.
-    pub fn new(host: Host, port: u16) -> Self {
-        Self { proxy: ProxyAddress { host, port }, credentials: None }
-    }
-
-    /// Uses a user name and a password.
-    ///
-    /// # Errors
-    /// One of them is empty or longer than 255 bytes (RFC 1929 section 2).
-    pub fn with_password(
-        self,
-        user: impl Into<String>,
-        password: impl Into<String>,
-    ) -> Result<Self, ProxyUrlError> {
-        let (user, password) = (user.into(), password.into());
-        if !is_credential(&user) {
-            return Err(ProxyUrlError::User);
-        }
-        if !is_credential(&password) {
-            return Err(ProxyUrlError::Password);
-        }
-        Ok(Self { credentials: Some((user, password)), ..self })
-    }
-
-    async fn through(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = self.proxy.connect().await?;
-        let connected = match &self.credentials {
-            Some((user, password)) => {
-                Socks5Stream::connect_with_password_and_socket(stream, address, user, password).await
-            }
-            None => Socks5Stream::connect_with_socket(stream, address).await,
-        };
-        connected.map(Socks5Stream::into_inner).map_err(|error| self.proxy.failed(&error))
-    }
-}
-
-#[async_trait]
-impl Dialer for Socks5Dialer {
-    async fn dial(&self, request: &DialRequest<'_>) -> io::Result<DialedStream> {
-        match request.target() {
-            DialTarget::Tcp(address) => self.through(address).await.map(DialedStream::through_proxy),
-            DialTarget::Unix(_) => SystemDialer.dial(request).await,
-        }
-    }
-}
-
-impl ProxyProtocolDialer {
-    /// Connects through a proxy at a host and port, with headers of version 2.
-    pub fn new(host: Host, port: u16) -> Self {
-        Self { proxy: ProxyAddress { host, port }, is_version_1: false }
-    }
-
-    /// Sends headers of version 1, which are text.
-    #[must_use]
-    pub fn with_version_1(self) -> Self {
-        Self { is_version_1: true, ..self }
-    }
-
-    async fn through(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
-        let mut stream = self.proxy.connect().await?;
-        let source = source_of(source, stream.local_addr()?, address);
-        let header = self.header(source, address)?;
-        stream.write_all(&header).await.map_err(|error| self.proxy.failed(&error))?;
-        Ok(stream)
-    }
-
-    fn header(&self, source: SocketAddr, destination: SocketAddr) -> io::Result<Vec<u8>> {
-        let header = ProxyHeader::with_address(ProxiedAddress::stream(source, destination));
-        let mut octets = Vec::new();
-        let encoded =
-            if self.is_version_1 { header.encode_v1(&mut octets) } else { header.encode_v2(&mut octets) };
-        encoded.map_err(|error| self.proxy.failed(&error))?;
-        Ok(octets)
-    }
-}
-
-#[async_trait]
-impl Dialer for ProxyProtocolDialer {
-    async fn dial(&self, request: &DialRequest<'_>) -> io::Result<DialedStream> {
-        match request.target() {
-            DialTarget::Tcp(address) => {
-                self.through(address, request.source()).await.map(DialedStream::through_proxy)
-            }
-            DialTarget::Unix(_) => SystemDialer.dial(request).await,
-        }
-    }
-}
-
-/// Returns the source that stands in a header: of the family of the destination.
-fn source_of(chosen: Option<IpAddr>, local: SocketAddr, destination: SocketAddr) -> SocketAddr {
-    let fits = |address: &SocketAddr| address.is_ipv4() == destination.is_ipv4();
-    let chosen = chosen.map(|address| SocketAddr::new(address, 0)).filter(fits);
-    let unspecified = match destination {
-        SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-        SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-    };
-    chosen.or_else(|| Some(local).filter(fits)).unwrap_or(unspecified)
-}
-
-impl ProxyAddress {
-    /// Connects to the proxy: to the addresses of its name in turn.
-    async fn connect(&self) -> io::Result<TcpStream> {
-        let addresses: Vec<_> = match &self.host {
-            Host::Address(address) => vec![SocketAddr::new(*address, self.port)],
-            Host::Name(name) => {
-                let found = lookup_host((name.as_str(), self.port)).await;
-                found.map_err(|error| self.failed(&error))?.collect()
-            }
-        };
-        let mut last = io::Error::other("its name has no address");
-        for address in addresses {
-            match tcp(address, None).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(self.failed(&last))
-    }
-
-    /// Returns an error of the proxy. Its kind says nothing of the next hop, which is not to be avoided for it.
-    fn failed(&self, error: &dyn fmt::Display) -> io::Error {
-        io::Error::other(format!("through the proxy {}:{}: {error}", self.host, self.port))
-    }
-}
-
-impl fmt::Debug for Socks5Dialer {
+/// The URL without credentials.
+impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let credentials = if self.credentials.is_some() { "with" } else { "without" };
-        write!(f, "Socks5Dialer({}:{}, {credentials} password)", self.proxy.host, self.proxy.port)
+        match self {
+            Self::Socks5(dialer) => dialer.fmt(f),
+            Self::ProxyProtocol(dialer) => dialer.fmt(f),
+        }
     }
 }
 
@@ -296,72 +173,81 @@ impl fmt::Debug for Socks5Dialer {
 mod tests {
     use super::*;
 
-    fn error(url: &str) -> ProxyUrlError {
-        url.parse::<Proxy>().unwrap_err()
+    fn error(url: &str) -> ProxyParseError {
+        url.parse::<Proxy>().expect_err(url)
     }
 
     #[test]
-    fn a_url_is_read_part_by_part() {
-        let Ok(Proxy::Socks5(socks)) = "SOCKS5://us%40er:p%3Ass%20word@proxy.example:1080/".parse() else {
-            panic!("no proxy")
-        };
-        assert_eq!(socks.credentials, Some(("us@er".into(), "p:ss word".into())));
-        assert_eq!((socks.proxy.host.to_string(), socks.proxy.port), ("proxy.example".into(), 1080));
-        let Ok(Proxy::ProxyProtocol(proxy)) = "haproxy://[::1]:25".parse() else { panic!("no proxy") };
-        assert_eq!(proxy.proxy.host, Host::Address(Ipv6Addr::LOCALHOST.into()));
-    }
-
-    #[test]
-    fn an_error_names_the_part_that_is_wrong() {
-        let long = format!("socks5://{}:p@h:1", "u".repeat(256));
-        for (url, part) in [
-            ("http://h:1", ProxyUrlError::Scheme),
-            ("h:1", ProxyUrlError::Scheme),
-            ("", ProxyUrlError::Scheme),
-            ("socks5://:p@h:1", ProxyUrlError::User),
-            (long.as_str(), ProxyUrlError::User),
-            ("socks5://%ff:p@h:1", ProxyUrlError::User),
-            ("socks5://u@h:1", ProxyUrlError::Password),
-            ("socks5://u:@h:1", ProxyUrlError::Password),
-            ("haproxy://u:p@h:1", ProxyUrlError::Credentials),
-            ("socks5://:1", ProxyUrlError::Host),
-            ("socks5://h h:1", ProxyUrlError::Host),
-            ("socks5://::1:1", ProxyUrlError::Host),
-            ("socks5://h", ProxyUrlError::Port),
-            ("socks5://h:", ProxyUrlError::Port),
-            ("socks5://h:0", ProxyUrlError::Port),
-            ("socks5://h:+1", ProxyUrlError::Port),
-            ("socks5://h:65536", ProxyUrlError::Port),
-            ("socks5://h:1/x", ProxyUrlError::Path),
+    fn a_url_is_shown_without_credentials() {
+        for (url, shown) in [
+            ("socks5://proxy.example:1080", "socks5://proxy.example:1080"),
+            ("socks5://ann:s3cret@192.0.2.1:1", "socks5://192.0.2.1:1"),
+            ("SOCKS5://a:s3:cr@et@[2001:db8::1]:65535", "socks5://[2001:db8::1]:65535"),
+            ("haproxy://localhost:25", "haproxy://localhost:25"),
         ] {
-            assert_eq!(error(url), part, "{url}");
+            let proxy: Proxy = url.parse().unwrap();
+            assert_eq!(proxy.to_string(), shown);
+            assert!(!format!("{proxy:?}").contains("s3"), "{proxy:?}");
         }
     }
 
     #[test]
-    fn check_201_debugging_a_proxy_shows_no_password() {
-        let proxy: Proxy = "socks5://user:s3cret@h.example:1".parse().unwrap();
-        assert_eq!(format!("{proxy:?}"), "Socks5(Socks5Dialer(h.example:1, with password))");
+    fn user_and_password_are_percent_decoded() {
+        let Credentials { user, password } = parse_credentials("a%3ab%40c:p:%25%c3%bc@d").unwrap();
+        assert_eq!([user.as_str(), password.as_str()], ["a:b@c", "p:%ü@d"]);
     }
 
     #[test]
-    fn the_source_in_a_header_is_of_the_family_of_the_destination() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let (local, v4, v6) = (address("127.0.0.1:9"), address("192.0.2.1:25"), address("[2001:db8::1]:25"));
-        assert_eq!(source_of(None, local, v4), local);
-        assert_eq!(source_of(Some([192, 0, 2, 9].into()), local, v4), address("192.0.2.9:0"));
-        assert_eq!(source_of(Some([192, 0, 2, 9].into()), local, v6), address("[::]:0"));
-        assert_eq!(source_of(None, address("[::1]:9"), v4), address("0.0.0.0:0"));
+    fn errors_name_the_part_that_is_wrong() {
+        let user = |problem| ProxyParseError::User { problem };
+        let password = |problem| ProxyParseError::Password { problem };
+        let longest = "a".repeat(255);
+        for (url, expected) in [
+            ("", ProxyParseError::Scheme),
+            ("proxy.example:1080", ProxyParseError::Scheme),
+            ("socks5:proxy.example:1080", ProxyParseError::Scheme),
+            ("http://proxy.example:1080", ProxyParseError::Scheme),
+            ("socks5h://proxy.example:1080", ProxyParseError::Scheme),
+            ("socks5://:b@h:1", user(LENGTH)),
+            (&*format!("socks5://{longest}a:b@h:1"), user(LENGTH)),
+            ("socks5://a%:b@h:1", user(ENCODING)),
+            ("socks5://a%ff:b@h:1", user(ENCODING)),
+            ("haproxy://a:b@h:1", user(NOT_ALLOWED)),
+            ("socks5://a@h:1", password(MISSING)),
+            ("socks5://@h:1", password(MISSING)),
+            ("socks5://a:@h:1", password(LENGTH)),
+            (&*format!("socks5://a:{longest}b@h:1"), password(LENGTH)),
+            ("socks5://a:b%4@h:1", password(ENCODING)),
+            ("socks5://a:b%é@h:1", password(ENCODING)),
+            ("socks5://", ProxyParseError::Host),
+            ("socks5://:1080", ProxyParseError::Host),
+            ("socks5://a b:1080", ProxyParseError::Host),
+            ("socks5://2001:db8::1:1080", ProxyParseError::Host),
+            ("haproxy://[::1:1080", ProxyParseError::Host),
+            ("haproxy://h", ProxyParseError::Port),
+            ("haproxy://h:", ProxyParseError::Port),
+            ("haproxy://h:0", ProxyParseError::Port),
+            ("haproxy://h:+1", ProxyParseError::Port),
+            ("haproxy://h:65536", ProxyParseError::Port),
+            ("haproxy://h:1080/", ProxyParseError::Port),
+        ] {
+            assert_eq!(error(url), expected, "{url}");
+        }
     }
 
     #[test]
-    fn headers_are_those_of_the_specification() {
-        let (source, destination) = ("192.0.2.9:5000".parse().unwrap(), "198.51.100.1:25".parse().unwrap());
-        let dialer = ProxyProtocolDialer::new(Host::parse("h").unwrap(), 1);
-        let mut version_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
-        version_2.extend([192, 0, 2, 9, 198, 51, 100, 1, 0x13, 0x88, 0, 25]);
-        assert_eq!(dialer.header(source, destination).unwrap(), version_2);
-        let version_1 = dialer.with_version_1().header(source, destination).unwrap();
-        assert_eq!(version_1, b"PROXY TCP4 192.0.2.9 198.51.100.1 5000 25\r\n");
+    fn errors_do_not_show_the_url() {
+        for url in [
+            "ann:s3cret@proxy:1080",
+            "s3cret://proxy:1080",
+            "socks5://ann:s3cret",
+            "socks5://ann:s3cret%40proxy:1080",
+            "socks5://ann:s3cret%@proxy:1080",
+            "socks5://ann:s3cret@pro xy:1080",
+            "haproxy://ann:s3cret@proxy:1080",
+        ] {
+            let error = error(url);
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+        }
     }
 }

@@ -81,3 +81,19 @@ fn deliver_takes_a_source_address_of_each_family() {
     let Some(output) = deliver(&options) else { return };
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
+
+#[test]
+fn deliver_names_the_part_of_a_proxy_url_that_is_wrong() {
+    for (url, part) in [
+        ("http://ann:s3cret@proxy:1080", "the scheme"),
+        ("socks5://:s3cret@proxy:1080", "the user"),
+        ("socks5://ann:s3cret%@proxy:1080", "the password"),
+        ("socks5://ann:s3cret@pro xy:1080", "the host"),
+        ("socks5://ann:s3cret", "the port"),
+    ] {
+        let Some(output) = deliver(&["--proxy", url]) else { return };
+        assert_eq!(output.status.code(), Some(USAGE), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(part) && !said.contains("s3cret"), "{said}");
+    }
+}

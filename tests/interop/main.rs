@@ -1,5 +1,5 @@
-//! Deliveries to real servers: Dovecot by LMTP, Postfix by SMTP. Questions to a real resolver: Unbound, which
-//! validates what NSD has in signed zones.
+//! Deliveries to real servers: Dovecot by LMTP, Postfix by SMTP; through real proxies, MicroSocks and HAProxy.
+//! Questions to a real resolver: Unbound, which validates what NSD has in signed zones.
 //!
 //! Each test starts a server of its own on a loopback address, without privileges where that server can do
 //! without, and stops it again. Nothing of the system's own mail service is touched or needed. Tests of a server
@@ -30,6 +30,7 @@ mod lmtp_session;
 mod lmtp_tls;
 mod login;
 mod postfix;
+mod proxies;
 mod relay;
 mod samples;
 mod secrecy;

@@ -29,6 +29,7 @@ mod overheard;
 mod permits;
 mod pool;
 mod proxies;
+mod proxy;
 mod racing;
 mod rebinding;
 mod replies;

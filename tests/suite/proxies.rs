@@ -1,213 +1,364 @@
-//! Deliveries through proxies.
+//! Deliveries through proxies. The next hops have public addresses, which the proxies connect to servers on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nexthop::testing::ScriptedServer;
-use nexthop::transport::{Proxy, ProxyProtocolDialer};
-use nexthop::{Dialer, Host, MemoryResolver, Timeouts};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use nexthop::deliverer::DelivererBuilder;
+use nexthop::mail::Host;
+use nexthop::testing::{ScriptedServer, ServerIdentity};
+use nexthop::transport::{ProxyProtocolDialer, ProxyProtocolVersion, Socks5Dialer};
+use nexthop::{Deliverer, LoginSettings, MemoryResolver, Proxy, Report, TlsSettings};
+use tokio::time::Instant;
 
-use crate::routes::by_mx;
-use crate::support::{builder, envelope, in_time, message, shown, timeouts};
+use crate::proxy::{Manner, TestProxy};
+use crate::support::{
+    CLIENT, SOON, builder, count, envelope, in_time, message, nothing_kept, shown, timeouts,
+};
+use crate::traps::Traps;
 
-/// What a proxy does with a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// Connects to the destination.
-    Connects,
-    /// Asks for a user name and password, and connects.
-    AsksForPassword,
-    /// Replies that the connection is refused (RFC 1928 section 6).
-    Refuses,
-    /// Replies with text.
-    Garbage,
-    /// Replies nothing.
-    Stalls,
-    /// Sends without end.
-    Floods,
+const FIRST: Ipv4Addr = Ipv4Addr::new(45, 11, 0, 1);
+const SECOND: Ipv4Addr = Ipv4Addr::new(45, 12, 0, 2);
+const TO_FIRST: &str = "smtp://45.11.0.1:2525";
+const PORT: [u8; 2] = 2525_u16.to_be_bytes();
+
+async fn server() -> ScriptedServer {
+    ScriptedServer::smtp().listen_tcp().await.unwrap()
 }
 
-/// A SOCKS version 5 proxy, with what it was asked for.
-struct Socks {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
+fn socks5(proxy: &TestProxy) -> Socks5Dialer {
+    Socks5Dialer::new(Host::Address(proxy.address.ip()), proxy.address.port())
 }
 
-impl Socks {
-    async fn listen(manner: Manner) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
-        let log = Arc::clone(&asked);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let log = Arc::clone(&log);
-                tokio::spawn(async move { socks(stream, manner, &log).await.unwrap_or_default() });
-            }
-        });
-        Self { address, asked }
-    }
-
-    fn url(&self, credentials: &str) -> Proxy {
-        format!("socks5://{credentials}{}", self.address).parse().unwrap()
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
+fn haproxy(proxy: &TestProxy) -> ProxyProtocolDialer {
+    ProxyProtocolDialer::new(Host::Address(proxy.address.ip()), proxy.address.port())
 }
 
-async fn socks(mut client: TcpStream, manner: Manner, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    match manner {
-        Manner::Garbage => return client.write_all(b"HTTP/1.0 400 what is this?\r\n\r\n").await,
-        Manner::Stalls => return std::future::pending().await,
-        Manner::Floods => loop {
-            client.write_all(&[5; 4096]).await?;
-        },
-        Manner::Connects | Manner::AsksForPassword | Manner::Refuses => {}
-    }
-    let count = [client.read_u8().await?, client.read_u8().await?][1];
-    client.read_exact(&mut vec![0; count.into()]).await?;
-    if manner == Manner::AsksForPassword {
-        client.write_all(&[5, 2]).await?;
-        let _version = client.read_u8().await?;
-        let mut words = Vec::new();
-        for _ in 0..2 {
-            let mut word = vec![0; client.read_u8().await?.into()];
-            client.read_exact(&mut word).await?;
-            words.push(String::from_utf8(word).unwrap());
-        }
-        log.lock().unwrap().push(words.join(" "));
-        client.write_all(&[1, 0]).await?;
-    } else {
-        client.write_all(&[5, 0]).await?;
-    }
-    let mut head = [0; 4];
-    client.read_exact(&mut head).await?;
-    assert_eq!(head, [5, 1, 0, 1], "CONNECT to an IPv4 address, never a name");
-    let mut address = [0; 4];
-    client.read_exact(&mut address).await?;
-    let target = SocketAddr::from((address, client.read_u16().await?));
-    log.lock().unwrap().push(target.to_string());
-    if manner == Manner::Refuses {
-        return client.write_all(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]).await;
-    }
-    let mut server = TcpStream::connect(target).await?;
-    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
+async fn deliver(builder: DelivererBuilder) -> Report {
+    in_time(builder.build().unwrap().deliver(&envelope("a"), &message())).await
 }
 
-fn hasty() -> Timeouts {
-    timeouts(|timeouts| timeouts.connect = Duration::from_millis(200))
+/// Delivers by MX to a domain with two exchangers. Waits shortly for connections.
+fn by_mx(dialer: impl nexthop::Dialer) -> Deliverer {
+    let dns = MemoryResolver::builder().mx("x.example", 10, "first.example").mx("x.example", 20, "b.example");
+    let dns = dns.ipv4("first.example", FIRST).ipv4("b.example", SECOND).build().unwrap();
+    let builder = Deliverer::builder(CLIENT).resolver(dns).pool(nothing_kept()).dialer(dialer);
+    builder.timeouts(timeouts(|timeouts| timeouts.connect = SOON)).build().unwrap()
 }
 
-async fn outcome(route: &str, dialer: impl Dialer) -> Vec<String> {
-    let deliverer = builder(route).dialer(dialer).timeouts(hasty()).build().unwrap();
-    shown(&in_time(deliverer.deliver(&envelope("a"), &message())).await)
+fn detail(report: &Report) -> String {
+    report.iter().filter_map(|(_, outcome)| outcome.failure()).map(nexthop::Failure::detail).collect()
 }
 
 #[tokio::test]
-async fn a_socks_proxy_gets_the_address_of_the_hop() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let proxy = Socks::listen(Manner::Connects).await;
-    assert_eq!(outcome(&server.url(), proxy.url("")).await, ["delivered 2.0.0"]);
-    assert_eq!(proxy.asked(), [server.address().to_string()]);
-}
-
-#[tokio::test]
-async fn a_socks_proxy_gets_the_user_name_and_the_password() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let proxy = Socks::listen(Manner::AsksForPassword).await;
-    assert_eq!(outcome(&server.url(), proxy.url("us%40er:pass@")).await, ["delivered 2.0.0"]);
-    assert_eq!(proxy.asked(), ["us@er pass".to_owned(), server.address().to_string()]);
-}
-
-#[tokio::test]
-async fn check_089_a_socks_proxy_gets_the_checked_address_of_an_exchanger() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let proxy = Socks::listen(Manner::Connects).await;
-    let dns =
-        MemoryResolver::builder().mx("x.example", 10, "mx.example").ipv4("mx.example", Ipv4Addr::LOCALHOST);
-    let deliverer = by_mx(dns, server.address().port()).dialer(proxy.url("")).build().unwrap();
-    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+async fn check_089_socks5_connects_to_the_address_that_was_checked() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let report = in_time(by_mx(socks5(&proxy)).deliver(&envelope("a"), &message())).await;
     assert_eq!(shown(&report), ["delivered 2.0.0"]);
-    assert_eq!(proxy.asked(), [server.address().to_string()]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    assert_eq!(seen.bytes, [5, 1, 0, 5, 1, 0, 1, 45, 11, 0, 1, 0, 25]);
+    assert_eq!(server.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn check_287_a_proxy_that_fails_defers_and_there_is_no_direct_connection() {
-    for manner in [Manner::Refuses, Manner::Garbage, Manner::Stalls, Manner::Floods] {
-        let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-        let proxy = Socks::listen(manner).await;
-        assert_eq!(
-            outcome(&server.url(), proxy.url("")).await,
-            ["deferred connecting - 4.4.1"],
-            "{manner:?}"
-        );
-        assert_eq!(server.connections(), 0, "{manner:?}");
+async fn check_089_an_address_that_the_policy_denies_is_not_given_to_the_proxy() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let dns = MemoryResolver::builder().mx("x.example", 10, "mx.example").ipv4("mx.example", [10, 0, 0, 1]);
+    let builder = Deliverer::builder(CLIENT).resolver(dns.build().unwrap()).dialer(socks5(&proxy));
+    assert_eq!(shown(&deliver(builder).await), ["failed forbidden - 5.4.4"]);
+    assert_eq!(proxy.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn socks5_connects_to_an_ipv6_address() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let report = deliver(builder("smtp://[2a00::19]:2525").dialer(socks5(&proxy))).await;
+    assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    let address = [0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x19];
+    assert_eq!(seen.bytes, [&[5, 1, 0, 5, 1, 0, 4][..], &address, &PORT].concat());
+}
+
+#[tokio::test]
+async fn socks5_logs_in_with_user_and_password() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5Login(server.address())).await;
+    let url: Proxy = format!("socks5://an%6e:s3cr%65t@{}", proxy.address).parse().unwrap();
+    assert_eq!(shown(&deliver(builder(TO_FIRST).dialer(url)).await), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    let login = [&[5, 2, 0, 2, 1, 3][..], b"ann", &[6], b"s3cret"].concat();
+    assert_eq!(seen.bytes, [&login[..], &[5, 1, 0, 1, 45, 11, 0, 1], &PORT].concat());
+}
+
+#[tokio::test]
+async fn socks5_does_without_a_login_if_the_proxy_chooses_so() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let dialer = socks5(&proxy).with_credentials("ann", "s3cret").unwrap();
+    assert_eq!(shown(&deliver(builder(TO_FIRST).dialer(dialer)).await), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    assert_eq!(seen.bytes, [&[5, 2, 0, 2, 5, 1, 0, 1, 45, 11, 0, 1][..], &PORT].concat());
+}
+
+#[tokio::test]
+async fn a_refused_login_names_the_proxy_and_no_secret() {
+    let proxy = TestProxy::start(Manner::Socks5BadLogin).await;
+    let dialer = socks5(&proxy).with_credentials("ann", "s3cret").unwrap();
+    let report = deliver(builder(TO_FIRST).dialer(dialer)).await;
+    assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+    assert!(detail(&report).contains(&format!("socks5://{}", proxy.address)), "{}", detail(&report));
+    assert!(!format!("{report:?} {}", detail(&report)).contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_login_is_not_used_without_credentials() {
+    let proxy = TestProxy::start(Manner::Says(&[5, 2])).await;
+    let report = deliver(builder(TO_FIRST).dialer(socks5(&proxy))).await;
+    assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+}
+
+/// Delivers twice by MX through a proxy that replies so for the first exchanger, or never, and returns the addresses in the order in which the
+/// proxy was asked for them.
+async fn asked(reply: Option<u8>) -> Vec<Ipv4Addr> {
+    let server = server().await;
+    let manner = Manner::Socks5Except { reply, address: SECOND, server: server.address() };
+    let proxy = TestProxy::start(manner).await;
+    let deliverer = by_mx(socks5(&proxy));
+    for _ in 0..2 {
+        let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+        assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    }
+    proxy.targets()
+}
+
+#[tokio::test]
+async fn a_hop_is_not_remembered_for_a_failure_of_the_proxy() {
+    for reply in [1, 2, 6, 7, 8, 9, 255] {
+        assert_eq!(asked(Some(reply)).await, [FIRST, SECOND, FIRST, SECOND], "reply {reply}");
     }
 }
 
 #[tokio::test]
-async fn check_287_a_proxy_that_is_down_defers_and_there_is_no_direct_connection() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
-    for url in [format!("socks5://{free}"), format!("haproxy://{free}")] {
-        let proxy: Proxy = url.parse().unwrap();
-        assert_eq!(outcome(&server.url(), proxy).await, ["deferred connecting - 4.4.1"], "{url}");
-        assert_eq!(server.connections(), 0);
+async fn a_hop_is_not_remembered_for_a_proxy_that_stalls() {
+    assert_eq!(asked(None).await, [FIRST, SECOND, FIRST, SECOND]);
+}
+
+#[tokio::test]
+async fn a_hop_is_remembered_if_the_proxy_cannot_reach_it() {
+    for reply in [3, 4, 5] {
+        assert_eq!(asked(Some(reply)).await, [FIRST, SECOND, SECOND], "reply {reply}");
     }
 }
 
 #[tokio::test]
-async fn law_13_the_failure_of_a_proxy_is_not_held_against_the_hop() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
-    let proxy: Proxy = format!("socks5://{free}").parse().unwrap();
-    let deliverer = builder(&server.url()).dialer(proxy).build().unwrap();
-    let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
-    let failure = report.recipients()[0].outcome.failure().unwrap();
-    assert!(failure.detail().contains(&format!("through the proxy {free}")), "{}", failure.detail());
+async fn what_is_not_socks5_is_deferred() {
+    for text in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"220 mx.example ESMTP\r\n",
+        &[4, 0],
+        &[5, 0xff],
+        &[5, 1],
+        &[5, 0, 4, 0, 0, 1],
+        &[5, 0, 5, 0, 1, 1],
+        &[5, 0, 5, 0, 0, 2],
+        &[5, 0, 5, 0, 0, 3, 1, 0xff, 0, 0],
+    ] {
+        let mut proxy = TestProxy::start(Manner::Says(text)).await;
+        let report = deliver(builder(TO_FIRST).dialer(socks5(&proxy))).await;
+        assert_eq!(shown(&report), ["deferred connecting - 4.4.1"], "{text:?}");
+        assert!(detail(&report).contains(&proxy.address.to_string()), "{}", detail(&report));
+        in_time(proxy.one_has_left()).await;
+    }
 }
 
-/// A proxy that reads a header of this length and connects to the server. Gives the header back.
-async fn reads_header(server: SocketAddr, length: usize) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let (address, header) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
-    let read = Arc::clone(&header);
-    tokio::spawn(async move {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut octets = vec![0; length];
-        client.read_exact(&mut octets).await.unwrap();
-        if length == 0 {
-            while !octets.ends_with(b"\r\n") {
-                octets.push(client.read_u8().await.unwrap());
-            }
+#[tokio::test]
+async fn a_proxy_that_closes_is_deferred() {
+    let proxy = TestProxy::start(Manner::Closes).await;
+    let report = deliver(builder(TO_FIRST).dialer(socks5(&proxy))).await;
+    assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+}
+
+#[tokio::test]
+async fn a_flood_is_not_read() {
+    for text in [&[5][..], &[5, 0, 5, 1], &[5, 0, 5, 0, 0, 3, 255]] {
+        let mut proxy = TestProxy::start(Manner::Floods(text)).await;
+        let report = deliver(builder(TO_FIRST).dialer(socks5(&proxy))).await;
+        assert!(!report.is_delivered());
+        in_time(proxy.one_has_left()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_stalls_has_the_time_limit_for_connections() {
+    for text in [&[][..], &[5], &[5, 0], &[5, 0, 5, 0, 0, 1, 0, 0, 0]] {
+        let mut proxy = TestProxy::start(Manner::Says(text)).await;
+        let deliverer = by_mx(socks5(&proxy));
+        for round in 1..3 {
+            let began = Instant::now();
+            let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+            assert!(began.elapsed() < SOON * 20, "{:?}", began.elapsed());
+            assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+            assert!(detail(&report).contains(&proxy.address.to_string()), "{}", detail(&report));
+            // each of the exchangers was tried, and each connection was closed
+            in_time(proxy.one_has_left()).await;
+            in_time(proxy.one_has_left()).await;
+            assert_eq!(proxy.seen().len(), 2 * round);
         }
-        *read.lock().unwrap() = octets;
-        let mut server = TcpStream::connect(server).await.unwrap();
-        copy_bidirectional(&mut client, &mut server).await.map(drop)
-    });
-    (address, header)
+    }
 }
 
 #[tokio::test]
-async fn the_header_of_the_proxy_protocol_names_the_hop_and_comes_first() {
-    let server = ScriptedServer::smtp().listen_tcp().await.unwrap();
-    let port = server.address().port();
-    let (proxy, header) = reads_header(server.address(), 28).await;
-    let dialer = ProxyProtocolDialer::new(Host::Address(proxy.ip()), proxy.port());
-    assert_eq!(outcome(&server.url(), dialer).await, ["delivered 2.0.0"]);
-    let header = header.lock().unwrap().clone();
-    assert_eq!(header[..20], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01");
-    assert_eq!((&header[20..24], &header[26..]), (&[127, 0, 0, 1][..], &port.to_be_bytes()[..]));
+async fn check_287_without_its_proxy_nothing_is_connected_directly() {
+    let traps = Traps::set(&[Ipv4Addr::LOCALHOST.into()]);
+    let nobody = Traps::set(&[Ipv4Addr::LOCALHOST.into()]).port;
+    let host = || Host::Address(Ipv4Addr::LOCALHOST.into());
+    let route = format!("smtp://127.0.0.1:{}", traps.port);
+    for builder in [
+        builder(&route).dialer(Socks5Dialer::new(host(), nobody)),
+        builder(&route).dialer(ProxyProtocolDialer::new(host(), nobody)),
+    ] {
+        let report = deliver(builder).await;
+        assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+        assert!(detail(&report).contains(&format!("://127.0.0.1:{nobody}")), "{}", detail(&report));
+        assert!(detail(&report).contains("Connection refused"), "{}", detail(&report));
+    }
+    assert_eq!(traps.caught(), []);
+}
 
-    let (proxy, header) = reads_header(server.address(), 0).await;
-    let dialer = ProxyProtocolDialer::new(Host::Address(proxy.ip()), proxy.port()).with_version_1();
-    assert_eq!(outcome(&server.url(), dialer).await, ["delivered 2.0.0"]);
-    let header = String::from_utf8(header.lock().unwrap().clone()).unwrap();
-    assert!(header.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{header}");
-    assert!(header.ends_with(&format!(" {port}\r\n")), "{header}");
+#[tokio::test]
+async fn check_287_a_proxy_that_cannot_be_looked_up_is_deferred() {
+    let host = Host::parse("proxy.invalid").unwrap();
+    let report = deliver(builder(TO_FIRST).dialer(Socks5Dialer::new(host, 1080))).await;
+    assert_eq!(shown(&report), ["deferred connecting - 4.4.1"]);
+    assert!(detail(&report).contains("socks5://proxy.invalid:1080"), "{}", detail(&report));
+}
+
+#[tokio::test]
+async fn the_system_looks_up_the_host_of_a_proxy() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let url: Proxy = format!("socks5://localhost:{}", proxy.address.port()).parse().unwrap();
+    assert_eq!(shown(&deliver(builder(TO_FIRST).dialer(url)).await), ["delivered 2.0.0"]);
+}
+
+#[tokio::test]
+async fn socks5_comes_from_the_source_address() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let source = Ipv4Addr::new(127, 0, 0, 77);
+    let builder = builder(TO_FIRST).source_address(std::net::IpAddr::from(source));
+    assert_eq!(shown(&deliver(builder.dialer(socks5(&proxy))).await), ["delivered 2.0.0"]);
+    assert_eq!(proxy.seen()[0].client.ip(), source);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn unix_sockets_are_dialled_without_the_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..2 {
+        let path = folder.path().join(number.to_string());
+        let server = ScriptedServer::lmtp().listen_unix(path).await.unwrap();
+        let proxy = TestProxy::start(Manner::Closes).await;
+        let builder = builder(&server.url());
+        let builder =
+            if number == 0 { builder.dialer(socks5(&proxy)) } else { builder.dialer(haproxy(&proxy)) };
+        assert_eq!(shown(&deliver(builder).await), ["delivered 2.0.0"]);
+        assert_eq!(proxy.seen().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_header_of_version_2_precedes_the_session() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Header(server.address())).await;
+    let report = deliver(builder(TO_FIRST).dialer(haproxy(&proxy))).await;
+    assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    assert_eq!(seen.bytes, header_v2(seen.client));
+    let endpoint = &report.recipients()[0].hop.as_ref().unwrap().endpoint();
+    assert_eq!(endpoint.to_string(), "45.11.0.1:2525");
+}
+
+fn header_v2(source: SocketAddr) -> Vec<u8> {
+    let std::net::IpAddr::V4(address) = source.ip() else { panic!("{source}") };
+    let start = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c";
+    [&start[..], &address.octets(), &FIRST.octets(), &source.port().to_be_bytes(), &PORT].concat()
+}
+
+#[tokio::test]
+async fn the_header_of_version_1_precedes_the_session() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Header(server.address())).await;
+    let dialer = haproxy(&proxy).with_version(ProxyProtocolVersion::V1);
+    assert_eq!(shown(&deliver(builder(TO_FIRST).dialer(dialer)).await), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    let header = format!("PROXY TCP4 127.0.0.1 45.11.0.1 {} 2525\r\n", seen.client.port());
+    assert_eq!(seen.bytes, header.as_bytes());
+}
+
+#[tokio::test]
+async fn check_177_the_header_precedes_tls() {
+    let certificate = rcgen::generate_simple_self_signed(["mx.example".to_owned()]).unwrap();
+    let key = certificate.signing_key.serialize_der();
+    let identity = ServerIdentity::new(vec![certificate.cert.der().to_vec()], key).unwrap();
+    let server = ScriptedServer::smtp().implicit_tls(&identity).listen_tcp().await.unwrap();
+    let proxy = TestProxy::start(Manner::Header(server.address())).await;
+    let mut tls = TlsSettings::default();
+    tls.accept_invalid_certificates = true;
+    let report = deliver(builder("smtps://45.11.0.1:2525").tls(tls).dialer(haproxy(&proxy))).await;
+    assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    assert_eq!(seen.bytes, header_v2(seen.client));
+}
+
+#[tokio::test]
+async fn the_header_has_the_source_address_which_is_not_bound() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Header(server.address())).await;
+    // no address of this host
+    let source = Ipv4Addr::new(198, 51, 100, 7);
+    let builder = builder(TO_FIRST).source_address(std::net::IpAddr::from(source));
+    assert_eq!(shown(&deliver(builder.dialer(haproxy(&proxy))).await), ["delivered 2.0.0"]);
+    let [seen] = proxy.seen().try_into().unwrap();
+    assert_eq!(seen.client.ip(), Ipv4Addr::LOCALHOST);
+    assert_eq!(seen.bytes, header_v2((source, seen.client.port()).into()));
+}
+
+#[tokio::test]
+async fn a_proxy_without_a_next_hop_closes_before_the_greeting() {
+    let proxy = TestProxy::start(Manner::Closes).await;
+    let report = deliver(builder(TO_FIRST).dialer(haproxy(&proxy))).await;
+    assert_eq!(shown(&report), ["deferred disconnected greeting 4.4.2"]);
+}
+
+#[tokio::test]
+async fn law_10_a_loopback_address_behind_a_proxy_is_not_this_host() {
+    let server = ScriptedServer::smtp().keyword("AUTH PLAIN").answer("AUTH", "235 2.7.0 ok");
+    let server = server.listen_tcp().await.unwrap();
+    let route = server.url().replace("://", "://ann:s3cret@");
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let mut login = LoginSettings::default();
+    login.cleartext_on_loopback = true;
+    let direct = deliver(builder(&route).login(login.clone())).await;
+    assert_eq!(shown(&direct), ["delivered 2.0.0"]);
+    let through_proxy = deliver(builder(&route).login(login).dialer(socks5(&proxy))).await;
+    assert_eq!(shown(&through_proxy), ["deferred authenticating auth 4.7.5"]);
+    assert_eq!(count(&server, "AUTH"), 1);
+}
+
+#[tokio::test]
+async fn kept_connections_through_a_proxy_are_used_again() {
+    let server = server().await;
+    let proxy = TestProxy::start(Manner::Socks5(server.address())).await;
+    let mut pool = nothing_kept();
+    pool.idle = Duration::from_secs(60);
+    let deliverer = builder(TO_FIRST).pool(pool).dialer(socks5(&proxy)).build().unwrap();
+    for _ in 0..3 {
+        let report = in_time(deliverer.deliver(&envelope("a"), &message())).await;
+        assert_eq!(shown(&report), ["delivered 2.0.0"]);
+    }
+    assert_eq!((proxy.seen().len(), server.messages().len()), (1, 3));
+    in_time(deliverer.close_idle()).await;
 }
