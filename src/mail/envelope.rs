@@ -258,7 +258,7 @@ impl Envelope {
 
     /// Declares that the message arrived without SMTPUTF8, as most messages with UTF-8 in the header do.
     ///
-    /// Bytes above 127 in the header are then sent as 8-bit content to every server. MAIL carries no SMTPUTF8 for them.
+    /// Bytes above 127 in the header are then sent as 8-bit content to every server that offers 8BITMIME. MAIL carries no SMTPUTF8 for them.
     /// Mailboxes in UTF-8 still need SMTPUTF8.
     ///
     /// Without this declaration such a message fails at a mail exchanger that does not offer SMTPUTF8 (5.6.9, RFC 6531
