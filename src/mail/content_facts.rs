@@ -91,6 +91,7 @@ impl ContentScan {
         if self.after_cr && !self.facts.binary {
             return Err(LineEndError::BareCarriageReturn(self.facts.size - 1));
         }
+        self.line += u64::from(self.after_cr);
         self.facts.longest_line = self.facts.longest_line.max(self.line);
         self.facts.ends_line = self.line == 0;
         self.facts.utf8_header = self.headers.finish();
@@ -225,6 +226,18 @@ mod tests {
         let facts = scan.finish().unwrap();
         assert_eq!((facts.size, facts.utf8_header), (17, true));
         assert!(facts.eight_bit && facts.nul && facts.binary);
+    }
+
+    #[test]
+    fn check_126_a_carriage_return_at_the_end_of_binary_content_is_a_part_of_its_last_line() {
+        for (content, longest, ends_line) in
+            [(&b"\r"[..], 1, false), (b"a\r\n\r", 1, false), (b"ab\r", 3, false), (b"ab\r\n", 2, true)]
+        {
+            let mut scan = ContentScan::binary();
+            scan.add(content).unwrap();
+            let facts = scan.finish().unwrap();
+            assert_eq!((facts.longest_line, facts.ends_line), (longest, ends_line), "{content:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ mod special_names;
 
 pub use answer::{Answer, Security};
 pub use error::ResolveError;
+#[cfg(all(feature = "hickory", feature = "testing"))]
+#[doc(hidden)]
+pub use hickory::{DnsStep, DnsWalk};
 #[cfg(feature = "hickory")]
 pub use hickory::{DnssecMode, HickoryResolver, ResolverSettings, SystemConfigError};
 pub use memory::MemoryResolver;

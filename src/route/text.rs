@@ -30,7 +30,7 @@ pub enum RouteParseError {
     /// `mx:` with something that is no domain.
     #[error("not a domain: \"mx:{}\"", domain.escape_debug())]
     Domain {
-        /// What follows `mx:`.
+        /// What follows `mx:`, without what stands before an `@`.
         domain: String,
         /// What is wrong with it.
         #[source]
@@ -88,8 +88,10 @@ fn parse_reason(word: &str, reason: &str) -> Result<RouteReason, RouteParseError
     Ok(reason.into())
 }
 
+/// An error shows nothing that may be credentials.
 fn parse_mx(domain: &str) -> Result<Route, RouteParseError> {
-    let error = |reason| RouteParseError::Domain { domain: domain.into(), reason };
+    let shown = domain.rsplit_once('@').map_or(domain.into(), |(_, rest)| format!("…@{rest}"));
+    let error = |reason| RouteParseError::Domain { domain: shown, reason };
     Domain::parse(domain).map(Route::mx_of).map_err(error)
 }
 

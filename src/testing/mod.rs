@@ -46,6 +46,8 @@
 mod command;
 mod content;
 mod directive;
+#[doc(hidden)]
+pub mod entry_points;
 mod identity;
 mod ledger;
 mod limits;

@@ -244,7 +244,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(Heard::Reply(reply)) => Some(Ok(Some(reply))),
                 Err(error) => {
                     let error = ProtocolError::from(error);
-                    Some(Err(error.map_reply(|reply| self.redaction.reply(reply))))
+                    // only a whole secret can be found and taken out
+                    let kept = |reply| self.redaction.reply(reply).shortened(self.kept_text);
+                    Some(Err(error.map_reply(kept)))
                 }
             };
             self.began_at = self.read_at;

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 
 use crate::content::hear;
 use crate::support::{
-    builder, deliver, envelope, in_time, message, outcomes, said, script, settings, shown, words,
+    builder, deliver, envelope, in_time, message, outcomes, said, script, session, settings, shown, words,
 };
 use crate::tap::Tap;
 
@@ -227,4 +227,18 @@ async fn check_288_attack_a19_what_is_kept_of_a_reply_is_bounded_everywhere() {
         let line = outcome.to_string().len();
         assert!(line <= 20_000, "{index}: a line of {line} octets");
     }
+}
+
+#[tokio::test]
+async fn check_288_what_is_kept_of_a_reply_with_different_codes_is_bounded_after_rset_too() {
+    let long = format!("250-{}\n251 end", "x".repeat(5000));
+    let rules = ScriptedServer::smtp().recipient("no@x.example", "550 no").answer("RSET", &long);
+    let server = rules.listen_tcp().await.unwrap();
+    let mut session = session(&server).await;
+    let refused = in_time(session.send(&envelope("no"), &message())).await;
+    assert_eq!(words(&refused), ["failed refused rcpt-to 5.0.0"]);
+    let outcomes = in_time(session.send(&envelope("a"), &message())).await;
+    let reply = outcomes[0].reply().unwrap();
+    assert_eq!((words(&outcomes)[0].as_str(), reply.code().as_u16()), ("deferred protocol - 4.5.0", 251));
+    assert_eq!(reply.lines().map(<[u8]>::len).sum::<usize>(), 2048);
 }

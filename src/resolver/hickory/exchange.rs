@@ -159,7 +159,7 @@ async fn exchange_over_tcp(server: SocketAddr, request: &[u8]) -> io::Result<Vec
     Ok(response)
 }
 
-fn usable(message: Message) -> Result<Message, ServerError> {
+pub(super) fn usable(message: Message) -> Result<Message, ServerError> {
     match ServerError::of(&message) {
         Some(error) => Err(error),
         None if is_referral(&message) => Err(ServerError::Referral),

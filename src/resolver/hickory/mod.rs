@@ -2,6 +2,8 @@
 
 mod cache;
 mod edns;
+#[cfg(feature = "testing")]
+mod entry_points;
 mod exchange;
 mod extended_error;
 mod lookup;
@@ -20,6 +22,8 @@ mod udp;
 mod walk;
 mod wire;
 
+#[cfg(feature = "testing")]
+pub use entry_points::{DnsStep, DnsWalk};
 pub use settings::{DnssecMode, ResolverSettings};
 pub use stub::HickoryResolver;
 pub use system::SystemConfigError;

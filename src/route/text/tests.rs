@@ -310,6 +310,8 @@ fn attack_a39_no_error_shows_a_password() {
         "nonsense://user:s3cret@host",
         "smtps://user:s3cret@ho st",
         "lmtp+unix://user:s3cret@relative",
+        "mx://user:s3cret@relay.example",
+        "mx:user:s3cret@relay.example",
     ] {
         let error = error(text);
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{text}: {error:?}");
