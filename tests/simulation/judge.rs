@@ -1,0 +1,294 @@
+//! Compares what the host was told with what the servers have. The numbers of the rules are those of the laws that they
+//! check.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use nexthop::proto::ReplyClass;
+use nexthop::{Endpoint, FailureKind, Outcome};
+
+use crate::host::{AttemptResult, Journal, Record};
+use crate::ledger::{Attempt, Entry, Ledger};
+use crate::server::Scene;
+use crate::world::World;
+
+/// A rule that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rule {
+    /// Not one outcome per recipient, in order.
+    Outcomes,
+    /// Delivered, and no ledger has it.
+    Lost,
+    /// An outcome stands on a reply to another command.
+    ForeignReply,
+    /// Taken, and reported as deferred or failed without `may_have_arrived`.
+    Unnoticed,
+    /// Taken twice in one attempt.
+    Duplicated,
+    /// Failed without a reason that is permanent.
+    FalsePermanent,
+    /// An address was dialled that is not permitted.
+    Dialled,
+    /// More connections or sessions than the limits allow.
+    Limits,
+    /// Something that the client must not say, or content that is not that of the message.
+    Improper,
+    /// A connection is left.
+    LeftOpen,
+    /// A delivery does not end in time.
+    Hangs,
+    /// A message is not delivered though nothing is wrong any more.
+    NotDelivered,
+    /// A message was delivered twice, and the host could not know that it may be.
+    TwiceUnwarned,
+    /// Code panicked.
+    Panicked,
+}
+
+/// A rule that was broken, with the circumstances.
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) rule: Rule,
+    pub(crate) text: String,
+}
+
+impl Violation {
+    pub(crate) fn panicked() -> Self {
+        Self { rule: Rule::Panicked, text: "a task of the host".to_owned() }
+    }
+}
+
+/// Time after the end of all faults in which what is remembered of servers is forgotten.
+const MEMORY: Duration = Duration::from_secs(2 * 3600);
+
+/// Returns everything that is wrong in a world that has run.
+pub(crate) fn judge(world: &World, scene: &Scene, journal: &Journal) -> Vec<Violation> {
+    let ledger = scene.ledger();
+    let mut judge = Judge { world, scene, ledger: &ledger, found: Vec::new() };
+    judge.network();
+    for line in &ledger.improper {
+        judge.add(Rule::Improper, line.clone());
+    }
+    let mut owners: BTreeMap<(Attempt, &str), Vec<&Entry>> = BTreeMap::new();
+    for entry in &ledger.entries {
+        owners.entry((entry.attempt, &entry.recipient)).or_default().push(entry);
+    }
+    for record in &journal.records {
+        judge.record(record, &owners);
+    }
+    judge.host(journal);
+    judge.found
+}
+
+struct Judge<'a> {
+    world: &'a World,
+    scene: &'a Scene,
+    ledger: &'a Ledger,
+    found: Vec<Violation>,
+}
+
+impl Judge<'_> {
+    fn add(&mut self, rule: Rule, text: String) {
+        self.found.push(Violation { rule, text });
+    }
+
+    /// Judges what was dialled, and how many connections there were.
+    fn network(&mut self) {
+        let permitted: BTreeSet<_> =
+            self.world.servers.iter().map(|server| server.endpoint.to_string()).collect();
+        let strangers: Vec<_> = self
+            .scene
+            .network
+            .dialled()
+            .iter()
+            .map(Endpoint::to_string)
+            .filter(|place| !permitted.contains(place))
+            .collect();
+        if !strangers.is_empty() {
+            self.add(Rule::Dialled, strangers.join(" "));
+        }
+        let limit = self.world.client.per_address.unwrap_or(self.world.client.connections);
+        for server in &self.world.servers {
+            let most = self.scene.network.most_held(&server.endpoint);
+            if most > limit {
+                self.add(Rule::Limits, format!("{most} connections to {}", server.endpoint));
+            }
+            let open = self.scene.network.open(&server.endpoint);
+            if open > 0 {
+                self.add(Rule::LeftOpen, format!("{open} connections to {}", server.endpoint));
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record, owners: &BTreeMap<(Attempt, &str), Vec<&Entry>>) {
+        let attempt = record.attempt;
+        let is_doubtful = self.ledger.doubtful.contains(&attempt);
+        for recipient in record.recipients.iter().collect::<BTreeSet<_>>() {
+            let times = record.recipients.iter().filter(|other| *other == recipient).count();
+            let entries = owners.get(&(attempt, recipient.as_str())).map_or(0, Vec::len);
+            if entries > times && !is_doubtful {
+                self.add(Rule::Duplicated, format!("{attempt} {recipient}: taken {entries} times"));
+            }
+            let of_recipient =
+                |asked: &&crate::ledger::Asked| asked.attempt == attempt && asked.recipient == *recipient;
+            let sessions = self.ledger.asked.iter().filter(of_recipient).count();
+            if sessions > self.world.client.max_sessions {
+                self.add(Rule::Limits, format!("{attempt} {recipient}: {sessions} sessions"));
+            }
+        }
+        let limit = self.world.client.attempt.map(|limit| limit + self.world.client.timeout * 4);
+        if limit.is_some_and(|limit| record.took > limit) {
+            self.add(Rule::Hangs, format!("{attempt} took {:?}", record.took));
+        }
+        let report = match &record.result {
+            AttemptResult::Reported(report) => report,
+            AttemptResult::Cancelled => return,
+            AttemptResult::Hung => return self.add(Rule::Hangs, attempt.to_string()),
+        };
+        let names: Vec<_> = report.iter().map(|(recipient, _)| recipient.to_string()).collect();
+        if names != record.recipients {
+            return self.add(Rule::Outcomes, format!("{attempt}: {names:?}"));
+        }
+        for (recipient, outcome) in
+            report.recipients().iter().map(|report| (&report.recipient, &report.outcome))
+        {
+            let recipient = recipient.to_string();
+            let entries = owners.get(&(attempt, recipient.as_str())).map_or(&[][..], Vec::as_slice);
+            if !is_doubtful && let Some((rule, text)) = self.outcome(attempt, &recipient, outcome, entries) {
+                self.add(rule, format!("{attempt} {recipient}: {outcome}: {text}"));
+            }
+            if record.began > self.scene.calm + MEMORY
+                && matches!(outcome, Outcome::Deferred(_))
+                && self.is_reachable(&recipient)
+            {
+                self.add(Rule::NotDelivered, format!("{attempt} {recipient}: {outcome}"));
+            }
+        }
+    }
+
+    fn is_reachable(&self, recipient: &str) -> bool {
+        self.domain(recipient).is_some_and(|domain| domain.is_reachable)
+    }
+
+    fn domain(&self, recipient: &str) -> Option<&crate::world::Domain> {
+        let (_, name) = recipient.split_once('@')?;
+        self.world.domains.iter().find(|domain| domain.name == name)
+    }
+
+    /// Returns what is wrong with an outcome.
+    fn outcome(
+        &self,
+        attempt: Attempt,
+        recipient: &str,
+        outcome: &Outcome,
+        entries: &[&Entry],
+    ) -> Option<(Rule, String)> {
+        if let Some(text) = self.foreign(attempt, recipient, outcome) {
+            return Some((Rule::ForeignReply, text));
+        }
+        let unsure = outcome.failure().is_some_and(nexthop::Failure::may_have_arrived);
+        match outcome {
+            Outcome::Delivered(_) if !entries.iter().any(|entry| entry.is_answered && entry.is_exact) => {
+                Some((Rule::Lost, format!("{entries:?}")))
+            }
+            Outcome::Delivered(_) => None,
+            _ if !entries.is_empty() && !unsure => Some((Rule::Unnoticed, format!("{entries:?}"))),
+            Outcome::Failed(failure) if !is_permanent(failure) => {
+                Some((Rule::FalsePermanent, failure.kind().to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the reply of an outcome if it answers something else.
+    fn foreign(&self, attempt: Attempt, recipient: &str, outcome: &Outcome) -> Option<String> {
+        let reply = outcome.reply()?;
+        // a reply that broke the protocol is shown, and decides nothing
+        if outcome.failure().is_some_and(|failure| failure.kind() != FailureKind::Refused) {
+            return None;
+        }
+        let text: Vec<_> = reply.text().collect();
+        let text = text.join(" ");
+        let words: Vec<_> = text.split(' ').collect();
+        let has = |word: &str| words.contains(&word);
+        let of_attempt = has(&attempt.to_string());
+        let step_fits = match outcome {
+            Outcome::Delivered(_) => of_attempt && has("final"),
+            _ => of_attempt || has("greeting") || has("hello") || has("idle"),
+        };
+        let names: Vec<_> = words.iter().filter(|word| word.contains('@')).collect();
+        let is_closing = reply.code().to_string() == "421";
+        let name_fits = is_closing || names.is_empty() || names.iter().any(|name| **name == recipient);
+        (!step_fits || !name_fits || has("surplus") || has("early") || has("order")).then(|| text.clone())
+    }
+
+    /// Judges what became of each message after all.
+    fn host(&mut self, journal: &Journal) {
+        for (number, message) in self.world.messages.iter().enumerate() {
+            let records: Vec<_> =
+                journal.records.iter().filter(|record| record.attempt.message == number).collect();
+            let is_doubtful = records.iter().any(|record| self.ledger.doubtful.contains(&record.attempt));
+            if is_doubtful {
+                continue;
+            }
+            for recipient in message.recipients.iter().collect::<BTreeSet<_>>() {
+                self.fate(number, recipient, &records, journal);
+            }
+        }
+    }
+
+    fn fate(&mut self, message: usize, recipient: &str, records: &[&Record], journal: &Journal) {
+        let entries: Vec<_> = self
+            .ledger
+            .entries
+            .iter()
+            .filter(|entry| entry.attempt.message == message && entry.recipient == recipient)
+            .collect();
+        let is_pending = journal.pending[message].iter().any(|pending| pending == recipient);
+        if is_pending && self.is_reachable(recipient) {
+            self.add(Rule::NotDelivered, format!("m{message} {recipient}: too old"));
+        }
+        let taken_in: BTreeSet<_> = entries.iter().map(|entry| entry.attempt).collect();
+        // each attempt but the last must have warned the host
+        for attempt in taken_in.iter().rev().skip(1) {
+            let Some(record) = records.iter().find(|record| record.attempt == *attempt) else { continue };
+            let AttemptResult::Reported(report) = &record.result else { continue };
+            let was_warned = report.iter().any(|(to, outcome)| {
+                to.to_string() == recipient
+                    && outcome.failure().is_some_and(nexthop::Failure::may_have_arrived)
+            });
+            if !was_warned {
+                self.add(Rule::TwiceUnwarned, format!("m{message} {recipient}"));
+            }
+        }
+        if entries.is_empty() && !is_pending && !self.was_bounced(recipient, records) {
+            self.add(Rule::Lost, format!("m{message} {recipient}: in no ledger"));
+        }
+    }
+
+    fn was_bounced(&self, recipient: &str, records: &[&Record]) -> bool {
+        records.iter().any(|record| {
+            let AttemptResult::Reported(report) = &record.result else { return false };
+            report
+                .iter()
+                .any(|(to, outcome)| to.to_string() == recipient && matches!(outcome, Outcome::Failed(_)))
+        })
+    }
+}
+
+/// Returns `true` if a failure may be permanent in these worlds.
+fn is_permanent(failure: &nexthop::Failure) -> bool {
+    match failure.reply() {
+        Some(reply) => reply.class() == ReplyClass::Permanent,
+        None => {
+            matches!(failure.kind(), FailureKind::Unsupported | FailureKind::Forbidden | FailureKind::Routing)
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.text)
+    }
+}

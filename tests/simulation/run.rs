@@ -1,0 +1,156 @@
+//! Runs a world in a runtime of its own, and has it judged.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nexthop::testing::{HostState, Network};
+use nexthop::tls::{Roots, TlsSettings};
+use nexthop::{
+    Deliverer, DeliveryLimits, MemoryResolver, NextHop, PoolSettings, Route, RouteTable, SourceAddress,
+    Timeouts,
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::host::{self, Journal, SharedJournal};
+use crate::judge::{self, Violation};
+use crate::ledger::Ledger;
+use crate::server::{self, Scene};
+use crate::world::{Client, Way, World};
+
+/// What came of a world.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) transcript: Vec<String>,
+}
+
+/// Runs the world of a seed. The transcript has the dialogues if it is to be verbose.
+pub(crate) fn run(seed: u64, is_verbose: bool) -> Ran {
+    let world = World::of_seed(seed);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(live(&world, is_verbose))
+}
+
+async fn live(world: &World, is_verbose: bool) -> Ran {
+    let network = Network::new(world.seed);
+    let scene = Arc::new(Scene {
+        network: network.clone(),
+        seed: world.seed,
+        calm: Instant::now() + world.storm,
+        contents: world.messages.iter().map(|message| message.content.clone()).collect(),
+        ledger: Mutex::new(Ledger::default()),
+        is_verbose,
+    });
+    for (number, settings) in world.servers.iter().enumerate() {
+        let listener = match &settings.endpoint {
+            nexthop::Endpoint::Tcp(address) => network.listen(*address),
+            nexthop::Endpoint::Unix(path) => network.listen_unix(path),
+        };
+        tokio::spawn(server::serve(Arc::clone(&scene), settings.clone(), number, listener.unwrap()));
+        tokio::spawn(outages(Arc::clone(&scene), settings.clone()));
+    }
+    for partition in &world.partitions {
+        match partition.host {
+            Some(host) => network.partition(host, partition.from, partition.length),
+            None => network.partition_all(partition.from, partition.length),
+        }
+    }
+    let deliverer = deliverer(world, &network);
+    let journal = SharedJournal::default();
+    host::journal(&journal).pending =
+        world.messages.iter().map(|message| message.recipients.clone()).collect();
+    let mut tasks = Vec::new();
+    for (number, message) in world.messages.iter().enumerate() {
+        let (scene, deliverer, journal) = (Arc::clone(&scene), deliverer.clone(), Arc::clone(&journal));
+        tasks.push(tokio::spawn(host::deliver(scene, deliverer, journal, number, message.clone())));
+    }
+    let mut has_panicked = false;
+    for task in tasks {
+        has_panicked |= task.await.is_err();
+    }
+    sleep_until(scene.calm).await;
+    deliverer.close_idle().await;
+    sleep(Duration::from_secs(2)).await;
+    let journal = std::mem::take::<Journal>(&mut host::journal(&journal));
+    let mut violations = judge::judge(world, &scene, &journal);
+    violations.extend(has_panicked.then(|| Violation::panicked()));
+    Ran { violations, transcript: network.transcript() }
+}
+
+/// Changes the state of a host over time.
+async fn outages(scene: Arc<Scene>, settings: crate::world::Server) {
+    let (Some(host), began) = (settings.host(), Instant::now()) else { return };
+    for outage in &settings.outages {
+        sleep_until(began + outage.from).await;
+        if scene.is_calm() {
+            return;
+        }
+        scene.network.set_host(host, outage.state);
+        scene.note(|| format!("host {host}: {:?}", outage.state));
+        sleep_until((Instant::now() + outage.length).min(scene.calm)).await;
+        scene.network.set_host(host, HostState::Up);
+        scene.note(|| format!("host {host}: up"));
+    }
+}
+
+fn deliverer(world: &World, network: &Network) -> Deliverer {
+    let mut dns = MemoryResolver::builder();
+    let mut routes = RouteTable::new(Route::mx());
+    for domain in &world.domains {
+        match &domain.way {
+            Way::Mx(exchangers) => {
+                for exchanger in exchangers {
+                    dns = dns.mx(&domain.name, exchanger.preference, &exchanger.name);
+                    for address in &exchanger.addresses {
+                        dns = dns.ipv4(&exchanger.name, *address);
+                    }
+                }
+            }
+            Way::Relay { hop, single_flight } => {
+                let hop: NextHop = hop.parse().unwrap();
+                let hop = hop.with_single_flight_limit(*single_flight);
+                routes = routes.domain(&domain.name, Route::relay(hop)).unwrap();
+            }
+        }
+    }
+    let Client {
+        connections, per_address, idle, age, messages, window, learned_limit, timeout, attempt, ..
+    } = world.client;
+    let mut pool = PoolSettings::default();
+    (pool.connections, pool.max_connections_per_address) = (connections, per_address);
+    (pool.idle, pool.age, pool.messages) = (idle, age, messages);
+    (pool.window, pool.learned_limit_ttl) = (window, learned_limit);
+    let mut limits = DeliveryLimits::default();
+    (limits.attempt, limits.recipients) = (attempt, world.client.recipients);
+    limits.max_sessions = world.client.max_sessions;
+    let mut tls = TlsSettings::default();
+    tls.roots = Roots::None;
+    Deliverer::builder("client.example")
+        .resolver(dns.build().unwrap())
+        .router(routes)
+        .dialer(network.dialer())
+        .source_address(SourceAddress::new([45, 1, 1, 1].into()))
+        .single_flight_limit(1)
+        .timeouts(timeouts(timeout))
+        .limits(limits)
+        .pool(pool)
+        .tls(tls)
+        .seed(world.seed)
+        .build()
+        .unwrap()
+}
+
+fn timeouts(limit: Duration) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.connect = limit;
+    timeouts.greeting = limit;
+    timeouts.hello = limit;
+    timeouts.mail = limit;
+    timeouts.recipient = limit;
+    timeouts.data_start = limit;
+    timeouts.data_block = limit;
+    timeouts.final_reply = limit;
+    timeouts.quit = limit;
+    timeouts
+}

@@ -1,0 +1,382 @@
+//! A world: everything that follows from a seed.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fastrand::Rng;
+use nexthop::{Endpoint, Protocol};
+
+use crate::fault::Kind;
+
+/// A simulated network of servers, and the messages that a host delivers in it.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) client: Client,
+    /// Time from the beginning at which all faults end.
+    pub(crate) storm: Duration,
+    pub(crate) partitions: Vec<Partition>,
+}
+
+/// Where the mail of a domain goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Domain {
+    pub(crate) name: String,
+    pub(crate) way: Way,
+    /// Whether a permitted address of the domain has a server.
+    pub(crate) is_reachable: bool,
+}
+
+/// How servers are found.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// Exchangers: preference, name and addresses.
+    Mx(Vec<Exchanger>),
+    /// Text form of the operator's next hop, and the single-flight limit.
+    Relay { hop: String, single_flight: usize },
+}
+
+/// A mail exchanger.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchanger {
+    pub(crate) preference: u16,
+    pub(crate) name: String,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+}
+
+/// A server at one endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) protocol: Protocol,
+    pub(crate) abilities: Abilities,
+    /// Whether some connections lack some of the abilities.
+    pub(crate) varies: bool,
+    /// Faults that may strike connections here, and of 16 connections how many are struck.
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) struck: u8,
+    /// Of 16 connections how many have a link that breaks.
+    pub(crate) cut: u8,
+    pub(crate) latency: Duration,
+    pub(crate) jitter: Duration,
+    pub(crate) max_read: usize,
+    /// Time after which the server closes a connection on which nothing arrives.
+    pub(crate) patience: Duration,
+    /// The state of the host while the faults last: up, or one of the others in turn.
+    pub(crate) outages: Vec<Outage>,
+    /// Number of connections that it greets at a time; others get 421.
+    pub(crate) capacity: usize,
+}
+
+/// A time in which a host takes no connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outage {
+    pub(crate) from: Duration,
+    pub(crate) length: Duration,
+    pub(crate) state: nexthop::testing::HostState,
+}
+
+/// A time in which nothing passes between the client and a host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Partition {
+    pub(crate) host: Option<IpAddr>,
+    pub(crate) from: Duration,
+    pub(crate) length: Duration,
+}
+
+/// What a server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    pub(crate) pipelining: bool,
+    pub(crate) chunking: bool,
+    pub(crate) eight_bit: bool,
+    pub(crate) size: Option<usize>,
+}
+
+/// A message that the host delivers.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) recipients: Vec<String>,
+    pub(crate) content: Vec<u8>,
+    pub(crate) at: Duration,
+    /// The first attempts that are cancelled, after this number of polls each.
+    pub(crate) cancelled_after: Vec<u32>,
+}
+
+/// Settings of the deliverer.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) connections: usize,
+    pub(crate) per_address: Option<usize>,
+    pub(crate) idle: Duration,
+    pub(crate) age: Duration,
+    pub(crate) messages: usize,
+    pub(crate) window: usize,
+    pub(crate) learned_limit: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) attempt: Option<Duration>,
+    pub(crate) recipients: usize,
+    pub(crate) max_sessions: usize,
+}
+
+/// First letter of the local part of a mailbox that does not exist.
+pub(crate) const UNKNOWN: char = 'u';
+
+impl World {
+    /// Makes the world of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let storm = Duration::from_secs(random.u64(1..=2 * 3600));
+        let mut world = Self {
+            seed,
+            domains: Vec::new(),
+            servers: Vec::new(),
+            messages: Vec::new(),
+            client: Client::random(&mut random),
+            storm,
+            partitions: Vec::new(),
+        };
+        let domains = few(&mut random, 6);
+        let violence = random.u8(0..=12);
+        for number in 0..domains {
+            world.add_domain(&mut random, number, violence);
+        }
+        world.add_partitions(&mut random);
+        let overlap = Duration::from_millis(random.choice([0, 0, 50, 2000, 60_000]).unwrap_or(0));
+        for number in 0..random.usize(1..=8) {
+            let message = world.message(&mut random, number, overlap);
+            world.messages.push(message);
+        }
+        world
+    }
+
+    fn add_domain(&mut self, random: &mut Rng, number: usize, violence: u8) {
+        let name = format!("d{number}.example");
+        let way = match random.u8(0..8) {
+            0 => self.relay(random, number, violence, Protocol::Smtp),
+            1 => self.relay(random, number, violence, Protocol::Lmtp),
+            2 => self.socket(random, number, violence),
+            _ => self.exchangers(random, number, violence),
+        };
+        let is_reachable = match &way {
+            Way::Relay { .. } => true,
+            Way::Mx(exchangers) => {
+                exchangers.iter().flat_map(|exchanger| &exchanger.addresses).any(|host| !is_forbidden(*host))
+            }
+        };
+        self.domains.push(Domain { name, way, is_reachable });
+    }
+
+    fn exchangers(&mut self, random: &mut Rng, domain: usize, violence: u8) -> Way {
+        let mut exchangers = Vec::new();
+        for number in 0..few(random, 5) {
+            let preference = random.choice([10, 10, 20, 30]).unwrap_or(10);
+            let model = Server::random(random, Protocol::Smtp, violence, self.storm);
+            let count = random.choice([1, 1, 2]).unwrap_or(1);
+            let address = |index: u8| Ipv4Addr::new(45, 10 + byte(domain), byte(number), 1 + index);
+            let mut addresses: Vec<_> = (0..count).map(address).collect();
+            for address in &addresses {
+                self.servers.push(Server { endpoint: tcp(*address, 25), ..model.clone() });
+            }
+            if random.u8(0..8) == 0 {
+                let forbidden = random.choice(FORBIDDEN).unwrap_or(FORBIDDEN[0]);
+                addresses.insert(random.usize(0..=addresses.len()), forbidden);
+            }
+            if random.u8(0..16) == 0 {
+                addresses.retain(|address| is_forbidden(*address));
+                addresses.extend(addresses.is_empty().then_some(FORBIDDEN[1]));
+            }
+            exchangers.push(Exchanger {
+                preference,
+                name: format!("x{number}.d{domain}.example"),
+                addresses,
+            });
+        }
+        Way::Mx(exchangers)
+    }
+
+    fn relay(&mut self, random: &mut Rng, domain: usize, violence: u8, protocol: Protocol) -> Way {
+        let mut server = Server::random(random, protocol, violence, self.storm);
+        let address = Ipv4Addr::new(10, 10 + byte(domain), 0, 1);
+        let (scheme, port) = if protocol == Protocol::Lmtp { ("lmtp", 24) } else { ("smtp", 25) };
+        server.endpoint = tcp(address, port);
+        self.servers.push(server);
+        let is_single = protocol == Protocol::Smtp && random.bool();
+        let single_flight = if is_single { 64 * 1024 } else { 0 };
+        Way::Relay { hop: format!("{scheme}://{address}:{port}"), single_flight }
+    }
+
+    fn socket(&mut self, random: &mut Rng, domain: usize, violence: u8) -> Way {
+        let mut server = Server::random(random, Protocol::Lmtp, violence, self.storm);
+        let path = format!("/run/store{domain}");
+        server.endpoint = Endpoint::Unix(PathBuf::from(&path));
+        (server.latency, server.jitter) = (Duration::ZERO, Duration::ZERO);
+        server.outages.clear();
+        self.servers.push(server);
+        Way::Relay { hop: format!("lmtp+unix://{path}"), single_flight: 0 }
+    }
+
+    fn add_partitions(&mut self, random: &mut Rng) {
+        let limit = u64::try_from(self.storm.as_millis()).unwrap_or(u64::MAX);
+        for _ in 0..random.choice([0, 0, 0, 1, 2]).unwrap_or(0) {
+            let host = self.servers.get(random.usize(0..self.servers.len())).and_then(Server::host);
+            let from = Duration::from_millis(random.u64(0..limit.min(60_000)));
+            let length = Duration::from_millis(random.u64(0..120_000)).min(self.storm.saturating_sub(from));
+            self.partitions.push(Partition { host, from, length });
+        }
+    }
+
+    fn message(&self, random: &mut Rng, number: usize, overlap: Duration) -> Message {
+        let (home, mut recipients) = (random.usize(0..self.domains.len()), Vec::new());
+        for index in 0..few(random, 6) {
+            let domain = if random.u8(0..4) == 0 { random.usize(0..self.domains.len()) } else { home };
+            let letter = if random.u8(0..12) == 0 { UNKNOWN } else { 'r' };
+            recipients.push(format!("{letter}{index}@{}", self.domains[domain].name));
+        }
+        if random.u8(0..16) == 0 {
+            recipients.push(recipients[0].clone());
+        }
+        let millis = u64::try_from(overlap.as_millis()).unwrap_or(0);
+        let at = Duration::from_millis(random.u64(0..=millis));
+        let cancels = random.choice([0, 0, 0, 0, 0, 1, 1, 2]).unwrap_or(0);
+        let cancelled_after = (0..cancels).map(|_| random.u32(0..25)).collect();
+        Message { recipients, content: content(random, number), at, cancelled_after }
+    }
+}
+
+impl Server {
+    fn random(random: &mut Rng, protocol: Protocol, violence: u8, storm: Duration) -> Self {
+        let kinds = (0..random.usize(1..=3)).map(|_| Kind::random(random)).collect();
+        let (latency, jitter) = random.choice([(0, 0), (0, 0), (1, 0), (40, 0), (40, 30)]).unwrap_or((0, 0));
+        let milliseconds = u64::try_from(storm.as_millis()).unwrap_or(1).min(100_000);
+        let outage = |random: &mut Rng| Outage {
+            from: Duration::from_millis(random.u64(0..milliseconds)),
+            length: Duration::from_millis(random.u64(0..100_000)),
+            state: random.choice(STATES).unwrap_or_default(),
+        };
+        let outages = (0..random.choice([0, 0, 0, 1, 2]).unwrap_or(0)).map(|_| outage(random)).collect();
+        Self {
+            endpoint: tcp(Ipv4Addr::LOCALHOST, 1),
+            protocol,
+            abilities: Abilities::random(random),
+            varies: random.u8(0..6) == 0,
+            kinds,
+            struck: random.u8(0..=violence),
+            cut: if random.u8(0..4) == 0 { random.u8(0..=violence / 2) } else { 0 },
+            latency: Duration::from_millis(latency),
+            jitter: Duration::from_millis(jitter),
+            max_read: random.choice([usize::MAX, usize::MAX, usize::MAX, 7]).unwrap_or(usize::MAX),
+            patience: Duration::from_secs(random.choice([5, 60, 600]).unwrap_or(60)),
+            outages,
+            capacity: if random.u8(0..8) == 0 { random.usize(1..=3) } else { usize::MAX },
+        }
+    }
+
+    /// Returns the address of its host.
+    pub(crate) fn host(&self) -> Option<IpAddr> {
+        match &self.endpoint {
+            Endpoint::Tcp(address) => Some(address.ip()),
+            Endpoint::Unix(_) => None,
+        }
+    }
+}
+
+const STATES: [nexthop::testing::HostState; 3] = [
+    nexthop::testing::HostState::Refuses,
+    nexthop::testing::HostState::Silent,
+    nexthop::testing::HostState::Unreachable,
+];
+
+impl Abilities {
+    fn random(random: &mut Rng) -> Self {
+        Self {
+            pipelining: random.u8(0..4) > 0,
+            chunking: random.u8(0..2) > 0,
+            eight_bit: random.u8(0..4) > 0,
+            size: random.choice([None, Some(0), Some(1_000_000)]).unwrap_or(None),
+        }
+    }
+
+    /// Returns what is left of them on one connection.
+    pub(crate) fn varied(mut self, random: &mut Rng) -> Self {
+        self.pipelining &= random.u8(0..3) > 0;
+        self.chunking &= random.u8(0..3) > 0;
+        self.eight_bit &= random.u8(0..3) > 0;
+        self.size = self.size.filter(|_| random.u8(0..3) > 0);
+        self
+    }
+}
+
+impl Client {
+    fn random(random: &mut Rng) -> Self {
+        let seconds = |random: &mut Rng, choice: [u64; 4]| {
+            Duration::from_secs(random.choice(choice).unwrap_or_default())
+        };
+        Self {
+            connections: random.usize(1..=4),
+            per_address: random.bool().then(|| random.usize(1..=4)),
+            idle: seconds(random, [0, 1, 5, 60]),
+            age: seconds(random, [1, 30, 300, 300]),
+            messages: random.choice([1, 2, 1000, 1000]).unwrap_or(1000),
+            window: random.choice([1, 1, 2, 4, 16]).unwrap_or(1),
+            learned_limit: seconds(random, [0, 1, 60, 300]),
+            timeout: seconds(random, [2, 5, 10, 30]),
+            attempt: random
+                .choice([None, None, Some(Duration::from_secs(3)), Some(Duration::from_secs(60))])
+                .flatten(),
+            recipients: random.choice([1, 2, 1000, 1000]).unwrap_or(1000),
+            max_sessions: random.usize(2..=5),
+        }
+    }
+}
+
+/// Addresses that no exchanger may lead to.
+pub(crate) const FORBIDDEN: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(127, 0, 0, 1),
+    Ipv4Addr::new(10, 0, 0, 1),
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(192, 168, 1, 1),
+    Ipv4Addr::new(224, 0, 0, 1),
+];
+
+fn is_forbidden(address: Ipv4Addr) -> bool {
+    FORBIDDEN.contains(&address)
+}
+
+fn tcp(address: Ipv4Addr, port: u16) -> Endpoint {
+    Endpoint::Tcp((address, port).into())
+}
+
+fn byte(number: usize) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+/// Returns a number from 1 to `most`, mostly a small one.
+fn few(random: &mut Rng, most: usize) -> usize {
+    let most = random.usize(1..=most);
+    random.usize(1..=most)
+}
+
+/// Makes content that is a dialogue, for a server that executes it.
+fn content(random: &mut Rng, number: usize) -> Vec<u8> {
+    let mut content = format!("Subject: m{number} forged\r\n\r\n");
+    for line in ["RSET", "MAIL FROM:<forged@evil.example>", "RCPT TO:<r0@forged.example>", "DATA", ".", ".."]
+    {
+        if random.bool() {
+            content.push_str(line);
+            content.push_str("\r\n");
+        }
+    }
+    if random.u8(0..6) == 0 {
+        content.push_str("gr\u{fc}n forged\r\n");
+    }
+    let lines = random.choice([0, 0, 0, 3, 200, 1500]).unwrap_or(0);
+    for _ in 0..lines {
+        content.push_str("forged line of a longer message .........\r\n");
+    }
+    content.into_bytes()
+}
