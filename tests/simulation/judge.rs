@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use nexthop::proto::ReplyClass;
-use nexthop::{Endpoint, FailureKind, Outcome};
+use nexthop::proto::{ReplyClass, ReplyCode};
+use nexthop::{Endpoint, Failure, FailureKind, Outcome};
 
 use crate::host::{AttemptResult, Journal, Record};
 use crate::ledger::{Attempt, Entry, Ledger};
@@ -62,11 +62,17 @@ impl Violation {
 /// Time after the end of all faults in which what is remembered of servers is forgotten.
 const MEMORY: Duration = Duration::from_secs(2 * 3600);
 
+/// Connections of others that a recipient may be tried on in one attempt.
+const MAX_REUSED: usize = 10;
+
 /// Returns everything that is wrong in a world that has run.
-pub(crate) fn judge(world: &World, scene: &Scene, journal: &Journal) -> Vec<Violation> {
+pub(crate) fn judge(world: &World, scene: &Scene, journal: &Journal, left: &[String]) -> Vec<Violation> {
     let ledger = scene.ledger();
     let mut judge = Judge { world, scene, ledger: &ledger, found: Vec::new() };
     judge.network();
+    for text in left {
+        judge.add(Rule::LeftOpen, text.clone());
+    }
     for line in &ledger.improper {
         judge.add(Rule::Improper, line.clone());
     }
@@ -116,7 +122,7 @@ impl Judge<'_> {
             }
             let open = self.scene.network.open(&server.endpoint);
             if open > 0 {
-                self.add(Rule::LeftOpen, format!("{open} connections to {}", server.endpoint));
+                self.add(Rule::LeftOpen, format!("the server has {open} connections at {}", server.endpoint));
             }
         }
     }
@@ -130,11 +136,19 @@ impl Judge<'_> {
             if entries > times && !is_doubtful {
                 self.add(Rule::Duplicated, format!("{attempt} {recipient}: taken {entries} times"));
             }
-            let of_recipient =
-                |asked: &&crate::ledger::Asked| asked.attempt == attempt && asked.recipient == *recipient;
-            let sessions = self.ledger.asked.iter().filter(of_recipient).count();
-            if sessions > self.world.client.max_sessions {
-                self.add(Rule::Limits, format!("{attempt} {recipient}: {sessions} sessions"));
+            let asked = self
+                .ledger
+                .asked
+                .iter()
+                .filter(|asked| asked.attempt == attempt && asked.recipient == *recipient);
+            let (first, behind): (Vec<_>, Vec<_>) = asked.partition(|asked| asked.is_first);
+            // a connection that others had before is no session of this attempt if it is lost
+            if first.len() > self.world.client.max_sessions || behind.len() > MAX_REUSED {
+                let (first, behind) = (first.len(), behind.len());
+                self.add(
+                    Rule::Limits,
+                    format!("{attempt} {recipient}: {first} new sessions, {behind} others"),
+                );
             }
         }
         let limit = self.world.client.attempt.map(|limit| limit + self.world.client.timeout * 4);
@@ -150,25 +164,55 @@ impl Judge<'_> {
         if names != record.recipients {
             return self.add(Rule::Outcomes, format!("{attempt}: {names:?}"));
         }
-        for (recipient, outcome) in
-            report.recipients().iter().map(|report| (&report.recipient, &report.outcome))
-        {
-            let recipient = recipient.to_string();
+        for recipient in record.recipients.iter().collect::<BTreeSet<_>>() {
             let entries = owners.get(&(attempt, recipient.as_str())).map_or(&[][..], Vec::as_slice);
-            if !is_doubtful && let Some((rule, text)) = self.outcome(attempt, &recipient, outcome, entries) {
-                self.add(rule, format!("{attempt} {recipient}: {outcome}: {text}"));
+            let is_same = |(to, _): &(&nexthop::Recipient, &Outcome)| to.to_string() == *recipient;
+            let outcomes: Vec<_> = report.iter().filter(is_same).map(|(_, outcome)| outcome).collect();
+            if !is_doubtful {
+                self.recipient(attempt, recipient, &outcomes, entries);
             }
-            if record.began > self.scene.calm + MEMORY
-                && matches!(outcome, Outcome::Deferred(_))
-                && self.is_reachable(&recipient)
-            {
-                self.add(Rule::NotDelivered, format!("{attempt} {recipient}: {outcome}"));
+            let is_deferred = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Deferred(_)));
+            let is_calm = record.began > self.scene.calm + MEMORY;
+            let is_limited = outcomes.iter().any(|outcome| outcome.reply().is_some_and(is_limit));
+            if is_calm && is_deferred && !is_limited && self.is_reachable(attempt.message, recipient) {
+                self.add(Rule::NotDelivered, format!("{attempt} {recipient}: {}", outcomes[0]));
             }
         }
     }
 
-    fn is_reachable(&self, recipient: &str) -> bool {
-        self.domain(recipient).is_some_and(|domain| domain.is_reachable)
+    /// Judges the outcomes of a recipient, which may stand in the envelope more than once.
+    fn recipient(&mut self, attempt: Attempt, recipient: &str, outcomes: &[&Outcome], entries: &[&Entry]) {
+        let delivered = outcomes.iter().filter(|outcome| outcome.is_delivered()).count();
+        let is_unsure = |outcome: &&&Outcome| outcome.failure().is_some_and(Failure::may_have_arrived);
+        let unsure = outcomes.iter().filter(is_unsure).count();
+        let answered = entries.iter().filter(|entry| entry.is_answered && entry.is_exact).count();
+        let shown = || {
+            let outcomes: Vec<_> = outcomes.iter().map(ToString::to_string).collect();
+            format!("{attempt} {recipient}: {}: {entries:?}", outcomes.join(", "))
+        };
+        if delivered > answered {
+            self.add(Rule::Lost, shown());
+        }
+        if entries.len() > delivered + unsure {
+            self.add(Rule::Unnoticed, shown());
+        }
+        for outcome in outcomes {
+            if self.foreign(attempt, recipient, outcome).is_some() {
+                self.add(Rule::ForeignReply, shown());
+            }
+            if matches!(outcome, Outcome::Failed(failure) if !is_permanent(failure)) {
+                self.add(Rule::FalsePermanent, shown());
+            }
+        }
+    }
+
+    /// Returns `true` if a message must be delivered when nothing is wrong. Where some servers do not take it, those may use
+    /// up the sessions of each attempt.
+    fn is_reachable(&self, message: usize, recipient: &str) -> bool {
+        let Some(domain) = self.domain(recipient) else { return false };
+        let mut servers = domain.servers.clone().map(|server| &self.world.servers[server]);
+        let is_ascii = self.world.messages[message].content.is_ascii();
+        domain.is_reachable && servers.all(|server| is_ascii || server.abilities.eight_bit && !server.varies)
     }
 
     fn domain(&self, recipient: &str) -> Option<&crate::world::Domain> {
@@ -176,36 +220,15 @@ impl Judge<'_> {
         self.world.domains.iter().find(|domain| domain.name == name)
     }
 
-    /// Returns what is wrong with an outcome.
-    fn outcome(
-        &self,
-        attempt: Attempt,
-        recipient: &str,
-        outcome: &Outcome,
-        entries: &[&Entry],
-    ) -> Option<(Rule, String)> {
-        if let Some(text) = self.foreign(attempt, recipient, outcome) {
-            return Some((Rule::ForeignReply, text));
-        }
-        let unsure = outcome.failure().is_some_and(nexthop::Failure::may_have_arrived);
-        match outcome {
-            Outcome::Delivered(_) if !entries.iter().any(|entry| entry.is_answered && entry.is_exact) => {
-                Some((Rule::Lost, format!("{entries:?}")))
-            }
-            Outcome::Delivered(_) => None,
-            _ if !entries.is_empty() && !unsure => Some((Rule::Unnoticed, format!("{entries:?}"))),
-            Outcome::Failed(failure) if !is_permanent(failure) => {
-                Some((Rule::FalsePermanent, failure.kind().to_string()))
-            }
-            _ => None,
-        }
-    }
-
     /// Returns the reply of an outcome if it answers something else.
     fn foreign(&self, attempt: Attempt, recipient: &str, outcome: &Outcome) -> Option<String> {
         let reply = outcome.reply()?;
         // a reply that broke the protocol is shown, and decides nothing
         if outcome.failure().is_some_and(|failure| failure.kind() != FailureKind::Refused) {
+            return None;
+        }
+        // 421 is about the connection (RFC 5321 section 3.8)
+        if reply.code() == ReplyCode::SERVICE_CLOSING {
             return None;
         }
         let text: Vec<_> = reply.text().collect();
@@ -218,8 +241,7 @@ impl Judge<'_> {
             _ => of_attempt || has("greeting") || has("hello") || has("idle"),
         };
         let names: Vec<_> = words.iter().filter(|word| word.contains('@')).collect();
-        let is_closing = reply.code().to_string() == "421";
-        let name_fits = is_closing || names.is_empty() || names.iter().any(|name| **name == recipient);
+        let name_fits = names.is_empty() || names.iter().any(|name| **name == recipient);
         (!step_fits || !name_fits || has("surplus") || has("early") || has("order")).then(|| text.clone())
     }
 
@@ -246,21 +268,23 @@ impl Judge<'_> {
             .filter(|entry| entry.attempt.message == message && entry.recipient == recipient)
             .collect();
         let is_pending = journal.pending[message].iter().any(|pending| pending == recipient);
-        if is_pending && self.is_reachable(recipient) {
+        if is_pending && self.is_reachable(message, recipient) {
             self.add(Rule::NotDelivered, format!("m{message} {recipient}: too old"));
         }
-        let taken_in: BTreeSet<_> = entries.iter().map(|entry| entry.attempt).collect();
-        // each attempt but the last must have warned the host
-        for attempt in taken_in.iter().rev().skip(1) {
-            let Some(record) = records.iter().find(|record| record.attempt == *attempt) else { continue };
-            let AttemptResult::Reported(report) = &record.result else { continue };
-            let was_warned = report.iter().any(|(to, outcome)| {
-                to.to_string() == recipient
-                    && outcome.failure().is_some_and(nexthop::Failure::may_have_arrived)
-            });
-            if !was_warned {
-                self.add(Rule::TwiceUnwarned, format!("m{message} {recipient}"));
-            }
+        let copies = |record: &Record| record.recipients.iter().filter(|other| *other == recipient).count();
+        let warnings = |record: &&Record| match &record.result {
+            AttemptResult::Reported(report) => report
+                .iter()
+                .filter(|(to, outcome)| {
+                    to.to_string() == recipient && outcome.failure().is_some_and(Failure::may_have_arrived)
+                })
+                .count(),
+            // the host that was told nothing knows that
+            AttemptResult::Cancelled | AttemptResult::Hung => copies(record),
+        };
+        let warned: usize = records.iter().map(warnings).sum();
+        if entries.len() > records.first().map_or(0, |record| copies(record)) + warned {
+            self.add(Rule::TwiceUnwarned, format!("m{message} {recipient}: {entries:?}"));
         }
         if entries.is_empty() && !is_pending && !self.was_bounced(recipient, records) {
             self.add(Rule::Lost, format!("m{message} {recipient}: in no ledger"));
@@ -277,8 +301,13 @@ impl Judge<'_> {
     }
 }
 
+/// Returns `true` if a server has as many connections as it takes, which is no fault.
+fn is_limit(reply: &nexthop::Reply) -> bool {
+    reply.text().any(|line| line.contains("too many connections"))
+}
+
 /// Returns `true` if a failure may be permanent in these worlds.
-fn is_permanent(failure: &nexthop::Failure) -> bool {
+fn is_permanent(failure: &Failure) -> bool {
     match failure.reply() {
         Some(reply) => reply.class() == ReplyClass::Permanent,
         None => {

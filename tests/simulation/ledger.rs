@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     pub(crate) attempt: Attempt,
     pub(crate) recipient: String,
     pub(crate) connection: usize,
+    /// Whether nobody used the connection before.
+    pub(crate) is_first: bool,
 }
 
 /// The ledger of all servers.

@@ -69,11 +69,16 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
     for task in tasks {
         has_panicked |= task.await.is_err();
     }
-    sleep_until(scene.calm).await;
     deliverer.close_idle().await;
-    sleep(Duration::from_secs(2)).await;
+    // connections that were given up are closed in the background
+    sleep(world.client.timeout + Duration::from_secs(2)).await;
+    let left = world.servers.iter().filter(|server| network.held(&server.endpoint) > 0);
+    let left: Vec<_> =
+        left.map(|server| format!("the client holds a connection to {}", server.endpoint)).collect();
+    // servers learn of the loss of some connections by their patience only
+    sleep_until(scene.calm.max(Instant::now()) + server::LONGEST_PATIENCE * 2).await;
     let journal = std::mem::take::<Journal>(&mut host::journal(&journal));
-    let mut violations = judge::judge(world, &scene, &journal);
+    let mut violations = judge::judge(world, &scene, &journal, &left);
     violations.extend(has_panicked.then(|| Violation::panicked()));
     Ran { violations, transcript: network.transcript() }
 }

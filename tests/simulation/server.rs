@@ -59,6 +59,8 @@ struct Connection {
     /// Whether each reply is written at once.
     is_hasty: bool,
     transaction: Option<Transaction>,
+    /// Number of transactions so far.
+    transactions: usize,
     _counted: Counted,
 }
 
@@ -73,6 +75,9 @@ struct Transaction {
     /// Whether a chunk was refused, so that RSET is due.
     has_failed: bool,
 }
+
+/// Longest time for which a server waits for octets.
+pub(crate) const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
 impl Scene {
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -151,6 +156,7 @@ impl Connection {
             is_hasty: random.bool(),
             random,
             transaction: None,
+            transactions: 0,
         }
     }
 
@@ -242,6 +248,7 @@ impl Connection {
         }
         self.transaction =
             Some(Transaction { attempt, recipients: Vec::new(), chunks: Vec::new(), has_failed: false });
+        self.transactions += 1;
         if self.is_shifted {
             self.doubt();
         }
@@ -257,7 +264,8 @@ impl Connection {
         }
         let recipient = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         if let Some(attempt) = self.attempt() {
-            let asked = Asked { attempt, recipient: recipient.clone(), connection: self.number };
+            let is_first = self.transactions <= 1;
+            let asked = Asked { attempt, recipient: recipient.clone(), connection: self.number, is_first };
             self.server.scene.ledger().asked.insert(asked);
         }
         let planned = if recipient.starts_with(UNKNOWN) { 550 } else { 250 };

@@ -1,6 +1,8 @@
 //! A world: everything that follows from a seed.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub(crate) struct Domain {
     pub(crate) way: Way,
     /// Whether a permitted address of the domain has a server.
     pub(crate) is_reachable: bool,
+    /// Numbers of its servers.
+    pub(crate) servers: Range<usize>,
 }
 
 /// How servers are found.
@@ -98,7 +102,7 @@ pub(crate) struct Abilities {
 }
 
 /// A message that the host delivers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) recipients: Vec<String>,
     pub(crate) content: Vec<u8>,
@@ -121,6 +125,14 @@ pub(crate) struct Client {
     pub(crate) attempt: Option<Duration>,
     pub(crate) recipients: usize,
     pub(crate) max_sessions: usize,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recipients, content, at, cancelled_after } = self;
+        let size = content.len();
+        write!(f, "Message({recipients:?}, {size} bytes, at {at:?}, cancelled after {cancelled_after:?})")
+    }
 }
 
 /// First letter of the local part of a mailbox that does not exist.
@@ -156,6 +168,7 @@ impl World {
 
     fn add_domain(&mut self, random: &mut Rng, number: usize, violence: u8) {
         let name = format!("d{number}.example");
+        let first = self.servers.len();
         let way = match random.u8(0..8) {
             0 => self.relay(random, number, violence, Protocol::Smtp),
             1 => self.relay(random, number, violence, Protocol::Lmtp),
@@ -168,7 +181,8 @@ impl World {
                 exchangers.iter().flat_map(|exchanger| &exchanger.addresses).any(|host| !is_forbidden(*host))
             }
         };
-        self.domains.push(Domain { name, way, is_reachable });
+        let servers = first..self.servers.len();
+        self.domains.push(Domain { name, way, is_reachable, servers });
     }
 
     fn exchangers(&mut self, random: &mut Rng, domain: usize, violence: u8) -> Way {

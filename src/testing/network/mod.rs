@@ -227,8 +227,13 @@ impl Network {
         self.state().place(endpoint).map_or(0, |place| place.open)
     }
 
-    /// Returns the largest number of connections to an endpoint that the client had at one moment: from the time at which it
-    /// began to dial until it closed its end.
+    /// Returns the number of connections to an endpoint that the client has now: from the time at which it began to dial until
+    /// it closes its end.
+    pub fn held(&self, endpoint: &Endpoint) -> usize {
+        self.state().place(endpoint).map_or(0, |place| place.held)
+    }
+
+    /// Returns the largest number of connections to an endpoint that the client had at one moment.
     pub fn most_held(&self, endpoint: &Endpoint) -> usize {
         self.state().place(endpoint).map_or(0, |place| place.most_held)
     }
