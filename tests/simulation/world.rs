@@ -283,7 +283,7 @@ impl Server {
             cut: if random.u8(0..4) == 0 { random.u8(0..=violence / 2) } else { 0 },
             latency: Duration::from_millis(latency),
             jitter: Duration::from_millis(jitter),
-            max_read: random.choice([usize::MAX, usize::MAX, usize::MAX, 7]).unwrap_or(usize::MAX),
+            max_read: random.choice([usize::MAX, usize::MAX, usize::MAX, 61]).unwrap_or(usize::MAX),
             patience: Duration::from_secs(random.choice([5, 60, 600]).unwrap_or(60)),
             outages,
             capacity: if random.u8(0..8) == 0 { random.usize(1..=3) } else { usize::MAX },
@@ -388,7 +388,13 @@ fn content(random: &mut Rng, number: usize) -> Vec<u8> {
     if random.u8(0..6) == 0 {
         content.push_str("gr\u{fc}n forged\r\n");
     }
-    let lines = random.choice([0, 0, 0, 3, 200, 1500]).unwrap_or(0);
+    // more than a connection holds, or than one read returns
+    let lines = match random.u8(0..64) {
+        0 => 1600,
+        1..=3 => 400,
+        4..=12 => 10,
+        _ => 0,
+    };
     for _ in 0..lines {
         content.push_str("forged line of a longer message .........\r\n");
     }
