@@ -27,6 +27,7 @@ mod world;
 use std::ops::Range;
 use std::process::ExitCode;
 
+use campaign::Limits;
 use clap::Parser;
 
 /// Runs simulated worlds.
@@ -35,6 +36,9 @@ struct Options {
     /// The seeds, as in `0..1000`.
     #[arg(long, value_parser = range, default_value = "0..1000")]
     seeds: Range<u64>,
+    /// Ends at the first world in which a rule is broken.
+    #[arg(long)]
+    until_broken: bool,
     /// One seed.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -54,7 +58,8 @@ fn main() -> ExitCode {
     let is_clean = match options.seed {
         Some(seed) => replay(seed, options.transcript),
         None => {
-            let summary = campaign::run(options.seeds, None);
+            let summary =
+                campaign::run(options.seeds, Limits { time: None, until_broken: options.until_broken });
             println!("{summary}");
             summary.is_clean()
         }

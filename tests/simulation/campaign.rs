@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,23 +19,34 @@ pub(crate) struct Summary {
     broken: BTreeMap<Rule, BTreeMap<u64, String>>,
 }
 
-/// Runs the worlds of some seeds, as many as fit into the time.
-pub(crate) fn run(seeds: Range<u64>, time: Option<Duration>) -> Summary {
+/// When a campaign ends before all seeds were run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) time: Option<Duration>,
+    /// Whether it ends at the first world in which a rule is broken.
+    pub(crate) until_broken: bool,
+}
+
+/// Runs the worlds of some seeds, within limits.
+pub(crate) fn run(seeds: Range<u64>, limits: Limits) -> Summary {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let summary = Mutex::new(Summary::default());
+    let is_over = AtomicBool::new(false);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) || time.is_some_and(|time| began.elapsed() > time) {
+                    let is_late = limits.time.is_some_and(|time| began.elapsed() > time);
+                    if !seeds.contains(&seed) || is_late || is_over.load(Ordering::Relaxed) {
                         return;
                     }
                     let ran = run::run(seed, false);
                     let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
                     summary.worlds += 1;
+                    is_over.fetch_or(limits.until_broken && !ran.violations.is_empty(), Ordering::Relaxed);
                     for violation in ran.violations {
                         let seeds = summary.broken.entry(violation.rule).or_default();
                         seeds.entry(seed).or_insert(violation.text);

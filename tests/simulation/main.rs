@@ -21,6 +21,8 @@ mod world;
 
 use std::time::Duration;
 
+use campaign::Limits;
+
 /// Time for which worlds are tried.
 const SECONDS: u64 = 60;
 
@@ -31,7 +33,8 @@ fn no_rule_is_broken_in_random_worlds() {
     for seed in seeds::FAILED_ONCE {
         assert_clean(*seed);
     }
-    let summary = campaign::run(0..u64::MAX, Some(Duration::from_secs(seconds)));
+    let limits = Limits { time: Some(Duration::from_secs(seconds)), until_broken: false };
+    let summary = campaign::run(0..u64::MAX, limits);
     println!("{summary}");
     assert!(summary.is_clean(), "run `cargo run --example simulate -- --seed N --transcript`");
 }
