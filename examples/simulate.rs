@@ -17,6 +17,8 @@ mod host;
 mod judge;
 #[path = "../tests/simulation/ledger.rs"]
 mod ledger;
+#[path = "../tests/simulation/names.rs"]
+mod names;
 #[path = "../tests/simulation/run.rs"]
 mod run;
 #[path = "../tests/simulation/server.rs"]

@@ -210,7 +210,7 @@ impl Judge<'_> {
     /// up the sessions of each attempt.
     fn is_reachable(&self, message: usize, recipient: &str) -> bool {
         let Some(domain) = self.domain(recipient) else { return false };
-        let mut servers = domain.servers.clone().map(|server| &self.world.servers[server]);
+        let mut servers = domain.servers.iter().map(|server| &self.world.servers[*server]);
         let is_ascii = self.world.messages[message].content.is_ascii();
         domain.is_reachable && servers.all(|server| is_ascii || server.abilities.eight_bit && !server.varies)
     }

@@ -14,6 +14,7 @@ mod fault;
 mod host;
 mod judge;
 mod ledger;
+mod names;
 mod run;
 mod seeds;
 mod server;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::host::{self, Journal, SharedJournal};
 use crate::judge::{self, Violation};
 use crate::ledger::Ledger;
+use crate::names::Names;
 use crate::server::{self, Scene};
 use crate::world::{Client, Way, World};
 
@@ -47,7 +48,9 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
             nexthop::Endpoint::Tcp(address) => network.listen(*address),
             nexthop::Endpoint::Unix(path) => network.listen_unix(path),
         };
-        tokio::spawn(server::serve(Arc::clone(&scene), settings.clone(), number, listener.unwrap()));
+        let listener = listener.unwrap();
+        listener.set_backlog(settings.backlog);
+        tokio::spawn(server::serve(Arc::clone(&scene), settings.clone(), number, listener));
         tokio::spawn(outages(Arc::clone(&scene), settings.clone()));
     }
     for partition in &world.partitions {
@@ -56,7 +59,7 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
             None => network.partition_all(partition.from, partition.length),
         }
     }
-    let deliverer = deliverer(world, &network);
+    let deliverer = deliverer(world, &scene);
     let journal = SharedJournal::default();
     host::journal(&journal).pending =
         world.messages.iter().map(|message| message.recipients.clone()).collect();
@@ -64,6 +67,13 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
     for (number, message) in world.messages.iter().enumerate() {
         let (scene, deliverer, journal) = (Arc::clone(&scene), deliverer.clone(), Arc::clone(&journal));
         tasks.push(tokio::spawn(host::deliver(scene, deliverer, journal, number, message.clone())));
+    }
+    for time in world.client.closes_idle.clone() {
+        let deliverer = deliverer.clone();
+        tokio::spawn(async move {
+            sleep(time).await;
+            deliverer.close_idle().await;
+        });
     }
     let mut has_panicked = false;
     for task in tasks {
@@ -99,7 +109,7 @@ async fn outages(scene: Arc<Scene>, settings: crate::world::Server) {
     }
 }
 
-fn deliverer(world: &World, network: &Network) -> Deliverer {
+fn deliverer(world: &World, scene: &Arc<Scene>) -> Deliverer {
     let mut dns = MemoryResolver::builder();
     let mut routes = RouteTable::new(Route::mx());
     for domain in &world.domains {
@@ -112,10 +122,11 @@ fn deliverer(world: &World, network: &Network) -> Deliverer {
                     }
                 }
             }
-            Way::Relay { hop, single_flight } => {
-                let hop: NextHop = hop.parse().unwrap();
-                let hop = hop.with_single_flight_limit(*single_flight);
-                routes = routes.domain(&domain.name, Route::relay(hop)).unwrap();
+            Way::Relays { hops, single_flight } => {
+                let hop =
+                    |hop: &String| hop.parse::<NextHop>().unwrap().with_single_flight_limit(*single_flight);
+                let hops: Vec<_> = hops.iter().map(hop).collect();
+                routes = routes.domain(&domain.name, Route::relays(hops)).unwrap();
             }
         }
     }
@@ -131,11 +142,17 @@ fn deliverer(world: &World, network: &Network) -> Deliverer {
     limits.max_sessions = world.client.max_sessions;
     let mut tls = TlsSettings::default();
     tls.roots = Roots::None;
-    Deliverer::builder("client.example")
-        .resolver(dns.build().unwrap())
+    let dns = Names::new(dns.build().unwrap(), scene, world);
+    let mut builder = Deliverer::builder("client.example");
+    for number in 0..world.client.sources {
+        builder = builder.source_address(SourceAddress::new([45, 1, 1, 1 + number].into()));
+    }
+    builder
+        .resolver(dns)
+        .pipelining(world.client.pipelining)
+        .chunking(world.client.chunking)
         .router(routes)
-        .dialer(network.dialer())
-        .source_address(SourceAddress::new([45, 1, 1, 1].into()))
+        .dialer(scene.network.dialer())
         .single_flight_limit(1)
         .timeouts(timeouts(timeout))
         .limits(limits)

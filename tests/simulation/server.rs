@@ -191,7 +191,9 @@ impl Connection {
         if line.contains("forged") {
             self.improper("executed content", line);
         }
-        if !self.abilities.pipelining && !self.input.is_empty() && verb != "BDAT" {
+        // what is sent early is a guess
+        let may_be_group = self.abilities.pipelining || self.server.settings.abilities.early;
+        if !may_be_group && !self.input.is_empty() && verb != "BDAT" {
             self.improper("a group without PIPELINING", line);
         }
         match verb {
@@ -223,10 +225,11 @@ impl Connection {
         let code = kind.code(Step::Hello, 250);
         let mut lines = vec![format!("hello c{}", self.number)];
         if code == 250 {
-            let Abilities { pipelining, chunking, eight_bit, size } = self.abilities;
+            let Abilities { pipelining, chunking, eight_bit, early, size } = self.abilities;
             lines.extend(pipelining.then(|| "PIPELINING".to_owned()));
             lines.extend(chunking.then(|| "CHUNKING".to_owned()));
             lines.extend(eight_bit.then(|| "8BITMIME".to_owned()));
+            lines.extend(early.then(|| "PIPECONNECT".to_owned()));
             lines.extend(size.map(|size| format!("SIZE {size}")));
             lines.push("ENHANCEDSTATUSCODES".to_owned());
         }
@@ -243,7 +246,8 @@ impl Connection {
         }
         let attempt = Attempt::parse(line);
         let (has_size, has_body) = (line.contains(" SIZE="), line.contains(" BODY="));
-        if has_size && self.abilities.size.is_none() || has_body && !self.abilities.eight_bit {
+        let is_unknown = has_size && self.abilities.size.is_none() || has_body && !self.abilities.eight_bit;
+        if is_unknown && !self.server.settings.abilities.early {
             self.improper("a parameter that was not offered", line);
         }
         self.transaction =
@@ -290,14 +294,17 @@ impl Connection {
 
     async fn bdat(&mut self, line: &str) -> io::Result<()> {
         if !self.abilities.chunking {
-            self.improper("BDAT without CHUNKING", line);
+            if !self.server.settings.abilities.early {
+                self.improper("BDAT without CHUNKING", line);
+            }
             return self.end();
         }
         let mut words = line.split(' ').skip(1);
         let count = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
         let is_last = words.next() == Some("LAST");
-        let chunk = self.chunk(count).await?;
         let is_addressed = self.is_addressed().is_some();
+        let is_read = is_addressed || self.server.settings.reads_refused_chunks;
+        let chunk = if is_read { self.chunk(count).await? } else { Vec::new() };
         let Some(transaction) = self.transaction.as_mut().filter(|_| is_addressed) else {
             if let Some(transaction) = &mut self.transaction {
                 transaction.has_failed = true;

@@ -1,8 +1,7 @@
 //! A world: everything that follows from a seed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
-use std::ops::Range;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +21,16 @@ pub(crate) struct World {
     /// Time from the beginning at which all faults end.
     pub(crate) storm: Duration,
     pub(crate) partitions: Vec<Partition>,
+    pub(crate) names: Names,
+}
+
+/// How names are resolved while the faults last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    /// Of 16 lookups how many fail.
+    pub(crate) failing: u8,
+    /// Longest time that a lookup takes.
+    pub(crate) delay: Duration,
 }
 
 /// Where the mail of a domain goes.
@@ -31,8 +40,8 @@ pub(crate) struct Domain {
     pub(crate) way: Way,
     /// Whether a permitted address of the domain has a server.
     pub(crate) is_reachable: bool,
-    /// Numbers of its servers.
-    pub(crate) servers: Range<usize>,
+    /// Numbers of the servers that its mail may go to.
+    pub(crate) servers: Vec<usize>,
 }
 
 /// How servers are found.
@@ -40,8 +49,8 @@ pub(crate) struct Domain {
 pub(crate) enum Way {
     /// Exchangers: preference, name and addresses.
     Mx(Vec<Exchanger>),
-    /// Text form of the operator's next hop, and the single-flight limit.
-    Relay { hop: String, single_flight: usize },
+    /// Text forms of the operator's next hops, and their single-flight limit.
+    Relays { hops: Vec<String>, single_flight: usize },
 }
 
 /// A mail exchanger.
@@ -74,6 +83,10 @@ pub(crate) struct Server {
     pub(crate) outages: Vec<Outage>,
     /// Number of connections that it greets at a time; others get 421.
     pub(crate) capacity: usize,
+    /// Connections that wait to be accepted.
+    pub(crate) backlog: usize,
+    /// Whether it reads a chunk that it refuses because no recipient was accepted.
+    pub(crate) reads_refused_chunks: bool,
 }
 
 /// A time in which a host takes no connections.
@@ -98,6 +111,8 @@ pub(crate) struct Abilities {
     pub(crate) pipelining: bool,
     pub(crate) chunking: bool,
     pub(crate) eight_bit: bool,
+    /// Whether commands may come before the greeting (`PIPECONNECT`).
+    pub(crate) early: bool,
     pub(crate) size: Option<usize>,
 }
 
@@ -125,6 +140,12 @@ pub(crate) struct Client {
     pub(crate) attempt: Option<Duration>,
     pub(crate) recipients: usize,
     pub(crate) max_sessions: usize,
+    pub(crate) pipelining: bool,
+    pub(crate) chunking: bool,
+    /// Number of addresses that it connects from.
+    pub(crate) sources: u8,
+    /// Times at which the host closes idle connections.
+    pub(crate) closes_idle: Vec<Duration>,
 }
 
 impl fmt::Debug for Message {
@@ -151,6 +172,10 @@ impl World {
             client: Client::random(&mut random),
             storm,
             partitions: Vec::new(),
+            names: Names {
+                failing: random.choice([0, 0, 0, 1, 4]).unwrap_or(0),
+                delay: Duration::from_millis(random.choice([0, 0, 0, 100, 10_000]).unwrap_or(0)),
+            },
         };
         let domains = few(&mut random, 6);
         let violence = random.u8(0..=12);
@@ -159,7 +184,7 @@ impl World {
         }
         world.add_partitions(&mut random);
         let overlap = Duration::from_millis(random.choice([0, 0, 50, 2000, 60_000]).unwrap_or(0));
-        for number in 0..random.usize(1..=8) {
+        for number in 0..few(&mut random, 12) {
             let message = world.message(&mut random, number, overlap);
             world.messages.push(message);
         }
@@ -168,41 +193,54 @@ impl World {
 
     fn add_domain(&mut self, random: &mut Rng, number: usize, violence: u8) {
         let name = format!("d{number}.example");
-        let first = self.servers.len();
+        let mut servers = Vec::new();
         let way = match random.u8(0..8) {
-            0 => self.relay(random, number, violence, Protocol::Smtp),
-            1 => self.relay(random, number, violence, Protocol::Lmtp),
-            2 => self.socket(random, number, violence),
-            _ => self.exchangers(random, number, violence),
+            0 => self.relays(random, number, violence, Protocol::Smtp, &mut servers),
+            1 => self.relays(random, number, violence, Protocol::Lmtp, &mut servers),
+            2 => self.sockets(random, number, violence, &mut servers),
+            _ => Way::Mx(self.exchangers(random, number, violence, &mut servers)),
         };
-        let is_reachable = match &way {
-            Way::Relay { .. } => true,
-            Way::Mx(exchangers) => {
-                exchangers.iter().flat_map(|exchanger| &exchanger.addresses).any(|host| !is_forbidden(*host))
-            }
-        };
-        let servers = first..self.servers.len();
+        let is_reachable = !servers.is_empty();
         self.domains.push(Domain { name, way, is_reachable, servers });
     }
 
-    fn exchangers(&mut self, random: &mut Rng, domain: usize, violence: u8) -> Way {
+    /// Adds a server, and notes its number.
+    fn add_server(&mut self, server: Server, numbers: &mut Vec<usize>) {
+        numbers.push(self.servers.len());
+        self.servers.push(server);
+    }
+
+    fn exchangers(
+        &mut self,
+        random: &mut Rng,
+        domain: usize,
+        violence: u8,
+        servers: &mut Vec<usize>,
+    ) -> Vec<Exchanger> {
         let mut exchangers = Vec::new();
         for number in 0..few(random, 5) {
             let preference = random.choice([10, 10, 20, 30]).unwrap_or(10);
-            let model = Server::random(random, Protocol::Smtp, violence, self.storm);
-            let count = random.choice([1, 1, 2]).unwrap_or(1);
-            let address = |index: u8| Ipv4Addr::new(45, 10 + byte(domain), byte(number), 1 + index);
-            let mut addresses: Vec<_> = (0..count).map(address).collect();
-            for address in &addresses {
-                self.servers.push(Server { endpoint: tcp(*address, 25), ..model.clone() });
+            let mut addresses = Vec::new();
+            match self.shared_address(random) {
+                Some((shared, address)) => {
+                    servers.push(shared);
+                    addresses.push(address);
+                }
+                None if random.u8(0..24) > 0 => {
+                    let model = Server::random(random, Protocol::Smtp, violence, self.storm);
+                    for index in 0..random.choice([1, 1, 2]).unwrap_or(1) {
+                        let address = Ipv4Addr::new(45, 10 + byte(domain), byte(number), 1 + index);
+                        addresses.push(address);
+                        self.add_server(Server { endpoint: tcp(address, 25), ..model.clone() }, servers);
+                    }
+                }
+                None => addresses.extend(random.choice(FORBIDDEN)),
             }
             if random.u8(0..8) == 0 {
-                let forbidden = random.choice(FORBIDDEN).unwrap_or(FORBIDDEN[0]);
-                addresses.insert(random.usize(0..=addresses.len()), forbidden);
-            }
-            if random.u8(0..16) == 0 {
-                addresses.retain(|address| is_forbidden(*address));
-                addresses.extend(addresses.is_empty().then_some(FORBIDDEN[1]));
+                addresses.insert(
+                    random.usize(0..=addresses.len()),
+                    random.choice(FORBIDDEN).unwrap_or(FORBIDDEN[0]),
+                );
             }
             exchangers.push(Exchanger {
                 preference,
@@ -210,34 +248,59 @@ impl World {
                 addresses,
             });
         }
-        Way::Mx(exchangers)
+        exchangers
     }
 
-    fn relay(&mut self, random: &mut Rng, domain: usize, violence: u8, protocol: Protocol) -> Way {
-        let mut server = Server::random(random, protocol, violence, self.storm);
-        let address = Ipv4Addr::new(10, 10 + byte(domain), 0, 1);
-        let (scheme, port) = if protocol == Protocol::Lmtp { ("lmtp", 24) } else { ("smtp", 25) };
-        server.endpoint = tcp(address, port);
-        self.servers.push(server);
+    /// Returns an exchanger of another domain, or of this one, that has a further name, so that connections to one endpoint
+    /// have different keys.
+    fn shared_address(&self, random: &mut Rng) -> Option<(usize, Ipv4Addr)> {
+        let number = random.usize(0..self.servers.len().max(1) * 4);
+        match &self.servers.get(number)?.endpoint {
+            Endpoint::Tcp(SocketAddr::V4(address))
+                if address.port() == 25 && address.ip().octets()[0] == 45 =>
+            {
+                Some((number, *address.ip()))
+            }
+            _ => None,
+        }
+    }
+
+    fn relays(
+        &mut self,
+        random: &mut Rng,
+        domain: usize,
+        violence: u8,
+        protocol: Protocol,
+        servers: &mut Vec<usize>,
+    ) -> Way {
         let is_single = protocol == Protocol::Smtp && random.bool();
-        let single_flight = if is_single { 64 * 1024 } else { 0 };
-        Way::Relay { hop: format!("{scheme}://{address}:{port}"), single_flight }
+        let mut hops = Vec::new();
+        for number in 0..few(random, 3) {
+            let address = Ipv4Addr::new(10, 10 + byte(domain), byte(number), 1);
+            let (scheme, port) = if protocol == Protocol::Lmtp { ("lmtp", 24) } else { ("smtp", 25) };
+            let mut server = Server::random(random, protocol, violence, self.storm);
+            server.endpoint = tcp(address, port);
+            server.reads_refused_chunks |= is_single;
+            self.add_server(server, servers);
+            hops.push(format!("{scheme}://{address}:{port}"));
+        }
+        Way::Relays { hops, single_flight: if is_single { 64 * 1024 } else { 0 } }
     }
 
-    fn socket(&mut self, random: &mut Rng, domain: usize, violence: u8) -> Way {
+    fn sockets(&mut self, random: &mut Rng, domain: usize, violence: u8, servers: &mut Vec<usize>) -> Way {
         let mut server = Server::random(random, Protocol::Lmtp, violence, self.storm);
         let path = format!("/run/store{domain}");
         server.endpoint = Endpoint::Unix(PathBuf::from(&path));
         (server.latency, server.jitter) = (Duration::ZERO, Duration::ZERO);
         server.outages.clear();
-        self.servers.push(server);
-        Way::Relay { hop: format!("lmtp+unix://{path}"), single_flight: 0 }
+        self.add_server(server, servers);
+        Way::Relays { hops: vec![format!("lmtp+unix://{path}")], single_flight: 0 }
     }
 
     fn add_partitions(&mut self, random: &mut Rng) {
         let limit = u64::try_from(self.storm.as_millis()).unwrap_or(u64::MAX);
         for _ in 0..random.choice([0, 0, 0, 1, 2]).unwrap_or(0) {
-            let host = self.servers.get(random.usize(0..self.servers.len())).and_then(Server::host);
+            let host = random.choice(&self.servers).and_then(Server::host);
             let from = Duration::from_millis(random.u64(0..limit.min(60_000)));
             let length = Duration::from_millis(random.u64(0..120_000)).min(self.storm.saturating_sub(from));
             self.partitions.push(Partition { host, from, length });
@@ -287,6 +350,8 @@ impl Server {
             patience: Duration::from_secs(random.choice([5, 60, 600]).unwrap_or(60)),
             outages,
             capacity: if random.u8(0..8) == 0 { random.usize(1..=3) } else { usize::MAX },
+            backlog: random.choice([1, 128, 128, 128]).unwrap_or(128),
+            reads_refused_chunks: random.bool(),
         }
     }
 
@@ -311,6 +376,7 @@ impl Abilities {
             pipelining: random.u8(0..4) > 0,
             chunking: random.u8(0..2) > 0,
             eight_bit: random.u8(0..4) > 0,
+            early: random.u8(0..4) == 0,
             size: random.choice([None, Some(0), Some(1_000_000)]).unwrap_or(None),
         }
     }
@@ -320,6 +386,7 @@ impl Abilities {
         self.pipelining &= random.u8(0..3) > 0;
         self.chunking &= random.u8(0..3) > 0;
         self.eight_bit &= random.u8(0..3) > 0;
+        self.early &= random.u8(0..3) > 0;
         self.size = self.size.filter(|_| random.u8(0..3) > 0);
         self
     }
@@ -344,6 +411,12 @@ impl Client {
                 .flatten(),
             recipients: random.choice([1, 2, 1000, 1000]).unwrap_or(1000),
             max_sessions: random.usize(2..=5),
+            pipelining: random.u8(0..8) > 0,
+            chunking: random.u8(0..8) > 0,
+            sources: random.choice([1, 1, 1, 2, 3]).unwrap_or(1),
+            closes_idle: (0..random.choice([0, 0, 1]).unwrap_or(0))
+                .map(|_| Duration::from_millis(random.u64(0..10_000)))
+                .collect(),
         }
     }
 }
@@ -356,10 +429,6 @@ pub(crate) const FORBIDDEN: [Ipv4Addr; 5] = [
     Ipv4Addr::new(192, 168, 1, 1),
     Ipv4Addr::new(224, 0, 0, 1),
 ];
-
-fn is_forbidden(address: Ipv4Addr) -> bool {
-    FORBIDDEN.contains(&address)
-}
 
 fn tcp(address: Ipv4Addr, port: u16) -> Endpoint {
     Endpoint::Tcp((address, port).into())
