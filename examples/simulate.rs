@@ -19,6 +19,8 @@ mod judge;
 mod ledger;
 #[path = "../tests/simulation/names.rs"]
 mod names;
+#[path = "../tests/simulation/panics.rs"]
+mod panics;
 #[path = "../tests/simulation/run.rs"]
 mod run;
 #[path = "../tests/simulation/server.rs"]

@@ -55,7 +55,7 @@ pub(crate) struct Violation {
 
 impl Violation {
     pub(crate) fn panicked() -> Self {
-        Self { rule: Rule::Panicked, text: "a task of the host".to_owned() }
+        Self { rule: Rule::Panicked, text: "see above".to_owned() }
     }
 }
 

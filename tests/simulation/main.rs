@@ -15,6 +15,7 @@ mod host;
 mod judge;
 mod ledger;
 mod names;
+mod panics;
 mod run;
 mod seeds;
 mod server;

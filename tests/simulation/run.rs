@@ -15,6 +15,7 @@ use crate::host::{self, Journal, SharedJournal};
 use crate::judge::{self, Violation};
 use crate::ledger::Ledger;
 use crate::names::Names;
+use crate::panics;
 use crate::server::{self, Scene};
 use crate::world::{Client, Way, World};
 
@@ -27,6 +28,7 @@ pub(crate) struct Ran {
 
 /// Runs the world of a seed. The transcript has the dialogues if it is to be verbose.
 pub(crate) fn run(seed: u64, is_verbose: bool) -> Ran {
+    panics::watch();
     let world = World::of_seed(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -75,9 +77,9 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
             deliverer.close_idle().await;
         });
     }
-    let mut has_panicked = false;
     for task in tasks {
-        has_panicked |= task.await.is_err();
+        // a panic is counted
+        let _ = task.await;
     }
     deliverer.close_idle().await;
     // connections that were given up are closed in the background
@@ -89,7 +91,7 @@ async fn live(world: &World, is_verbose: bool) -> Ran {
     sleep_until(scene.calm.max(Instant::now()) + server::LONGEST_PATIENCE * 2).await;
     let journal = std::mem::take::<Journal>(&mut host::journal(&journal));
     let mut violations = judge::judge(world, &scene, &journal, &left);
-    violations.extend(has_panicked.then(|| Violation::panicked()));
+    violations.extend(panics::any().then(Violation::panicked));
     Ran { violations, transcript: network.transcript() }
 }
 

@@ -34,6 +34,7 @@ pub struct Link {
 
 /// A fault that ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "where and how are all there is to say of it")]
 pub struct Cut {
     /// Number of bytes in this direction that still arrive.
     pub after: u64,
