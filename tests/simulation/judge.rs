@@ -62,6 +62,8 @@ impl Violation {
 /// Time after the end of all faults in which what is remembered of servers is forgotten.
 const MEMORY: Duration = Duration::from_secs(2 * 3600);
 
+/// Time after the limit of an attempt within which it ends.
+const GRACE: Duration = Duration::from_millis(50);
 /// Connections of others that a recipient may be tried on in one attempt.
 const MAX_REUSED: usize = 10;
 
@@ -151,7 +153,7 @@ impl Judge<'_> {
                 );
             }
         }
-        let limit = self.world.client.attempt.map(|limit| limit + self.world.client.timeout * 4);
+        let limit = self.world.client.attempt.map(|limit| limit + GRACE);
         if limit.is_some_and(|limit| record.took > limit) {
             self.add(Rule::Hangs, format!("{attempt} took {:?}", record.took));
         }
