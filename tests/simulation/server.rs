@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::FutureExt;
 use nexthop::Protocol;
 use nexthop::testing::{Cut, CutKind, Link, Network, NetworkListener, NetworkStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,6 +62,8 @@ struct Connection {
     transaction: Option<Transaction>,
     /// Number of transactions so far.
     transactions: usize,
+    /// Final replies that are still to come for the content that was read.
+    finals_left: usize,
     _counted: Counted,
 }
 
@@ -157,6 +160,7 @@ impl Connection {
             random,
             transaction: None,
             transactions: 0,
+            finals_left: 0,
         }
     }
 
@@ -363,7 +367,9 @@ impl Connection {
                 )
             })
             .collect();
+        self.finals_left = decided.len();
         for (recipient, kind, code, entries) in decided {
+            self.finals_left -= 1;
             let reply = format!("{code} {}.0.0 final {attempt} {recipient} c{}\r\n", code / 100, self.number);
             self.reply(kind, &reply, Some(entries)).await?;
         }
@@ -451,9 +457,23 @@ impl Connection {
         self.reply(Kind::Late(Duration::ZERO), &text, None).await
     }
 
+    /// Returns `true` if the client must see that a surplus reply is one: it comes with the reply before it while nothing else
+    /// is due, and nothing that the client sent is on its way.
+    fn is_visible(&mut self, kind: Kind) -> bool {
+        let settings = &self.server.settings;
+        let is_prompt =
+            settings.latency.is_zero() && settings.jitter.is_zero() && settings.max_read == usize::MAX;
+        if kind == Kind::Missing || !is_prompt || self.finals_left > 0 {
+            return false;
+        }
+        let read = self.stream.read_buf(&mut self.input).now_or_never();
+        // a connection that ended is of no use to anybody
+        self.input.is_empty() && read.is_none()
+    }
+
     /// Writes a reply in the manner of a fault, which may end the connection.
     async fn reply(&mut self, kind: Kind, reply: &str, entries: Option<Vec<usize>>) -> io::Result<()> {
-        if kind.shifts_replies() {
+        if kind.shifts_replies() && !self.is_visible(kind) {
             self.is_shifted = true;
             self.doubt();
         }
