@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nexthop::proto::{ReplyClass, ReplyCode};
-use nexthop::{Endpoint, Failure, FailureKind, Outcome};
+use nexthop::{Endpoint, Failure, FailureKind, Outcome, Stage};
 
 use crate::host::{AttemptResult, Journal, Record};
 use crate::ledger::{Attempt, Entry, Ledger};
@@ -175,8 +175,15 @@ impl Judge<'_> {
             }
             let is_deferred = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Deferred(_)));
             let is_calm = record.began > self.scene.calm + MEMORY;
+            // many messages and one connection may take longer than an attempt may
+            let is_late = self.world.client.attempt.is_some_and(|limit| record.took >= limit);
             let is_limited = outcomes.iter().any(|outcome| outcome.reply().is_some_and(is_limit));
-            if is_calm && is_deferred && !is_limited && self.is_reachable(attempt.message, recipient) {
+            if is_calm
+                && is_deferred
+                && !is_limited
+                && !is_late
+                && self.is_reachable(attempt.message, recipient)
+            {
                 self.add(Rule::NotDelivered, format!("{attempt} {recipient}: {}", outcomes[0]));
             }
         }
@@ -234,17 +241,23 @@ impl Judge<'_> {
             return None;
         }
         let text: Vec<_> = reply.text().collect();
+        let is_opening = outcome.failure().is_some_and(|failure| failure.stage() == Some(Stage::Hello));
         let text = text.join(" ");
         let words: Vec<_> = text.split(' ').collect();
         let has = |word: &str| words.contains(&word);
         let of_attempt = has(&attempt.to_string());
         let step_fits = match outcome {
             Outcome::Delivered(_) => of_attempt && has("final"),
-            _ => of_attempt || has("greeting") || has("hello") || has("idle"),
+            _ => of_attempt || has("greeting") || has("hello") || has("idle") || is_opening,
         };
         let names: Vec<_> = words.iter().filter(|word| word.contains('@')).collect();
         let name_fits = names.is_empty() || names.iter().any(|name| **name == recipient);
-        (!step_fits || !name_fits || has("surplus") || has("early") || has("order")).then(|| text.clone())
+        (!step_fits
+            || !name_fits
+            || has("surplus") && !is_opening
+            || has("early") && !is_opening
+            || has("order"))
+        .then(|| text.clone())
     }
 
     /// Judges what became of each message after all.
@@ -270,7 +283,7 @@ impl Judge<'_> {
             .filter(|entry| entry.attempt.message == message && entry.recipient == recipient)
             .collect();
         let is_pending = journal.pending[message].iter().any(|pending| pending == recipient);
-        if is_pending && self.is_reachable(message, recipient) {
+        if is_pending && self.world.client.attempt.is_none() && self.is_reachable(message, recipient) {
             self.add(Rule::NotDelivered, format!("m{message} {recipient}: too old"));
         }
         let copies = |record: &Record| record.recipients.iter().filter(|other| *other == recipient).count();
