@@ -144,8 +144,9 @@ impl Judge<'_> {
                 .iter()
                 .filter(|asked| asked.attempt == attempt && asked.recipient == *recipient);
             let (first, behind): (Vec<_>, Vec<_>) = asked.partition(|asked| asked.is_first);
-            // a connection that others had before is no session of this attempt if it is lost
-            if first.len() > self.world.client.max_sessions || behind.len() > MAX_REUSED {
+            // a connection that others had before is no session of this attempt if it is lost, and one may have been opened by
+            // a delivery that said nothing on it
+            if first.len() > self.world.client.max_sessions + 1 || behind.len() > MAX_REUSED {
                 let (first, behind) = (first.len(), behind.len());
                 self.add(
                     Rule::Limits,
