@@ -146,7 +146,8 @@ impl Judge<'_> {
             let (first, behind): (Vec<_>, Vec<_>) = asked.partition(|asked| asked.is_first);
             // a connection that others had before is no session of this attempt if it is lost, and one may have been opened by
             // a delivery that said nothing on it
-            if first.len() > self.world.client.max_sessions + 1 || behind.len() > MAX_REUSED {
+            let opened_by_others = usize::from(self.world.messages.len() > 1);
+            if first.len() > self.world.client.max_sessions + opened_by_others || behind.len() > MAX_REUSED {
                 let (first, behind) = (first.len(), behind.len());
                 self.add(
                     Rule::Limits,

@@ -4,6 +4,7 @@
 //! Each reply names its command in its text, as `250 2.0.0 final m3.1 r0@d1.example`, so that the judge sees which reply an
 //! outcome was taken from.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,8 @@ struct Connection {
     is_silent: bool,
     /// Whether replies are out of step with commands.
     is_shifted: bool,
+    /// Transactions that are disturbed by a surplus reply in the output, if there is one.
+    suspects: Option<BTreeSet<Attempt>>,
     /// Whether each reply is written at once.
     is_hasty: bool,
     transaction: Option<Transaction>,
@@ -156,6 +159,7 @@ impl Connection {
             unanswered: Vec::new(),
             is_silent: false,
             is_shifted: false,
+            suspects: None,
             is_hasty: random.bool(),
             random,
             transaction: None,
@@ -259,6 +263,9 @@ impl Connection {
         self.transactions += 1;
         if self.is_shifted {
             self.doubt();
+        }
+        if let Some(suspects) = &mut self.suspects {
+            suspects.extend(attempt);
         }
         if self.answer(Step::Mail, 250).await? != 250 {
             self.transaction = None;
@@ -457,15 +464,29 @@ impl Connection {
         self.reply(Kind::Late(Duration::ZERO), &text, None).await
     }
 
-    /// Returns `true` if the client must see that a surplus reply is one: it comes with the reply before it while nothing else
-    /// is due, and nothing that the client sent is on its way.
-    fn is_visible(&mut self, kind: Kind) -> bool {
+    /// Notes that a reply is surplus or missing.
+    fn shift(&mut self, kind: Kind) {
         let settings = &self.server.settings;
         let is_prompt =
             settings.latency.is_zero() && settings.jitter.is_zero() && settings.max_read == usize::MAX;
+        let attempt = self.attempt();
+        self.suspects.get_or_insert_default().extend(attempt);
+        // the order decides among final replies of LMTP
         if kind == Kind::Missing || !is_prompt || self.finals_left > 0 {
-            return false;
+            self.accept_shift();
         }
+    }
+
+    /// Notes that no client can tell for certain which replies belong to the latest transactions and later ones.
+    fn accept_shift(&mut self) {
+        let suspects = self.suspects.take().unwrap_or_default();
+        self.server.scene.ledger().doubtful.extend(suspects);
+        self.is_shifted = true;
+    }
+
+    /// Returns `true` if the client waits for nothing but the replies in the output. If there are too many of them it must
+    /// see that.
+    fn is_all_answered(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.input).now_or_never();
         // a connection that ended is of no use to anybody
         self.input.is_empty() && read.is_none()
@@ -473,9 +494,8 @@ impl Connection {
 
     /// Writes a reply in the manner of a fault, which may end the connection.
     async fn reply(&mut self, kind: Kind, reply: &str, entries: Option<Vec<usize>>) -> io::Result<()> {
-        if kind.shifts_replies() && !self.is_visible(kind) {
-            self.is_shifted = true;
-            self.doubt();
+        if kind.shifts_replies() {
+            self.shift(kind);
         }
         match kind {
             Kind::Close => {
@@ -559,6 +579,10 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
+        if self.suspects.is_some() && !self.is_all_answered() {
+            self.accept_shift();
+        }
+        self.suspects = None;
         let written = timeout(self.server.settings.patience, self.stream.write_all(&self.output)).await;
         self.output.clear();
         let entries = std::mem::take(&mut self.unanswered);
