@@ -90,7 +90,7 @@ impl Step {
 
 impl Kind {
     pub(crate) fn random(random: &mut Rng) -> Self {
-        match random.u8(0..24) {
+        match random.u8(0..26) {
             0..=2 => Self::Transient,
             3 => Self::Permanent,
             4 => Self::Closing,
@@ -101,10 +101,10 @@ impl Kind {
             15 => Self::Stall,
             16 => Self::Garbage,
             17 => Self::Flood,
-            18 => Self::Surplus(random.choice([250, 354, 421, 450, 550]).unwrap_or(250)),
-            19 => Self::Early,
-            20 => Self::Missing,
-            21 => Self::Split,
+            18..=20 => Self::Surplus(random.choice([250, 354, 421, 450, 550]).unwrap_or(250)),
+            21 => Self::Early,
+            22 => Self::Missing,
+            23 => Self::Split,
             _ => Self::Late(Duration::from_millis(random.u64(1..20_000))),
         }
     }
