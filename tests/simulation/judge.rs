@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nexthop::proto::{ReplyClass, ReplyCode};
-use nexthop::{Endpoint, Failure, FailureKind, Outcome, Stage};
+use nexthop::{Endpoint, Failure, FailureKind, Outcome};
 
 use crate::host::{AttemptResult, Journal, Record};
 use crate::ledger::{Attempt, Entry, Ledger};
@@ -243,23 +243,22 @@ impl Judge<'_> {
             return None;
         }
         let text: Vec<_> = reply.text().collect();
-        let is_opening = outcome.failure().is_some_and(|failure| failure.stage() == Some(Stage::Hello));
         let text = text.join(" ");
         let words: Vec<_> = text.split(' ').collect();
         let has = |word: &str| words.contains(&word);
+        // "deferred" is right where replies are in doubt, whichever is shown
+        let is_harmless = matches!(outcome, Outcome::Deferred(_)) && (has("surplus") || has("early"));
+        if is_harmless {
+            return None;
+        }
         let of_attempt = has(&attempt.to_string());
         let step_fits = match outcome {
             Outcome::Delivered(_) => of_attempt && has("final"),
-            _ => of_attempt || has("greeting") || has("hello") || has("idle") || is_opening,
+            _ => of_attempt || has("greeting") || has("hello") || has("idle"),
         };
         let names: Vec<_> = words.iter().filter(|word| word.contains('@')).collect();
         let name_fits = names.is_empty() || names.iter().any(|name| **name == recipient);
-        (!step_fits
-            || !name_fits
-            || has("surplus") && !is_opening
-            || has("early") && !is_opening
-            || has("order"))
-        .then(|| text.clone())
+        (!step_fits || !name_fits || has("surplus") || has("early") || has("order")).then(|| text.clone())
     }
 
     /// Judges what became of each message after all.

@@ -206,6 +206,11 @@ impl Connection {
         }
         match verb {
             "EHLO" | "LHLO" => self.hello().await,
+            "HELO" => {
+                self.transaction = None;
+                self.abilities = Abilities::default();
+                self.answer(Step::Hello, 250).await.map(drop)
+            }
             "MAIL" => self.mail(line).await,
             "RCPT" => self.rcpt(line).await,
             "DATA" => self.data().await,

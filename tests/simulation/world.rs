@@ -106,7 +106,7 @@ pub(crate) struct Partition {
 }
 
 /// What a server offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Abilities {
     pub(crate) pipelining: bool,
     pub(crate) chunking: bool,
@@ -194,9 +194,9 @@ impl World {
     fn add_domain(&mut self, random: &mut Rng, number: usize, violence: u8) {
         let name = format!("d{number}.example");
         let mut servers = Vec::new();
-        let way = match random.u8(0..8) {
-            0 => self.relays(random, number, violence, Protocol::Smtp, &mut servers),
-            1 => self.relays(random, number, violence, Protocol::Lmtp, &mut servers),
+        let way = match random.u8(0..9) {
+            0..=1 => self.relays(random, number, violence, Protocol::Smtp, &mut servers),
+            3 => self.relays(random, number, violence, Protocol::Lmtp, &mut servers),
             2 => self.sockets(random, number, violence, &mut servers),
             _ => Way::Mx(self.exchangers(random, number, violence, &mut servers)),
         };
@@ -273,7 +273,7 @@ impl World {
         protocol: Protocol,
         servers: &mut Vec<usize>,
     ) -> Way {
-        let is_single = protocol == Protocol::Smtp && random.bool();
+        let is_single = protocol == Protocol::Smtp && random.u8(0..4) > 0;
         let mut hops = Vec::new();
         for number in 0..few(random, 3) {
             let address = Ipv4Addr::new(10, 10 + byte(domain), byte(number), 1);
@@ -281,6 +281,9 @@ impl World {
             let mut server = Server::random(random, protocol, violence, self.storm);
             server.endpoint = tcp(address, port);
             server.reads_refused_chunks |= is_single;
+            if is_single && random.u8(0..8) > 0 {
+                (server.abilities.pipelining, server.abilities.chunking) = (true, true);
+            }
             self.add_server(server, servers);
             hops.push(format!("{scheme}://{address}:{port}"));
         }
