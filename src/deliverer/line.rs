@@ -32,9 +32,8 @@ impl Carried for Line {
         self.session.rest();
     }
 
-    fn close(mut self) -> BoxFuture<'static, ()> {
-        // the time limit of the delivery that used it last does not matter here
-        self.session.limit(None);
+    fn close(self) -> BoxFuture<'static, ()> {
+        // a delivery that closes it waits for QUIT no longer than its attempt may take
         self.session.quit().boxed()
     }
 

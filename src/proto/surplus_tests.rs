@@ -266,6 +266,21 @@ fn law_3_421_to_a_command_before_content_that_was_written_leaves_open_if_it_arri
 }
 
 #[test]
+fn law_3_421_in_place_of_a_final_reply_leaves_open_if_the_message_arrived_when_a_positive_one_follows() {
+    for (replies, verdict) in [
+        ("421 bye\r\n250 queued\r\n", FINAL_DOUBT),
+        ("421 bye\r\n", "final 421 bye"),
+        ("421 bye\r\n550 no\r\n", "final 421 bye"),
+    ] {
+        with(by_chunks(smtp()), "a", |mut play| {
+            play.sent();
+            play.hears(format!("250\r\n250\r\n{replies}").as_bytes());
+            assert_eq!(play.ends(), (vec![verdict.into()], Ending::Unusable), "{replies:?}");
+        });
+    }
+}
+
+#[test]
 fn no_refusal_of_a_group_counts_that_was_not_answered_as_it_should() {
     for (replies, why) in [
         ("250\r\n550 a\r\n250\r\n250\r\n", None),

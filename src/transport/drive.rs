@@ -357,9 +357,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         escape::shorten(&shown, MAX_SHOWN).to_owned()
     }
 
-    /// Lets go of whoever used it last.
+    /// Ends the use by a delivery, with its task and its time limit.
     pub(crate) fn rest(&mut self) {
         self.alarm.rest();
+        self.ends = None;
     }
 }
 

@@ -114,9 +114,10 @@ async fn the_network_counts_connections_as_the_server_does() {
     assert!(reports.iter().all(Report::is_delivered));
     let endpoint = Endpoint::Tcp(port_25(FIRST));
     assert_eq!((network.most_open(&endpoint), network.connections(&endpoint)), (3, 3));
+    assert_eq!((network.most_held(&endpoint), network.held(&endpoint)), (3, 3), "they are kept");
     deliverer.close_idle().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(network.open(&endpoint), 0);
+    assert_eq!((network.open(&endpoint), network.held(&endpoint)), (0, 0));
 }
 
 fn deliverer_with(network: &Network, pool: PoolSettings) -> Deliverer {

@@ -167,7 +167,10 @@ impl Transaction<'_> {
     /// Handles input that is left after every reply that was due. A single 421 changes no verdict. Otherwise any of the
     /// replies may be the surplus one, and verdicts that depend on it are replaced.
     pub(super) fn judge_surplus(&mut self, surplus: &SurplusInput) {
-        if std::mem::replace(&mut self.ending, Ending::Unusable) == Ending::Unusable || surplus.is_notice() {
+        if std::mem::replace(&mut self.ending, Ending::Unusable) == Ending::Unusable {
+            return self.judge_behind_closing(surplus);
+        }
+        if surplus.is_notice() {
             return;
         }
         self.fault = Some(ReplyFault::Surplus);
@@ -184,6 +187,16 @@ impl Transaction<'_> {
             // in lock step a refusal is only in doubt if a positive reply follows it
             (false, _) if self.is_lock_step() && !surplus.codes.iter().any(|code| code.is_completed()) => {}
             (false, _) => _ = self.slots.replace(Verdict::is_refused_before_content, &verdict),
+        }
+    }
+    /// Handles input behind the reply that ended the session. If the server sent 421 in place of the final reply and took the
+    /// content nevertheless, the message may have arrived (law 3). LMTP is left out: recipients have final replies of their own.
+    fn judge_behind_closing(&mut self, surplus: &SurplusInput) {
+        let is_taken = surplus.codes.iter().any(|code| code.is_completed());
+        if self.terms.protocol == Protocol::Smtp && self.end_of_content.is_some() && is_taken {
+            let why = ProtocolError::Surplus.into();
+            let verdict = Verdict::Broken { stage: Stage::Final, why, may_have_arrived: true };
+            self.slots.replace(Verdict::is_refused_finally, &verdict);
         }
     }
 }

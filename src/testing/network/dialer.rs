@@ -42,16 +42,44 @@ impl Dialer for NetworkDialer {
             }
             (state.host(place.host()), state.link(place.host()))
         };
+        let held = Held::new(&self.0, &place);
         let connected = self.0.connect(&place, dialled).await;
         match connected {
-            Ok(stream) => Ok(match place {
-                Place::Tcp(address) => DialedStream::new(stream).with_peer(address),
-                Place::Unix(_) => DialedStream::new(stream),
+            Ok(mut stream) => Ok({
+                stream.on_drop(move || drop(held));
+                match place {
+                    Place::Tcp(address) => DialedStream::new(stream).with_peer(address),
+                    Place::Unix(_) => DialedStream::new(stream),
+                }
             }),
             Err(error) => {
                 self.0.note(format_args!("dial {endpoint}: {error}"));
                 Err(error)
             }
+        }
+    }
+}
+
+/// Counts a connection of the client, from the time at which it is dialled.
+struct Held {
+    network: Network,
+    place: Place,
+}
+
+impl Held {
+    fn new(network: &Network, place: &Place) -> Self {
+        let mut state = network.state();
+        let counted = state.places.entry(place.clone()).or_default();
+        counted.held += 1;
+        counted.most_held = counted.most_held.max(counted.held);
+        Self { network: network.clone(), place: place.clone() }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(counted) = self.network.state().places.get_mut(&self.place) {
+            counted.held -= 1;
         }
     }
 }

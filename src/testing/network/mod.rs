@@ -89,6 +89,9 @@ struct PlaceState {
     dialling: Vec<Waker>,
     open: usize,
     most_open: usize,
+    /// Connections that the client dials or has not closed.
+    held: usize,
+    most_held: usize,
     total: usize,
 }
 
@@ -222,6 +225,17 @@ impl Network {
     /// Returns the number of connections to an endpoint that are open now.
     pub fn open(&self, endpoint: &Endpoint) -> usize {
         self.state().place(endpoint).map_or(0, |place| place.open)
+    }
+
+    /// Returns the number of connections to an endpoint that the client has now: from the time at which it began to dial until
+    /// it closes its end.
+    pub fn held(&self, endpoint: &Endpoint) -> usize {
+        self.state().place(endpoint).map_or(0, |place| place.held)
+    }
+
+    /// Returns the largest number of connections to an endpoint that the client had at one moment.
+    pub fn most_held(&self, endpoint: &Endpoint) -> usize {
+        self.state().place(endpoint).map_or(0, |place| place.most_held)
     }
 
     /// Returns the number of connections to an endpoint that were opened so far.
