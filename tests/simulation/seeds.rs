@@ -2,10 +2,7 @@
 
 /// They run first. A seed means another world after each change of what is drawn in `world.rs`, so only those of the latest
 /// kind of worlds are of use.
-pub(crate) const FAILED_ONCE: &[u64] = &[
-    // 421 in place of a final reply, and 250 behind it: deferred without `may_have_arrived`
-    3994,
-    // QUIT after the last message was waited for beyond the time limit of the attempt
-    6671,
-    7550,
-];
+///
+/// - 3994: 421 in place of a final reply, and 250 behind it: deferred without `may_have_arrived`.
+/// - 6671, 7550: QUIT after the last message was waited for beyond the time limit of the attempt.
+pub(crate) const FAILED_ONCE: &[u64] = &[3994, 6671, 7550];
