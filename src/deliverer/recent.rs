@@ -16,7 +16,7 @@ const SIZE: u64 = 4096;
 /// A memory of limited size. Entries expire an hour after they were noted, by tokio's clock.
 pub(super) struct Recent<K, V> {
     known: Cache<K, (V, Instant)>,
-    /// Whether anything was ever noted. Until then nothing is looked up.
+    /// `true` once anything was noted. Until then nothing is looked up.
     are_any: AtomicBool,
 }
 

@@ -104,7 +104,7 @@ enum Target {
     Unix(PathBuf),
 }
 
-/// What a [`Dial`] leads to, as a [`Dialer`](crate::transport::Dialer) is asked for it.
+/// Target of a [`Dial`], as a [`Dialer`](crate::transport::Dialer) receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialTarget<'a> {

@@ -33,7 +33,7 @@ pub struct PlanSettings {
     /// one of them, and those that are no better, would be a loop (RFC 5321 section 5.1). Loopback addresses are never
     /// taken for own ones.
     pub own_addresses: Vec<IpAddr>,
-    /// Where the order of equal hosts comes from.
+    /// Source of the random order of hosts with equal preference.
     pub(crate) random: Randomness,
 }
 

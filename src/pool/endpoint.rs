@@ -304,7 +304,7 @@ impl<T: Carried> Locked<'_, T> {
         self.all.next_number
     }
 
-    /// Queues a delivery. Returns the waker of the connection whose user must be told, if there is one.
+    /// Queues a delivery. Returns the waker of the delivery that uses a connection and listens, if there is one.
     pub(super) fn line_up(&mut self, waiting: Waiting<T>) -> Option<Waker> {
         if self.in_line_as.is_none() {
             let (number, place) = (waiting.number(), self.place);

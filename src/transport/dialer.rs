@@ -58,7 +58,7 @@ pub trait Dialer: fmt::Debug + Send + Sync + 'static {
     /// returns errors of its own with another kind, such as `Other`.
     ///
     /// # Cancellation
-    /// The future is dropped after [`DialRequest::timeout`], or if the delivery is dropped. It must leave no connection open
+    /// The future is dropped after [`DialRequest::timeout`], or at most 10 milliseconds after the delivery is dropped. It must leave no connection open
     /// then.
     async fn dial(&self, request: &DialRequest<'_>) -> io::Result<DialedStream>;
 }

@@ -34,5 +34,7 @@ pub(crate) use race::{Joins, Race};
 pub use session::{Session, SessionSettings};
 pub use socks5_dialer::{Socks5CredentialsError, Socks5Dialer};
 pub(crate) use stream::Stream;
+#[cfg(feature = "testing")]
+pub(crate) use stream::hand_on;
 pub use system_dialer::SystemDialer;
 pub use timeouts::Timeouts;

@@ -108,5 +108,8 @@ macro_rules! hand_on {
     };
 }
 
+#[cfg(feature = "testing")]
+pub(crate) use hand_on;
+
 hand_on!(Socket);
 hand_on!(Stream);
